@@ -1,0 +1,1 @@
+//! Diagnostics as text: the line with a caret, plain or coloured.

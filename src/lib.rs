@@ -1,0 +1,5 @@
+//! Serin: an Envoy control plane for releasing machine-learning models safely.
+
+pub mod model;
+pub mod names;
+pub mod weight;

@@ -1,0 +1,13 @@
+//! What a gateway is: validated, plain and immutable.
+//!
+//! Nothing here knows YAML, Envoy or a socket. A value of these types is right by construction of
+//! `config`, which alone makes them, so `translate` cannot fail. An ML model is an [`Upstream`] here: one
+//! deployed version behind a name; "model" as a room means the model of gateways.
+
+mod gateway;
+mod settings;
+mod upstream;
+
+pub use gateway::{Condition, DirectAccess, Gateway, Host, Match, Pattern};
+pub use settings::{Listener, ListenerTls, Pem, Settings};
+pub use upstream::{Endpoint, HealthCheck, Protocol, Tls, Upstream};

@@ -1,0 +1,62 @@
+//! The settings of one control plane: `serin.yaml`, checked.
+
+use crate::names::ListenerName;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Everything that `serin.yaml`, flags and environment say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The watched directory.
+    pub gateways: PathBuf,
+    /// Where Envoys connect.
+    pub xds: SocketAddr,
+    /// Where people and scrapers connect.
+    pub http: SocketAddr,
+    /// At least one.
+    pub listeners: BTreeMap<ListenerName, Listener>,
+}
+
+/// A port that Envoys open for clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Where Envoy binds.
+    pub address: IpAddr,
+    /// From 1 to 65535.
+    pub port: u16,
+    /// Set: clients speak TLS.
+    pub tls: Option<ListenerTls>,
+}
+
+/// The files of a listener's server certificate. They are watched; their content reaches Envoy as a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerTls {
+    /// PEM: the certificate and those it hangs on.
+    pub cert_file: PathBuf,
+    /// PEM: the private key.
+    pub key_file: PathBuf,
+}
+
+/// The content of a PEM file. Never printed: it may hold a private key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pem(Arc<[u8]>);
+
+impl Pem {
+    /// Takes the bytes of a file.
+    pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
+        Self(bytes.into())
+    }
+    /// For the one place that hands it to Envoy.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[PEM of {} bytes]", self.0.len())
+    }
+}
