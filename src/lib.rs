@@ -1,5 +1,11 @@
 //! Serin: an Envoy control plane for releasing machine-learning models safely.
 
+pub mod clock;
+pub mod latest;
 pub mod model;
 pub mod names;
+pub mod resource;
+pub mod snapshot;
+pub mod translate;
 pub mod weight;
+pub mod xds;

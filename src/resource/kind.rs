@@ -1,0 +1,97 @@
+//! The kinds of resource that we serve, in the order in which they are made.
+
+use std::fmt;
+
+/// A kind of resource. The order is make-before-break: what refers comes after what is referred to
+/// (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#eventual-consistency-considerations>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// CDS
+    Cluster,
+    /// EDS
+    Endpoint,
+    /// SDS
+    Secret,
+    /// LDS
+    Listener,
+    /// RDS
+    Route,
+}
+
+impl Kind {
+    /// All kinds, in order.
+    pub const ALL: [Self; 5] = [Self::Cluster, Self::Endpoint, Self::Secret, Self::Listener, Self::Route];
+
+    /// The type URL of its resources.
+    pub const fn type_url(self) -> &'static str {
+        match self {
+            Self::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+            Self::Endpoint => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+            Self::Secret => "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+            Self::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
+            Self::Route => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+        }
+    }
+
+    /// The full name of its message.
+    pub fn message(self) -> &'static str {
+        self.type_url().trim_start_matches("type.googleapis.com/")
+    }
+
+    /// The kind that a type URL names.
+    pub fn of_type_url(type_url: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.type_url() == type_url)
+    }
+
+    /// Whether an empty first request means "all of them", and a state-of-the-world answer holds the whole state
+    /// (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#how-the-client-specifies-what-resources-to-return>).
+    pub const fn is_wildcard(self) -> bool {
+        matches!(self, Self::Cluster | Self::Listener)
+    }
+
+    /// Its place in [`Kind::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The word for people, metrics and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cluster => "cluster",
+            Self::Endpoint => "endpoint",
+            Self::Secret => "secret",
+            Self::Listener => "listener",
+            Self::Route => "route",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use envoy_types::pb::envoy::config::{cluster, endpoint, listener, route};
+    use envoy_types::pb::envoy::extensions::transport_sockets::tls;
+    use prost::Name;
+
+    #[test]
+    fn type_urls_are_those_of_the_messages() {
+        let urls = [
+            cluster::v3::Cluster::type_url(),
+            endpoint::v3::ClusterLoadAssignment::type_url(),
+            tls::v3::Secret::type_url(),
+            listener::v3::Listener::type_url(),
+            route::v3::RouteConfiguration::type_url(),
+        ];
+        assert_eq!(Kind::ALL.map(|k| k.type_url().to_owned()), urls);
+        for kind in Kind::ALL {
+            assert_eq!(Kind::of_type_url(kind.type_url()), Some(kind));
+            assert_eq!(Kind::ALL[kind.index()], kind);
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Which Envoy gets which snapshot.
+//!
+//! Gateways may be meant for some Envoys only, named by `node.cluster`. All Envoys whose cluster no gateway names
+//! are one audience; each cluster that is named is another.
+
+use super::Snapshot;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The snapshots of all audiences.
+#[derive(Clone, Debug, Default)]
+pub struct Fleet {
+    /// For Envoys whose cluster no gateway names.
+    pub everyone: Arc<Snapshot>,
+    /// For the clusters that gateways name.
+    pub named: BTreeMap<Arc<str>, Arc<Snapshot>>,
+}
+
+impl Fleet {
+    /// What an Envoy of the given `node.cluster` gets.
+    pub fn snapshot(&self, cluster: &str) -> &Arc<Snapshot> {
+        self.named.get(cluster).unwrap_or(&self.everyone)
+    }
+
+    /// All snapshots.
+    pub fn snapshots(&self) -> impl Iterator<Item = &Arc<Snapshot>> {
+        std::iter::once(&self.everyone).chain(self.named.values())
+    }
+}

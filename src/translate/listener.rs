@@ -1,0 +1,109 @@
+//! Listeners: ports for clients, with the HTTP connection manager that all gateways of a listener share.
+//!
+//! Nothing here depends on a gateway: a change of a listener drains its connections, so gateways must never
+//! cause one.
+
+use super::cluster::socket_address;
+use super::{ads, duration, listener_secret_name};
+use crate::model::Listener;
+use crate::names::ListenerName;
+use crate::resource::any;
+use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType as SocketConfig;
+use envoy_types::pb::envoy::config::core::v3::{DataSource, TransportSocket, data_source};
+use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
+use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener as EnvoyListener};
+use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
+    PathWithEscapedSlashesAction, RouteSpecifier, UpgradeConfig,
+};
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
+    HttpConnectionManager, HttpFilter, Rds, http_filter,
+};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+    CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, Secret, TlsCertificate, secret,
+};
+use envoy_types::pb::google::protobuf::BoolValue;
+use std::time::Duration;
+
+/// For the headers of a request to arrive: a slow inference begins after them.
+const REQUEST_HEADERS: Duration = Duration::from_secs(10);
+/// Of a stream that no route was found for yet; each route has its own.
+const STREAM_IDLE: Duration = Duration::from_mins(5);
+
+/// The listener of the given name.
+pub fn listener(name: &ListenerName, listener: &Listener) -> EnvoyListener {
+    EnvoyListener {
+        name: name.to_string(),
+        address: Some(socket_address(&listener.address.to_string(), listener.port)),
+        filter_chains: vec![FilterChain {
+            filters: vec![Filter {
+                name: "envoy.filters.network.http_connection_manager".into(),
+                config_type: Some(ConfigType::TypedConfig(any(&connection_manager(name)))),
+            }],
+            transport_socket: listener.tls.as_ref().map(|_| transport_socket(name)),
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
+/// The certificate and key of a TLS listener, from the content of its files.
+pub fn listener_secret(name: &ListenerName, certificate: &[u8], key: &[u8]) -> Secret {
+    let inline = |bytes: &[u8]| {
+        Some(DataSource {
+            specifier: Some(data_source::Specifier::InlineBytes(bytes.to_vec())),
+            ..Default::default()
+        })
+    };
+    Secret {
+        name: listener_secret_name(name),
+        r#type: Some(secret::Type::TlsCertificate(TlsCertificate {
+            certificate_chain: inline(certificate),
+            private_key: inline(key),
+            ..Default::default()
+        })),
+    }
+}
+
+fn connection_manager(name: &ListenerName) -> HttpConnectionManager {
+    HttpConnectionManager {
+        stat_prefix: "gw".into(),
+        route_specifier: Some(RouteSpecifier::Rds(Rds {
+            config_source: Some(ads()),
+            route_config_name: name.to_string(),
+        })),
+        http_filters: vec![HttpFilter {
+            name: "envoy.filters.http.router".into(),
+            config_type: Some(http_filter::ConfigType::TypedConfig(any(&Router::default()))),
+            ..Default::default()
+        }],
+        // Request ids and the client's address are made here, at the edge, and cannot be forged from outside.
+        use_remote_address: Some(BoolValue { value: true }),
+        // One spelling of a path, so that a gateway's path means one thing.
+        normalize_path: Some(BoolValue { value: true }),
+        merge_slashes: true,
+        path_with_escaped_slashes_action: PathWithEscapedSlashesAction::UnescapeAndRedirect as i32,
+        request_headers_timeout: Some(duration(REQUEST_HEADERS)),
+        stream_idle_timeout: Some(duration(STREAM_IDLE)),
+        upgrade_configs: vec![UpgradeConfig { upgrade_type: "websocket".into(), ..Default::default() }],
+        ..Default::default()
+    }
+}
+
+fn transport_socket(name: &ListenerName) -> TransportSocket {
+    let context = DownstreamTlsContext {
+        common_tls_context: Some(CommonTlsContext {
+            alpn_protocols: vec!["h2".into(), "http/1.1".into()],
+            tls_certificate_sds_secret_configs: vec![SdsSecretConfig {
+                name: listener_secret_name(name),
+                sds_config: Some(ads()),
+            }],
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    TransportSocket {
+        name: "envoy.transport_sockets.tls".into(),
+        config_type: Some(SocketConfig::TypedConfig(any(&context))),
+    }
+}

@@ -1,0 +1,120 @@
+//! From the model of a gateway to what Envoy must be told. Pure, total and deterministic.
+//!
+//! # Names
+//! | resource | name |
+//! |---|---|
+//! | cluster, load assignment | `<gateway>/<upstream>`: statistics tell gateway and upstream apart by the name |
+//! | listener, route configuration | the listener's name |
+//! | secret | `ca/<gateway>/<upstream>`, `tls/<listener>` |
+//!
+//! No name has a dot, since Envoy's statistics use dots between their parts.
+//!
+//! # Layout
+//! One gateway becomes its clusters and a list of routes ([`Parts`]). All gateways of a listener share one route
+//! configuration: a virtual host for each host, in it the routes of each gateway, the longer path first. So a
+//! change of weights is a change of one route configuration and of nothing else.
+
+mod cluster;
+mod listener;
+mod route;
+mod virtual_host;
+
+pub use listener::{listener, listener_secret};
+pub use virtual_host::route_configuration;
+
+use crate::model::{Gateway, Upstream};
+use crate::names::{GatewayName, ListenerName, UpstreamName};
+use crate::resource::{Kind, Resource, canonical, field};
+use bytes::Bytes;
+use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
+use envoy_types::pb::envoy::config::core::v3::{AggregatedConfigSource, ApiVersion, ConfigSource};
+use envoy_types::pb::envoy::config::route::v3::VirtualHost;
+use envoy_types::pb::google::protobuf::{Duration, UInt32Value};
+use prost::Message;
+use std::sync::Arc;
+
+/// What one gateway needs, encoded. Whoever has the same gateway can keep it.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Clusters, load assignments and secrets.
+    pub resources: Vec<Arc<Resource>>,
+    /// The field `routes` of a `VirtualHost`, as often as the gateway has routes.
+    pub routes: Bytes,
+}
+
+/// The name of an upstream's cluster and of its load assignment.
+pub fn cluster_name(gateway: &GatewayName, upstream: &UpstreamName) -> String {
+    format!("{gateway}/{upstream}")
+}
+
+/// The gateway and the upstream that a cluster name stands for: the inverse of [`cluster_name`].
+pub fn parse_cluster_name(name: &str) -> Option<(GatewayName, UpstreamName)> {
+    let (gateway, upstream) = name.split_once('/')?;
+    Some((GatewayName::new(gateway).ok()?, UpstreamName::new(upstream).ok()?))
+}
+
+/// The name of the secret that holds the authorities of an upstream's server certificate.
+fn ca_secret_name(gateway: &GatewayName, upstream: &UpstreamName) -> String {
+    format!("ca/{gateway}/{upstream}")
+}
+
+/// The name of the secret that holds a listener's certificate and key.
+pub fn listener_secret_name(listener: &ListenerName) -> String {
+    format!("tls/{listener}")
+}
+
+/// Translates one gateway.
+pub fn gateway(gateway: &Gateway) -> Parts {
+    let mut resources = Vec::new();
+    for upstream in &gateway.upstreams {
+        upstream_resources(gateway, upstream, &mut resources);
+    }
+    // Encoded as a virtual host with nothing but routes, the routes get their field header and canonical form.
+    let host = VirtualHost { routes: route::routes(gateway), ..Default::default() };
+    let routes = canonical::encode("envoy.config.route.v3.VirtualHost", &host.encode_to_vec()).into();
+    Parts { resources, routes }
+}
+
+fn upstream_resources(gateway: &Gateway, upstream: &Upstream, out: &mut Vec<Arc<Resource>>) {
+    let name = cluster_name(&gateway.name, &upstream.name);
+    let add = |out: &mut Vec<_>, resource| out.push(Arc::new(resource));
+    add(out, Resource::new(Kind::Cluster, &name, &cluster::cluster(gateway, upstream)));
+    if let Some(assignment) = cluster::load_assignment(gateway, upstream) {
+        add(out, Resource::new(Kind::Endpoint, &name, &assignment));
+    }
+    if let Some(secret) = cluster::ca_secret(gateway, upstream) {
+        add(out, Resource::new(Kind::Secret, &secret.name, &secret));
+    }
+}
+
+/// "Ask me, on the stream you already have."
+fn ads() -> ConfigSource {
+    ConfigSource {
+        resource_api_version: ApiVersion::V3 as i32,
+        config_source_specifier: Some(ConfigSourceSpecifier::Ads(AggregatedConfigSource {})),
+        ..Default::default()
+    }
+}
+
+fn duration(d: std::time::Duration) -> Duration {
+    Duration {
+        seconds: i64::try_from(d.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(d.subsec_nanos()).unwrap_or_default(),
+    }
+}
+
+fn uint32(value: u32) -> UInt32Value {
+    UInt32Value { value }
+}
+
+/// Puts a virtual host together from encoded parts: name and domains as a message, routes as they are.
+fn append_virtual_host(head: &VirtualHost, routes: &[&Bytes], out: &mut Vec<u8>) {
+    let mut host = head.encode_to_vec();
+    for part in routes {
+        host.extend_from_slice(part);
+    }
+    field(2, &host, out); // RouteConfiguration.virtual_hosts
+}
+
+#[cfg(test)]
+mod tests;

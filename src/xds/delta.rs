@@ -1,0 +1,259 @@
+//! The state of one incremental stream
+//! (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#incremental-xds>).
+//!
+//! What a client holds is not kept name by name: it is a whole set that was offered, plus the few names for which
+//! the client's state is different. So a stream costs a pointer per kind, and a change of one resource costs the
+//! same whatever the number of resources.
+
+use super::frame::{Frame, parse_nonce};
+use super::subscription::Subscription;
+use super::{Malformed, Verdict, kind_of_request};
+use crate::resource::{Kind, Resource, Version};
+use crate::snapshot::{Set, Snapshot, concat};
+use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Unanswered responses that are remembered per kind. A client that reads and never answers costs no more.
+const MAX_IN_FLIGHT: usize = 64;
+
+/// One incremental stream: what the client asked for, holds, and has not answered yet.
+#[derive(Debug)]
+pub struct Delta {
+    only: Option<Kind>,
+    kinds: [Typed; 5],
+    nonce: u64,
+}
+
+/// What there is to say to a client.
+#[derive(Debug)]
+pub struct Response {
+    /// What it is about.
+    pub kind: Kind,
+    /// The version of the set that it brings the client to.
+    pub version: Version,
+    /// The message.
+    pub frame: Frame,
+}
+
+#[derive(Debug, Default)]
+struct Typed {
+    subscription: Subscription,
+    /// What the client holds, as far as it asked for it.
+    held: Arc<Set>,
+    /// Where the client's state is different from `held`.
+    differs: BTreeMap<Arc<str>, Differs>,
+    /// Parts of a response that was refused, each to be offered alone.
+    again: VecDeque<Vec<Arc<Resource>>>,
+    in_flight: VecDeque<Offer>,
+    /// The client waits for an answer even if there is nothing to say.
+    owes_answer: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Differs {
+    /// It asked; whatever there is, it gets an answer.
+    Asked,
+    /// It holds this version.
+    Holds(Version),
+    /// It refused this version.
+    Refused(Version),
+}
+
+#[derive(Debug)]
+struct Offer {
+    nonce: u64,
+    resources: Vec<Arc<Resource>>,
+}
+
+/// Which half of the news to tell.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// What is new; what is gone is kept for later.
+    Upserts,
+    /// All of it.
+    Everything,
+}
+
+impl Delta {
+    /// A new stream, for one kind or (`None`) for all.
+    pub fn new(only: Option<Kind>) -> Self {
+        Self { only, kinds: Default::default(), nonce: 0 }
+    }
+
+    /// Takes a request. The verdict is what it says about an earlier response, if anything.
+    pub fn on_request(&mut self, request: DeltaDiscoveryRequest) -> Result<Option<Verdict>, Malformed> {
+        let Some(kind) = kind_of_request(&request.type_url, self.only)? else { return Ok(None) };
+        let Some(typed) = self.kinds.get_mut(kind.index()) else { return Ok(None) };
+        let first = !typed.subscription.is_started();
+        let asked = typed.subscription.update(
+            request.resource_names_subscribe,
+            request.resource_names_unsubscribe,
+            kind.is_wildcard(),
+        )?;
+        typed.differs.extend(asked.into_iter().map(|name| (name, Differs::Asked)));
+        if first {
+            // "the server should send only what differs from these": only the first request of a stream has them.
+            typed.owes_answer = typed.subscription.is_wildcard() && request.initial_resource_versions.is_empty();
+            for (name, version) in request.initial_resource_versions {
+                let holds = Version::parse(&version).unwrap_or_default();
+                typed.differs.insert(name.into(), Differs::Holds(holds));
+            }
+        }
+        let refusal = request.error_detail.map(|e| e.message);
+        Ok(parse_nonce(&request.response_nonce).and_then(|nonce| typed.answered(kind, nonce, refusal)))
+    }
+
+    /// The next response that brings the client closer to `snapshot`; `None` when there is nothing to say until
+    /// the next request or the next snapshot.
+    ///
+    /// Make before break: what others refer to comes first, what refers to it when clusters are acknowledged, and
+    /// nothing is taken away before routes and listeners are acknowledged
+    /// (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#eventual-consistency-considerations>).
+    pub fn next(&mut self, snapshot: &Snapshot) -> Option<Response> {
+        const FIRST: [Kind; 3] = [Kind::Cluster, Kind::Endpoint, Kind::Secret];
+        const REFERRERS: [Kind; 2] = [Kind::Listener, Kind::Route];
+        if let Some(response) = FIRST.iter().find_map(|kind| self.offer(*kind, snapshot, Part::Upserts)) {
+            return Some(response);
+        }
+        if self.is_waiting(Kind::Cluster) {
+            return None;
+        }
+        if let Some(response) = REFERRERS.iter().find_map(|kind| self.offer(*kind, snapshot, Part::Everything)) {
+            return Some(response);
+        }
+        if REFERRERS.iter().any(|kind| self.is_waiting(*kind)) {
+            return None;
+        }
+        FIRST.iter().rev().find_map(|kind| self.offer(*kind, snapshot, Part::Everything))
+    }
+
+    fn is_waiting(&self, kind: Kind) -> bool {
+        self.kinds.get(kind.index()).is_some_and(|typed| !typed.in_flight.is_empty())
+    }
+
+    fn offer(&mut self, kind: Kind, snapshot: &Snapshot, part: Part) -> Option<Response> {
+        let typed = self.kinds.get_mut(kind.index()).filter(|t| t.subscription.is_started())?;
+        let set = snapshot.set(kind);
+        let (resources, removed, encoded) = typed.news(set, part)?;
+        self.nonce += 1;
+        let frame = Frame::delta(kind, set.version(), encoded, &removed, self.nonce);
+        if typed.in_flight.len() == MAX_IN_FLIGHT {
+            typed.in_flight.pop_front();
+        }
+        typed.in_flight.push_back(Offer { nonce: self.nonce, resources });
+        Some(Response { kind, version: set.version(), frame })
+    }
+}
+
+type News = (Vec<Arc<Resource>>, Vec<Arc<str>>, bytes::Bytes);
+
+impl Typed {
+    /// What differs between the client's state and `set`, which is the client's state from then on.
+    fn news(&mut self, set: &Arc<Set>, part: Part) -> Option<News> {
+        if let Some(group) = self.next_again(set) {
+            let encoded = concat(&group, |r| r.delta_field().clone());
+            return Some((group, Vec::new(), encoded));
+        }
+        let unchanged = Arc::ptr_eq(&self.held, set);
+        if unchanged && self.differs.is_empty() && !self.owes_answer {
+            return None;
+        }
+        if let Some(news) = self.shared_news(set) {
+            return Some(news);
+        }
+        let mut names: BTreeMap<Arc<str>, Option<Differs>> =
+            std::mem::take(&mut self.differs).into_iter().map(|(n, d)| (n, Some(d))).collect();
+        if !unchanged {
+            let mut add = |name: &Arc<str>| drop(names.entry(Arc::clone(name)).or_insert(None));
+            match set.change_since(&self.held) {
+                Some(change) => {
+                    change.upserts.iter().for_each(|r| add(r.name()));
+                    change.removed.iter().for_each(add);
+                }
+                None => set.differences(&self.held, add),
+            }
+        }
+        let (mut upserts, mut removed) = (Vec::new(), Vec::new());
+        for (name, differs) in names {
+            // What a client says that it holds is its business even if it did not (yet) subscribe to it.
+            if !self.subscription.covers(&name) && differs != Some(Differs::Asked) {
+                continue;
+            }
+            let held = self.held.get(&name).map(|r| Differs::Holds(r.version()));
+            let state = differs.or(held);
+            match (set.get(&name), state) {
+                (Some(new), Some(Differs::Holds(v))) if new.version() == v => {}
+                (Some(new), Some(Differs::Refused(v))) if new.version() == v => {
+                    self.differs.insert(name, Differs::Refused(v));
+                }
+                (Some(new), _) => upserts.push(Arc::clone(new)),
+                (None, None) => {}
+                (None, Some(Differs::Asked)) => removed.push(name),
+                (None, Some(state)) if part == Part::Upserts => drop(self.differs.insert(name, state)),
+                (None, Some(_)) => removed.push(name),
+            }
+        }
+        self.held = Arc::clone(set);
+        if upserts.is_empty() && removed.is_empty() && !std::mem::take(&mut self.owes_answer) {
+            return None;
+        }
+        self.owes_answer = false;
+        let encoded =
+            if upserts.len() == set.len() { set.all_delta() } else { concat(&upserts, |r| r.delta_field().clone()) };
+        Some((upserts, removed, encoded))
+    }
+
+    /// The common case, one answer for all clients: a client that was up to date and wants all that is new.
+    fn shared_news(&mut self, set: &Arc<Set>) -> Option<News> {
+        let change = set.change_since(&self.held)?;
+        let all = change.removed.is_empty()
+            && self.differs.is_empty()
+            && change.upserts.iter().all(|r| self.subscription.covers(r.name()));
+        if !all {
+            return None;
+        }
+        self.owes_answer = false;
+        let news = (change.upserts.clone(), Vec::new(), change.upserts_delta());
+        self.held = Arc::clone(set);
+        Some(news)
+    }
+
+    /// The next part of a refused response that is still what there is to offer.
+    fn next_again(&mut self, set: &Set) -> Option<Vec<Arc<Resource>>> {
+        while let Some(group) = self.again.pop_front() {
+            let current: Vec<_> = group
+                .into_iter()
+                .filter(|r| set.get(r.name()).is_some_and(|now| now.version() == r.version()))
+                .collect();
+            if !current.is_empty() {
+                return Some(current);
+            }
+        }
+        None
+    }
+
+    /// The client answered a response, and with it all earlier ones that it left unanswered.
+    fn answered(&mut self, kind: Kind, nonce: u64, refusal: Option<String>) -> Option<Verdict> {
+        let at = self.in_flight.iter().position(|offer| offer.nonce == nonce)?;
+        let offer = self.in_flight.drain(..=at).next_back()?;
+        let Some(text) = refusal else {
+            let first: Vec<_> = offer.resources.into_iter().filter(|r| r.accept()).collect();
+            return Some(Verdict::Accepted { kind, first });
+        };
+        match offer.resources.as_slice() {
+            [] => None,
+            [one] => {
+                self.differs.insert(Arc::clone(one.name()), Differs::Refused(one.version()));
+                Some(Verdict::Refused { kind, resources: offer.resources, text })
+            }
+            // One bad resource may have taken good ones with it (it does for clusters), and the answer does not
+            // say which it was: offer the halves, and so on down to the one.
+            many => {
+                let (a, b) = many.split_at(many.len() / 2);
+                self.again.extend([a.to_vec(), b.to_vec()]);
+                None
+            }
+        }
+    }
+}

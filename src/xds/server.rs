@@ -1,0 +1,327 @@
+//! The gRPC services of the discovery protocol: bytes in, state machine, bytes out.
+//!
+//! Requests are read by tonic's decoder; responses are written as ready-made frames. A stream is one future that
+//! is polled when the client sends or has room to receive; it ends with its connection.
+
+use super::delta::{Delta, Response};
+use super::frame::Frame;
+use super::registry::{Entry, scrub};
+use super::sotw::Sotw;
+use super::{Malformed, Registry, StreamStatus, Verdict};
+use crate::clock;
+use crate::latest::{Latest, Subscriber};
+use crate::resource::Kind;
+use crate::snapshot::{Fleet, Snapshot};
+use bytes::Bytes;
+use envoy_types::pb::envoy::config::core::v3::Node;
+use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
+use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
+use prost::Message;
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use tokio::sync::mpsc;
+use tonic::Status;
+use tonic::codec::{DecodeBuf, Decoder, Streaming};
+use tonic::transport::server::TcpConnectInfo;
+
+/// The largest request: a reconnecting Envoy lists the names and versions of all it holds.
+const MAX_REQUEST: usize = 16 << 20;
+/// The most streams at once: a bound on memory, ten times what one control plane should serve.
+pub const MAX_STREAMS: usize = 50_000;
+
+/// What all streams share.
+#[derive(Clone, Debug)]
+pub struct Discovery {
+    /// What to serve. Nothing is answered before it was published for the first time.
+    pub fleet: Arc<Latest<Fleet>>,
+    /// Where streams enter what they do.
+    pub registry: Arc<Registry>,
+    /// Where verdicts go.
+    pub verdicts: mpsc::Sender<Verdict>,
+}
+
+impl Discovery {
+    /// Routes for all services: aggregated and one per kind, both protocols.
+    pub fn routes(&self) -> axum::Router {
+        [
+            ("envoy.service.discovery.v3.AggregatedDiscoveryService", "AggregatedResources", None),
+            ("envoy.service.cluster.v3.ClusterDiscoveryService", "Clusters", Some(Kind::Cluster)),
+            ("envoy.service.endpoint.v3.EndpointDiscoveryService", "Endpoints", Some(Kind::Endpoint)),
+            ("envoy.service.listener.v3.ListenerDiscoveryService", "Listeners", Some(Kind::Listener)),
+            ("envoy.service.route.v3.RouteDiscoveryService", "Routes", Some(Kind::Route)),
+            ("envoy.service.secret.v3.SecretDiscoveryService", "Secrets", Some(Kind::Secret)),
+        ]
+        .into_iter()
+        .fold(axum::Router::new(), |router, (service, method, only)| {
+            let (delta, sotw) = (self.clone(), self.clone());
+            router
+                .route(
+                    &format!("/{service}/Delta{method}"),
+                    axum::routing::post(move |request| async move { delta.open::<Delta>(request, only) }),
+                )
+                .route(
+                    &format!("/{service}/Stream{method}"),
+                    axum::routing::post(move |request| async move { sotw.open::<Sotw>(request, only) }),
+                )
+        })
+    }
+
+    fn open<P: Protocol>(&self, request: axum::extract::Request, only: Option<Kind>) -> axum::response::Response {
+        if self.registry.stream_count() >= MAX_STREAMS {
+            return Status::resource_exhausted("too many streams").into_http();
+        }
+        let (parts, body) = request.into_parts();
+        let address = parts
+            .extensions
+            .get::<TcpConnectInfo>()
+            .and_then(TcpConnectInfo::remote_addr)
+            .map(|a| a.to_string())
+            .unwrap_or_default();
+        let requests =
+            Streaming::new_request(RequestDecoder::<P::Request>(PhantomData), body, None, Some(MAX_REQUEST));
+        let stream = Stream {
+            protocol: P::new(only),
+            requests,
+            fleet: self.fleet.subscribe(),
+            shared: self.clone(),
+            address,
+            entry: None,
+        };
+        let frames = Box::pin(frames(stream));
+        http::Response::builder()
+            .header(http::header::CONTENT_TYPE, "application/grpc")
+            .body(axum::body::Body::new(FrameBody { frames: Some(frames), pieces: VecDeque::new() }))
+            .unwrap_or_else(|_| Status::internal("response").into_http())
+    }
+}
+
+/// The two state machines, seen from the socket.
+trait Protocol: Send + 'static {
+    const NAME: &'static str;
+    type Request: Message + Default + Send + 'static;
+    fn new(only: Option<Kind>) -> Self;
+    fn header(request: &mut Self::Request) -> Header;
+    fn on_request(&mut self, request: Self::Request) -> Result<Option<Verdict>, Malformed>;
+    fn next(&mut self, snapshot: &Snapshot) -> Option<Response>;
+}
+
+/// What both requests have in common.
+struct Header {
+    node: Option<Node>,
+    kind: Option<Kind>,
+}
+
+impl Protocol for Delta {
+    const NAME: &'static str = "delta";
+    type Request = DeltaDiscoveryRequest;
+    fn new(only: Option<Kind>) -> Self {
+        Self::new(only)
+    }
+    fn header(request: &mut Self::Request) -> Header {
+        Header { node: request.node.take(), kind: Kind::of_type_url(&request.type_url) }
+    }
+    fn on_request(&mut self, request: Self::Request) -> Result<Option<Verdict>, Malformed> {
+        self.on_request(request)
+    }
+    fn next(&mut self, snapshot: &Snapshot) -> Option<Response> {
+        self.next(snapshot)
+    }
+}
+
+impl Protocol for Sotw {
+    const NAME: &'static str = "sotw";
+    type Request = DiscoveryRequest;
+    fn new(only: Option<Kind>) -> Self {
+        Self::new(only)
+    }
+    fn header(request: &mut Self::Request) -> Header {
+        Header { node: request.node.take(), kind: Kind::of_type_url(&request.type_url) }
+    }
+    fn on_request(&mut self, request: Self::Request) -> Result<Option<Verdict>, Malformed> {
+        self.on_request(request)
+    }
+    fn next(&mut self, snapshot: &Snapshot) -> Option<Response> {
+        self.next(snapshot)
+    }
+}
+
+struct Stream<P: Protocol> {
+    protocol: P,
+    requests: Streaming<P::Request>,
+    fleet: Subscriber<Fleet>,
+    shared: Discovery,
+    address: String,
+    entry: Option<Entry>,
+}
+
+impl<P: Protocol> Stream<P> {
+    /// The next frame for the client; `None` when it is done.
+    async fn next(&mut self) -> Option<Result<Frame, Status>> {
+        // "Never answer before all files are loaded": an empty first answer would take everything away.
+        if !self.fleet.published().await {
+            return None;
+        }
+        loop {
+            if let Some(entry) = &self.entry {
+                let fleet = self.fleet.load();
+                if let Some(response) = self.protocol.next(fleet.snapshot(&entry.status.cluster)) {
+                    return Some(Ok(self.note_response(response)));
+                }
+            }
+            tokio::select! {
+                biased;
+                request = self.requests.message() => match request {
+                    Ok(Some(request)) => if let Err(status) = self.take(request).await {
+                        return Some(Err(status));
+                    },
+                    Ok(None) | Err(_) => return None,
+                },
+                more = self.fleet.changed() => if !more {
+                    return None;
+                },
+            }
+        }
+    }
+
+    async fn take(&mut self, mut request: P::Request) -> Result<(), Status> {
+        let Header { node, kind } = P::header(&mut request);
+        let entry = match &mut self.entry {
+            Some(entry) => entry,
+            none => none.insert(self.shared.registry.enter(StreamStatus::new(
+                node_name(node.unwrap_or_default()),
+                self.address.clone(),
+                P::NAME,
+                clock::now(),
+            ))),
+        };
+        if let Some(kind) = kind {
+            entry.status.update(kind, |s| s.last_contact = clock::now());
+        }
+        let verdict = self.protocol.on_request(request).map_err(|e| Status::invalid_argument(e.to_string()))?;
+        if let Some(verdict) = verdict {
+            self.note_verdict(verdict).await;
+        }
+        Ok(())
+    }
+
+    fn note_response(&self, response: Response) -> Frame {
+        let size = response.frame.len() as u64;
+        if let Some(entry) = &self.entry {
+            entry.status.update(response.kind, |s| {
+                s.offered = Some(response.version);
+                s.bytes_sent += size;
+            });
+        }
+        self.shared.registry.responses.fetch_add(1, Ordering::Relaxed);
+        self.shared.registry.bytes.fetch_add(size, Ordering::Relaxed);
+        response.frame
+    }
+
+    async fn note_verdict(&mut self, verdict: Verdict) {
+        let Some(Entry { status, .. }) = &self.entry else { return };
+        match &verdict {
+            Verdict::Accepted { kind, first } => {
+                status.update(*kind, |s| {
+                    s.acknowledged = s.offered;
+                    s.refusal = None;
+                });
+                if first.is_empty() {
+                    return;
+                }
+            }
+            Verdict::Refused { kind, text, resources } => {
+                let text = scrub(text);
+                let names: Vec<&str> = resources.iter().map(|r| &**r.name()).take(5).collect();
+                tracing::warn!(node = status.id, %kind, ?names, "Envoy refused a resource: {text}");
+                status.update(*kind, |s| s.refusal = Some(text));
+                self.shared.registry.refusals.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let verdict = match verdict {
+            Verdict::Refused { kind, resources, text } => {
+                Verdict::Refused { kind, resources, text: scrub(&text).to_string() }
+            }
+            accepted @ Verdict::Accepted { .. } => accepted,
+        };
+        // A closed queue means that the control plane is stopping.
+        let _ = self.shared.verdicts.send(verdict).await;
+    }
+}
+
+/// Id, cluster and version; bounded, since a client chooses them and they are shown and kept.
+fn node_name(node: Node) -> (String, String, String) {
+    let cut = |text: String| text.chars().take(256).collect::<String>();
+    let version = match node.user_agent_version_type {
+        Some(UserAgentVersionType::UserAgentBuildVersion(build)) => build
+            .version
+            .map(|v| format!("{}.{}.{}", v.major_number, v.minor_number, v.patch))
+            .unwrap_or_default(),
+        Some(UserAgentVersionType::UserAgentVersion(text)) => text,
+        None => String::new(),
+    };
+    (cut(node.id), cut(node.cluster), cut(version))
+}
+
+type Frames = Pin<Box<dyn tokio_stream::Stream<Item = Result<Frame, Status>> + Send>>;
+
+/// A stream of frames from a state that is asked for one after the other.
+fn frames<P: Protocol>(stream: Stream<P>) -> impl tokio_stream::Stream<Item = Result<Frame, Status>> + Send {
+    futures_util::stream::unfold(Some(stream), |state| async move {
+        let mut stream = state?;
+        match stream.next().await? {
+            Ok(frame) => Some((Ok(frame), Some(stream))),
+            Err(status) => Some((Err(status), None)),
+        }
+    })
+}
+
+/// A gRPC response body: ready-made frames, then the trailer with the status.
+struct FrameBody {
+    frames: Option<Frames>,
+    pieces: VecDeque<Bytes>,
+}
+
+impl http_body::Body for FrameBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Status>>> {
+        loop {
+            if let Some(piece) = self.pieces.pop_front() {
+                return Poll::Ready(Some(Ok(http_body::Frame::data(piece))));
+            }
+            let Some(frames) = self.frames.as_mut() else { return Poll::Ready(None) };
+            let status = match frames.as_mut().poll_next(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(frame))) => {
+                    self.pieces = frame.into_pieces().into();
+                    continue;
+                }
+                Poll::Ready(Some(Err(status))) => status,
+                Poll::Ready(None) => Status::ok(""),
+            };
+            self.frames = None;
+            let mut trailers = http::HeaderMap::new();
+            let _ = status.add_header(&mut trailers);
+            return Poll::Ready(Some(Ok(http_body::Frame::trailers(trailers))));
+        }
+    }
+}
+
+struct RequestDecoder<T>(PhantomData<fn() -> T>);
+
+impl<T: Message + Default + Send + 'static> Decoder for RequestDecoder<T> {
+    type Item = T;
+    type Error = Status;
+
+    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<T>, Status> {
+        T::decode(source).map(Some).map_err(|e| Status::invalid_argument(format!("not a discovery request: {e}")))
+    }
+}

@@ -1,0 +1,144 @@
+//! The state of one state-of-the-world stream
+//! (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#basic-protocol-overview>).
+//!
+//! A version stands for all that the client subscribed to of a kind. Clusters and listeners are sent whole, since
+//! what is missing from a response is gone; of the other kinds only what changed or was asked for is sent.
+
+use super::delta::Response;
+use super::frame::{Frame, parse_nonce};
+use super::subscription::Subscription;
+use super::{Malformed, Verdict, kind_of_request};
+use crate::resource::{Kind, Resource, Version};
+use crate::snapshot::{Set, Snapshot, concat, version_of};
+use bytes::Bytes;
+use envoy_types::pb::envoy::service::discovery::v3::DiscoveryRequest;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// One state-of-the-world stream: what the client asked for, holds, and has not answered yet.
+#[derive(Debug)]
+pub struct Sotw {
+    only: Option<Kind>,
+    kinds: [Typed; 5],
+    nonce: u64,
+}
+
+#[derive(Debug, Default)]
+struct Typed {
+    subscription: Subscription,
+    /// What the client was offered last, or says that it holds from an earlier stream.
+    version: Option<Version>,
+    /// The set that `version` was made from; empty when it came from an earlier stream.
+    held: Arc<Set>,
+    /// Names that the client asked for and was not answered about.
+    asked: BTreeSet<Arc<str>>,
+    /// The last response, until it is answered.
+    in_flight: Option<Vec<Arc<Resource>>>,
+    /// The nonce of the last response; a request with another one is about the past.
+    nonce: u64,
+}
+
+impl Sotw {
+    /// A new stream, for one kind or (`None`) for all.
+    pub fn new(only: Option<Kind>) -> Self {
+        Self { only, kinds: Default::default(), nonce: 0 }
+    }
+
+    /// Takes a request. The verdict is what it says about the last response, if anything.
+    pub fn on_request(&mut self, request: DiscoveryRequest) -> Result<Option<Verdict>, Malformed> {
+        let Some(kind) = kind_of_request(&request.type_url, self.only)? else { return Ok(None) };
+        let Some(typed) = self.kinds.get_mut(kind.index()) else { return Ok(None) };
+        let first = !typed.subscription.is_started();
+        // "the server should ignore any request whose nonce is not that of its last response"
+        // (.../xds_protocol#ack-nack-and-resource-type-instance-version); a new stream has no last response.
+        if !first && !request.response_nonce.is_empty() && parse_nonce(&request.response_nonce) != Some(typed.nonce) {
+            return Ok(None);
+        }
+        let added = typed.subscription.replace(request.resource_names, kind.is_wildcard())?;
+        if first {
+            // A client that comes back says what it holds. Only if that is not all that it asks for now, its names
+            // are open questions; `next` finds out.
+            typed.version = Version::parse(&request.version_info);
+        }
+        if typed.version.is_none() || !first {
+            typed.asked.extend(added);
+        }
+        if first || request.response_nonce.is_empty() {
+            return Ok(None);
+        }
+        Ok(typed.answered(kind, request.error_detail.map(|e| e.message)))
+    }
+
+    /// The next response that brings the client closer to `snapshot`, in make-before-break order.
+    ///
+    /// Nothing can be taken away apart from what is added, so the order of taking away is up to the snapshots:
+    /// they keep what was referred to until it no longer is.
+    pub fn next(&mut self, snapshot: &Snapshot) -> Option<Response> {
+        for kind in Kind::ALL {
+            if kind >= Kind::Listener && self.is_waiting(Kind::Cluster) {
+                return None;
+            }
+            let Some(typed) = self.kinds.get_mut(kind.index()).filter(|t| t.subscription.is_started()) else {
+                continue;
+            };
+            let set = snapshot.set(kind);
+            let Some((version, resources, encoded)) = typed.news(set, kind.is_wildcard()) else { continue };
+            self.nonce += 1;
+            typed.nonce = self.nonce;
+            typed.in_flight = Some(resources);
+            return Some(Response { kind, version, frame: Frame::sotw(kind, version, encoded, self.nonce) });
+        }
+        None
+    }
+
+    fn is_waiting(&self, kind: Kind) -> bool {
+        self.kinds.get(kind.index()).is_some_and(|typed| typed.in_flight.is_some())
+    }
+}
+
+impl Typed {
+    fn news(&mut self, set: &Arc<Set>, whole: bool) -> Option<(Version, Vec<Arc<Resource>>, Bytes)> {
+        if Arc::ptr_eq(&self.held, set) && self.asked.is_empty() && self.version.is_some() {
+            return None;
+        }
+        let all = self.subscription.is_wildcard();
+        let subset = || self.subscription.names().iter().filter_map(|name| set.get(name));
+        let version = if all { set.version() } else { version_of(subset()) };
+        let came_back = self.held.is_empty() && self.version == Some(version);
+        if came_back && self.asked.is_empty() {
+            self.held = Arc::clone(set);
+            return None;
+        }
+        let resources: Vec<Arc<Resource>> = if all {
+            set.resources().cloned().collect()
+        } else if whole || self.held.is_empty() {
+            subset().cloned().collect()
+        } else {
+            let changed = |r: &&Arc<Resource>| self.held.get(r.name()).map(|h| h.version()) != Some(r.version());
+            subset().filter(|r| self.asked.contains(r.name()) || changed(r)).cloned().collect()
+        };
+        let known = self.version == Some(version);
+        self.held = Arc::clone(set);
+        self.version = Some(version);
+        // Names that do not exist (yet) have no answer in this protocol; they are answered when they do.
+        let answers = self.asked.iter().any(|name| set.get(name).is_some());
+        self.asked.clear();
+        if (known && !answers) || (!whole && resources.is_empty()) {
+            return None;
+        }
+        let encoded = if resources.len() == set.len() { set.all_sotw() } else { concat(&resources, Resource::sotw_field) };
+        Some((version, resources, encoded))
+    }
+
+    fn answered(&mut self, kind: Kind, refusal: Option<String>) -> Option<Verdict> {
+        let resources = self.in_flight.take()?;
+        match refusal {
+            None => {
+                let first = resources.into_iter().filter(|r| r.accept()).collect();
+                Some(Verdict::Accepted { kind, first })
+            }
+            // `version` stays what was refused, so that it is not offered again.
+            Some(text) => Some(Verdict::Refused { kind, resources, text }),
+        }
+    }
+}
