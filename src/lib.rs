@@ -1,6 +1,9 @@
 //! Serin: an Envoy control plane for releasing machine-learning models safely.
 
 pub mod clock;
+pub mod config;
+pub mod control;
+pub mod diag;
 pub mod latest;
 pub mod model;
 pub mod names;

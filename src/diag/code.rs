@@ -1,1 +1,3 @@
-//! Every kind of mistake, once.
+//! stub
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub enum Code { E001, E002 }

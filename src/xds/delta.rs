@@ -165,7 +165,9 @@ impl Typed {
         let mut names: BTreeMap<Arc<str>, Option<Differs>> =
             std::mem::take(&mut self.differs).into_iter().map(|(n, d)| (n, Some(d))).collect();
         if !unchanged {
-            let mut add = |name: &Arc<str>| drop(names.entry(Arc::clone(name)).or_insert(None));
+            let mut add = |name: &Arc<str>| {
+                names.entry(Arc::clone(name)).or_insert(None);
+            };
             match set.change_since(&self.held) {
                 Some(change) => {
                     change.upserts.iter().for_each(|r| add(r.name()));

@@ -1,0 +1,65 @@
+//! The loop itself: waits, applies, publishes. It decides nothing.
+
+use super::{Event, Note, NoteKind, View, World};
+use crate::clock;
+use crate::latest::Latest;
+use crate::snapshot::Fleet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{broadcast, mpsc};
+
+/// Where the loop puts what others want to see.
+#[derive(Clone, Debug)]
+pub struct Outputs {
+    /// For Envoys.
+    pub fleet: Arc<Latest<Fleet>>,
+    /// For people.
+    pub view: Arc<Latest<View>>,
+    /// What happens, as it happens. A reader that is too slow misses some and is told so.
+    pub notes: broadcast::Sender<Note>,
+}
+
+/// Runs until the queue is closed.
+pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: Outputs) {
+    // Nothing is published before the first event, which holds all files.
+    while let Some(event) = next(&world, &mut events).await {
+        let now = clock::now();
+        let mut changed = world.apply(event, now);
+        while let Ok(more) = events.try_recv() {
+            changed |= world.apply(more, now);
+        }
+        if changed {
+            outputs.fleet.publish(world.fleet());
+            outputs.view.publish(world.view());
+        }
+        for note in world.take_notes() {
+            log(&note);
+            // No reader is not an error.
+            let _ = outputs.notes.send(note);
+        }
+    }
+}
+
+/// The next event, or a tick when the world's deadline comes first.
+async fn next(world: &World, events: &mut mpsc::Receiver<Event>) -> Option<Event> {
+    let Some(deadline) = world.deadline() else { return events.recv().await };
+    // A little late rather than a little early, which would spin.
+    let wait = deadline.since(clock::now()) + Duration::from_millis(1);
+    tokio::select! {
+        event = events.recv() => event,
+        () = tokio::time::sleep(wait) => Some(Event::Tick),
+    }
+}
+
+fn log(note: &Note) {
+    let gateway = note.gateway.as_ref().map(tracing::field::display);
+    match note.kind {
+        NoteKind::Alarm => tracing::error!(gateway, "{}", note.message),
+        NoteKind::Invalid | NoteKind::Refused | NoteKind::Vanished => {
+            tracing::warn!(gateway, "{}", note.message);
+        }
+        NoteKind::Loaded | NoteKind::Changed | NoteKind::Removed | NoteKind::Repaired => {
+            tracing::info!(gateway, "{}", note.message);
+        }
+    }
+}
