@@ -9,6 +9,7 @@ pub mod model;
 pub mod names;
 pub mod resource;
 pub mod snapshot;
+pub mod source;
 pub mod translate;
 pub mod weight;
 pub mod xds;

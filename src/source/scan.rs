@@ -1,0 +1,266 @@
+//! Compares the watched directory with what was told of it before.
+
+use super::read::{Found, Stamp, read, stamp};
+use crate::config::{self, Attachment, Content, Document};
+use crate::control::Changes;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+/// How deep sub-directories may lie: deeper than anyone's, and an end for symlinks that go in circles.
+const MAX_DEPTH: usize = 8;
+
+/// What to watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// The directory of gateway files.
+    pub directory: PathBuf,
+    /// Files that are read whatever the gateway files say.
+    pub files: BTreeSet<PathBuf>,
+}
+
+/// Remembers what it told, tells what differs.
+#[derive(Debug)]
+pub struct Scanner {
+    watched: Watched,
+    documents: BTreeMap<Arc<str>, Seen>,
+    attached: BTreeMap<PathBuf, (Attachment, Option<Stamp>)>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    content: Content,
+    stamp: Option<Stamp>,
+    references: BTreeSet<PathBuf>,
+}
+
+/// How closely to look at files that seem unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Time, size and identity decide.
+    Stamps,
+    /// Everything is read.
+    Content,
+}
+
+impl Scanner {
+    /// Has told nothing yet.
+    pub fn new(watched: Watched) -> Self {
+        Self { watched, documents: BTreeMap::new(), attached: BTreeMap::new() }
+    }
+
+    /// Looks at everything; tells what differs from what was told before.
+    pub fn scan(&mut self) -> Changes {
+        self.look(Depth::Stamps)
+    }
+
+    pub(super) fn look(&mut self, depth: Depth) -> Changes {
+        let mut changes = Changes::default();
+        let mut present = BTreeSet::new();
+        list(&self.watched.directory, 0, &mut |path| {
+            if let Some(name) = name(&self.watched.directory, &path) {
+                present.insert(name);
+            }
+        });
+        let gone: Vec<Arc<str>> = self.documents.keys().filter(|n| !present.contains(*n)).cloned().collect();
+        for name in gone {
+            self.documents.remove(&name);
+            changes.documents.insert(name, None);
+        }
+        for name in present {
+            self.look_at_document(name, depth, &mut changes);
+        }
+        self.look_at_attached(depth, &mut changes);
+        changes
+    }
+
+    /// Looks at some files only. What they refer to is looked at as well.
+    pub fn scan_files<'a>(&mut self, paths: impl IntoIterator<Item = &'a Path>) -> Changes {
+        let mut changes = Changes::default();
+        let mut attached = false;
+        for path in paths {
+            if let Some(name) = name(&self.watched.directory, path).filter(|_| is_gateway_file(path)) {
+                self.look_at_document(name, Depth::Content, &mut changes);
+                attached = true;
+            }
+            attached |= self.attached.contains_key(path);
+        }
+        if attached {
+            self.look_at_attached(Depth::Stamps, &mut changes);
+        }
+        changes
+    }
+
+    /// Whether a path is one that [`Scanner::scan_files`] would look at.
+    pub(super) fn knows(&self, path: &Path) -> bool {
+        self.attached.contains_key(path)
+            || (is_gateway_file(path) && name(&self.watched.directory, path).is_some())
+    }
+
+    /// The directories in which something may change.
+    pub(super) fn directories(&self) -> BTreeSet<PathBuf> {
+        let parents = self.attached.keys().filter_map(|p| p.parent().map(Path::to_path_buf));
+        parents.filter(|p| !p.starts_with(&self.watched.directory)).collect()
+    }
+
+    /// The directory of gateway files.
+    pub(super) fn directory(&self) -> &Path {
+        &self.watched.directory
+    }
+
+    fn look_at_document(&mut self, name: Arc<str>, depth: Depth, changes: &mut Changes) {
+        let path = self.watched.directory.join(&*name);
+        let seen = self.documents.get(&name);
+        if depth == Depth::Stamps && seen.is_some_and(|s| s.stamp.is_some() && s.stamp == stamp(&path)) {
+            return;
+        }
+        let (found, stamp) = read(&path);
+        let content = match found {
+            Found::Bytes(bytes) => Content::Text(bytes),
+            Found::TooLarge(size) => Content::TooLarge(size),
+            Found::Unreadable(why) => Content::Unreadable(why),
+            Found::Gone => {
+                if self.documents.remove(&name).is_some() {
+                    changes.documents.insert(name, None);
+                }
+                return;
+            }
+        };
+        if let Some(seen) = self.documents.get_mut(&name).filter(|s| s.content == content) {
+            seen.stamp = stamp;
+            return;
+        }
+        let document = Document { path: Arc::clone(&name), content: content.clone() };
+        let references =
+            config::references(&document).into_iter().map(|r| resolve(&self.watched.directory, &r)).collect();
+        self.documents.insert(Arc::clone(&name), Seen { content, stamp, references });
+        changes.documents.insert(name, Some(document));
+    }
+
+    fn look_at_attached(&mut self, depth: Depth, changes: &mut Changes) {
+        let wanted: BTreeSet<PathBuf> = self
+            .documents
+            .values()
+            .flat_map(|s| s.references.iter().cloned())
+            .chain(self.watched.files.iter().cloned())
+            .collect();
+        self.attached.retain(|path, _| wanted.contains(path));
+        for path in wanted {
+            let seen = self.attached.get(&path);
+            if depth == Depth::Stamps && seen.is_some_and(|(_, s)| s.is_some() && *s == stamp(&path)) {
+                continue;
+            }
+            let (found, stamp) = read(&path);
+            let attachment = match found {
+                Found::Bytes(bytes) => Attachment::Bytes(bytes),
+                Found::TooLarge(size) => Attachment::TooLarge(size),
+                Found::Unreadable(why) => Attachment::Unreadable(why),
+                Found::Gone => Attachment::Missing,
+            };
+            if seen.map(|(a, _)| a) != Some(&attachment) {
+                changes.attached.insert(path.clone(), attachment.clone());
+            }
+            self.attached.insert(path, (attachment, stamp));
+        }
+    }
+}
+
+/// The name of a gateway file: its path below the directory.
+fn name(directory: &Path, path: &Path) -> Option<Arc<str>> {
+    let below = path.strip_prefix(directory).ok()?;
+    let hidden = below.components().any(|c| matches!(c, Component::Normal(n) if n.as_encoded_bytes().starts_with(b".")));
+    (!hidden).then(|| below.to_string_lossy().into())
+}
+
+/// Files that editors leave for a moment end otherwise (`~`, `.swp`, `.tmp`, vim's `4913`).
+fn is_gateway_file(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "yaml" || e == "yml")
+}
+
+fn list(directory: &Path, depth: usize, found: &mut impl FnMut(PathBuf)) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    for path in entries.flatten().map(|e| e.path()) {
+        let hidden = path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
+        if hidden {
+            continue;
+        }
+        if is_gateway_file(&path) {
+            if !path.is_dir() {
+                found(path);
+            }
+        } else if depth < MAX_DEPTH && path.extension().is_none() && path.is_dir() {
+            list(&path, depth + 1, found);
+        }
+    }
+}
+
+/// The path by which a referred file is known, here and in [`config::Context`].
+fn resolve(directory: &Path, reference: &Path) -> PathBuf {
+    directory.join(reference)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(changes: &Changes) -> Vec<(&str, bool)> {
+        changes.documents.iter().map(|(n, d)| (&**n, d.is_some())).collect()
+    }
+
+    #[test]
+    fn tells_what_differs_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        std::fs::create_dir(file("team")).unwrap();
+        for name in ["b.yaml", "team/a.yml", "notes.txt", ".hidden.yaml", "b.yaml~"] {
+            std::fs::write(file(name), "x").unwrap();
+        }
+        let mut scanner =
+            Scanner::new(Watched { directory: folder.path().into(), files: BTreeSet::new() });
+        assert_eq!(names(&scanner.scan()), [("b.yaml", true), ("team/a.yml", true)]);
+        assert!(scanner.scan().is_empty());
+
+        std::fs::write(file("b.yaml"), "y").unwrap();
+        assert_eq!(names(&scanner.scan_files([file("b.yaml").as_path()])), [("b.yaml", true)]);
+        std::fs::write(file("b.yaml"), "y").unwrap();
+        assert!(scanner.scan().is_empty(), "the same content is no change");
+
+        std::fs::remove_file(file("b.yaml")).unwrap();
+        assert_eq!(names(&scanner.scan()), [("b.yaml", false)]);
+        std::fs::remove_dir_all(folder.path()).unwrap();
+        assert_eq!(names(&scanner.scan()), [("team/a.yml", false)]);
+    }
+
+    #[test]
+    fn a_config_map_swap_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let version = |name: &str, text: &str| {
+            std::fs::create_dir(file(name)).unwrap();
+            std::fs::write(file(name).join("gw.yaml"), text).unwrap();
+        };
+        let link = |target: &str, link: &str| std::os::unix::fs::symlink(target, file(link)).unwrap();
+        version("..1", "one");
+        link("..1", "..data");
+        link("..data/gw.yaml", "gw.yaml");
+        let mut scanner =
+            Scanner::new(Watched { directory: folder.path().into(), files: BTreeSet::new() });
+        assert_eq!(names(&scanner.scan()), [("gw.yaml", true)]);
+        version("..2", "two");
+        link("..2", "..data_tmp");
+        std::fs::rename(file("..data_tmp"), file("..data")).unwrap();
+        assert_eq!(names(&scanner.scan()), [("gw.yaml", true)]);
+    }
+
+    #[test]
+    fn what_is_too_large_or_no_file_is_told_without_being_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let large = std::fs::File::create(folder.path().join("large.yaml")).unwrap();
+        large.set_len(1 << 30).unwrap();
+        let mut scanner =
+            Scanner::new(Watched { directory: folder.path().into(), files: BTreeSet::new() });
+        let changes = scanner.scan();
+        let document = changes.documents.get("large.yaml").unwrap().as_ref().unwrap();
+        assert_eq!(document.content, Content::TooLarge(1 << 30));
+    }
+}

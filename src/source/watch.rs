@@ -1,0 +1,215 @@
+//! Waits for hints of the operating system, looks, and tells. A thread of its own: all it does is wait for files.
+//!
+//! Directories are watched, never files: a watch on a file is lost with the first atomic save. The parent of the
+//! directory is watched too, to see it vanish and come back. Where no watch can be had, the full look every few
+//! seconds remains, and a watch is tried again then.
+
+use super::scan::{Depth, Scanner};
+use super::settle::{Hint, Look, Settle};
+use super::{DEEP, RESCAN};
+use crate::clock::Stopwatch;
+use crate::control::{Changes, Event as ControlEvent};
+use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use tokio::sync::mpsc;
+
+/// Ends the watching when it is dropped.
+#[derive(Debug)]
+pub struct Watching(Sender<Seen>);
+
+enum Seen {
+    Event(notify::Result<notify::Event>),
+    Stop,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        // The thread may have ended already.
+        let _ = self.0.send(Seen::Stop);
+    }
+}
+
+/// Reads everything once and tells it, and then tells every change.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn watch(scanner: Scanner, out: mpsc::Sender<ControlEvent>) -> std::io::Result<Watching> {
+    let (sender, inbox) = channel();
+    let watching = Watching(sender.clone());
+    std::thread::Builder::new()
+        .name("serin-source".into())
+        .spawn(move || Source { scanner, eyes: Eyes::new(sender), out }.run(&inbox))?;
+    Ok(watching)
+}
+
+struct Source {
+    scanner: Scanner,
+    eyes: Eyes,
+    out: mpsc::Sender<ControlEvent>,
+}
+
+impl Source {
+    fn run(mut self, inbox: &Receiver<Seen>) {
+        let clock = Stopwatch::start();
+        // Watch first, look then: what happens in between is seen twice rather than never.
+        self.eyes.arm(&self.scanner);
+        let all = self.scanner.look(Depth::Content);
+        // Told even when there is nothing: the others wait for it.
+        if self.out.blocking_send(ControlEvent::Files(all)).is_err() {
+            return;
+        }
+        self.eyes.arm(&self.scanner);
+        let mut settle = Settle::default();
+        let (mut rounds, mut rescan) = (0_u32, clock.elapsed() + RESCAN);
+        loop {
+            let deadline = settle.deadline().map_or(rescan, |at| at.min(rescan));
+            match inbox.recv_timeout(deadline.saturating_sub(clock.elapsed())) {
+                Ok(Seen::Event(event)) => {
+                    if let Some(hint) = self.hint(event) {
+                        settle.hint(hint, clock.elapsed());
+                    }
+                }
+                Ok(Seen::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let told = if clock.elapsed() >= rescan {
+                rescan = clock.elapsed() + RESCAN;
+                rounds = rounds.wrapping_add(1);
+                self.eyes.arm(&self.scanner);
+                let depth = if rounds.is_multiple_of(DEEP) { Depth::Content } else { Depth::Stamps };
+                let changes = self.scanner.look(depth);
+                self.tell(changes)
+            } else {
+                match settle.look(clock.elapsed()) {
+                    None => true,
+                    Some(Look::Files(paths)) => {
+                        let changes = self.scanner.scan_files(paths.iter().map(PathBuf::as_path));
+                        self.tell(changes)
+                    }
+                    Some(Look::Everything) => {
+                        self.eyes.arm(&self.scanner);
+                        let changes = self.scanner.scan();
+                        self.tell(changes)
+                    }
+                }
+            };
+            if !told {
+                return;
+            }
+        }
+    }
+
+    /// False when nobody listens any more.
+    fn tell(&mut self, changes: Changes) -> bool {
+        if changes.is_empty() {
+            return !self.out.is_closed();
+        }
+        // New files may refer to files in other directories.
+        self.eyes.arm(&self.scanner);
+        self.out.blocking_send(ControlEvent::Files(changes)).is_ok()
+    }
+
+    /// What an event of the operating system means for us, if anything.
+    fn hint(&mut self, event: notify::Result<notify::Event>) -> Option<Hint> {
+        let Ok(event) = event else { return Some(Hint::Everything) };
+        if event.need_rescan() {
+            return Some(Hint::Everything);
+        }
+        if event.paths.iter().any(|p| self.eyes.is_lost(p, &event.kind)) {
+            return Some(Hint::Everything);
+        }
+        let known = || event.paths.iter().filter(|p| self.scanner.knows(p)).cloned().collect::<Vec<_>>();
+        let others = || event.paths.iter().any(|p| !self.scanner.knows(p) && self.concerns(p));
+        match event.kind {
+            // Our own reading makes such events too; only the end of a write is news.
+            EventKind::Access(AccessKind::Close(AccessMode::Write))
+            | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => {
+                let known = known();
+                if !known.is_empty() {
+                    return Some(Hint::Finished(known));
+                }
+                others().then_some(Hint::Everything)
+            }
+            EventKind::Access(_) => None,
+            // A rename within the directory is reported a second time as a pair.
+            EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => None,
+            _ => {
+                let known = known();
+                if !known.is_empty() {
+                    return Some(Hint::Open(known));
+                }
+                others().then_some(Hint::Everything)
+            }
+        }
+    }
+
+    /// Whether a path that is no gateway file may change what gateway files there are: a directory, or a link such
+    /// as a `ConfigMap`'s `..data`. Files that editors make on the side do not.
+    fn concerns(&self, path: &Path) -> bool {
+        let below = path.starts_with(self.scanner.directory());
+        let linked = path.file_name().is_some_and(|n| n == "..data");
+        linked || (below && path.extension().is_none() && (path.is_dir() || !path.exists()))
+    }
+}
+
+/// The watches of the operating system.
+struct Eyes {
+    watcher: Option<RecommendedWatcher>,
+    watched: BTreeSet<PathBuf>,
+    complained: bool,
+}
+
+impl Eyes {
+    fn new(sender: Sender<Seen>) -> Self {
+        let watcher = notify::recommended_watcher(move |event| {
+            // After the end of the thread nobody listens.
+            let _ = sender.send(Seen::Event(event));
+        });
+        let watcher = watcher
+            .map_err(|e| tracing::warn!("no file events, looking every {RESCAN:?} instead: {e}"))
+            .ok();
+        Self { watcher, watched: BTreeSet::new(), complained: false }
+    }
+
+    /// Watches what should be watched and is not yet.
+    fn arm(&mut self, scanner: &Scanner) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let directory = scanner.directory();
+        let mut wanted: Vec<(PathBuf, RecursiveMode)> = vec![(directory.to_path_buf(), RecursiveMode::Recursive)];
+        wanted.extend(directory.parent().map(|p| (p.to_path_buf(), RecursiveMode::NonRecursive)));
+        wanted.extend(scanner.directories().into_iter().map(|d| (d, RecursiveMode::NonRecursive)));
+        for (path, mode) in wanted {
+            if self.watched.contains(&path) || !path.is_dir() {
+                continue;
+            }
+            match watcher.watch(&path, mode) {
+                Ok(()) => drop(self.watched.insert(path)),
+                Err(e) if !self.complained => {
+                    self.complained = true;
+                    tracing::warn!("no file events for {}, looking every {RESCAN:?} instead: {e}", path.display());
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Notes that a watched directory is gone or was replaced, and with it its watch.
+    fn is_lost(&mut self, path: &Path, kind: &EventKind) -> bool {
+        let gone = matches!(
+            kind,
+            EventKind::Remove(_) | EventKind::Create(_) | EventKind::Modify(ModifyKind::Name(_))
+        );
+        if !gone || !self.watched.remove(path) {
+            return false;
+        }
+        if let Some(watcher) = &mut self.watcher {
+            // It fails when the watch went with the directory, as it mostly does.
+            let _ = watcher.unwatch(path);
+        }
+        true
+    }
+}
+
