@@ -74,8 +74,8 @@ pub struct Envoy {
     complaints: Complaints,
     admin: reqwest::Client,
     grace: Duration,
-    /// Has the bootstrap and the admin socket; goes last.
-    _home: TempDir,
+    /// Goes last.
+    home: TempDir,
 }
 
 impl Envoy {
@@ -109,10 +109,11 @@ impl Envoy {
                 Some(file) => Some(file.try_clone().await.map_err(failed)?),
                 None => None,
             };
-            lines.spawn(log::follow(said, copy, Complaints::default()));
+            lines.spawn(log::follow(said, "info", copy, Complaints::default())); // access logs, if any
         }
         if let Some(said) = child.stderr.take() {
-            lines.spawn(log::follow(said, log_file, complaints.clone()));
+            // Before its log starts, Envoy speaks only when something is wrong with its command line.
+            lines.spawn(log::follow(said, "error", log_file, complaints.clone()));
         }
         let admin =
             reqwest::Client::builder().unix_socket(socket).no_proxy().build().map_err(no_answer("/"))?;
@@ -125,13 +126,18 @@ impl Envoy {
             complaints,
             admin,
             grace: options.grace,
-            _home: home,
+            home,
         })
     }
 
     /// Its process id.
     pub fn pid(&self) -> i32 {
         self.pid.as_raw_pid()
+    }
+
+    /// Its own directory with `bootstrap.yaml` and the admin's `admin.sock`, which goes with it.
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// Waits until Envoy runs and its admin answers. It may still wait for its control plane.

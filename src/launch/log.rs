@@ -46,15 +46,15 @@ impl Complaints {
 }
 
 /// Reads until the other end is closed. A log that cannot be written is no reason to stop reading: Envoy would
-/// stand still with a full pipe.
+/// stand still with a full pipe. Lines before any head have the level `at_first`.
 pub(super) async fn follow(
     said: impl AsyncRead + Unpin,
+    at_first: &'static str,
     mut file: Option<tokio::fs::File>,
     complaints: Complaints,
 ) {
     let mut lines = BufReader::new(said).split(b'\n');
-    // Before its log starts, Envoy speaks of its command line only when something is wrong with it.
-    let mut level = "error".to_owned();
+    let mut level = at_first.to_owned();
     while let Ok(Some(line)) = lines.next_segment().await {
         let line = String::from_utf8_lossy(&line);
         let line = line.trim_end();
@@ -117,7 +117,7 @@ mod tests {
         said += &"  and on\n".repeat(100);
         said += "[info][t][main] exiting\n";
         let complaints = Complaints::default();
-        follow(said.as_bytes(), None, complaints.clone()).await;
+        follow(said.as_bytes(), "error", None, complaints.clone()).await;
         assert!(complaints.text().starts_with("bad field\n  in this message\n"));
         assert_eq!(complaints.text().lines().count(), KEPT);
     }

@@ -29,13 +29,6 @@ fn command_line(pid: &str) -> Option<Vec<String>> {
     Some(line.split('\0').map(str::to_owned).collect())
 }
 
-/// The temporary directory of a running Envoy.
-fn home(pid: i32) -> PathBuf {
-    let line = command_line(&pid.to_string()).unwrap();
-    let config = line.iter().skip_while(|a| *a != "--config-path").nth(1).unwrap();
-    Path::new(config).parent().unwrap().to_owned()
-}
-
 /// Whether a directory and all processes that know it (Envoy and its watcher) are gone.
 fn nothing_is_left(home: &Path) -> bool {
     let knows =
@@ -54,7 +47,7 @@ async fn envoy_waits_for_its_control_plane_and_stops_without_a_trace() {
 
     let (status, node) = envoy.admin("/server_info").await.unwrap();
     assert!(status.is_success() && node.contains("edge-1"), "{node}");
-    let home = home(envoy.pid());
+    let home = envoy.home().to_owned();
     assert!(home.join("bootstrap.yaml").exists());
 
     assert!(envoy.stop().await.unwrap().success());
@@ -71,7 +64,7 @@ async fn envoy_is_ready_when_it_has_all_it_needs() {
 #[tokio::test]
 async fn a_refused_bootstrap_ends_with_the_words_of_envoy() {
     let mut refused = Envoy::start(envoy().await, "nodes: {}", &options()).await.unwrap();
-    let home = home(refused.pid());
+    let home = refused.home().to_owned();
     let error = refused.ready(DEADLINE).await.unwrap_err();
     assert!(matches!(&error, Error::Exited { status, .. } if !status.success()), "{error}");
     assert!(error.to_string().contains("nodes"), "{error}");
@@ -108,7 +101,7 @@ async fn the_log_can_go_to_a_file() {
 async fn a_dropped_envoy_is_killed() {
     let mut envoy = Envoy::start(envoy().await, &lonely(), &options()).await.unwrap();
     envoy.up(DEADLINE).await.unwrap();
-    let home = home(envoy.pid());
+    let home = envoy.home().to_owned();
     drop(envoy);
     eventually("Envoy, its watcher and its files are gone", || nothing_is_left(&home)).await;
 }
@@ -142,6 +135,6 @@ async fn a_parent_to_be_killed() {
     }
     let mut envoy = Envoy::start(envoy().await, &lonely(), &options()).await.unwrap();
     envoy.up(DEADLINE).await.unwrap();
-    println!("\nhome: {}", home(envoy.pid()).display());
+    println!("\nhome: {}", envoy.home().display());
     envoy.exited().await.unwrap();
 }
