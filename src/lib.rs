@@ -1,10 +1,12 @@
 //! Serin: an Envoy control plane for releasing machine-learning models safely.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
 pub mod diag;
 pub mod latest;
+pub mod launch;
 pub mod model;
 pub mod names;
 pub mod resource;

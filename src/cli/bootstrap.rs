@@ -1,0 +1,134 @@
+//! `serin bootstrap`: prints what an Envoy of one's own starts with.
+
+use crate::launch::{Admin, Bootstrap, Mtls, Variant};
+use crate::model::Endpoint;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// Prints a ready Envoy bootstrap: `serin bootstrap > edge.yaml && envoy -c edge.yaml`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct BootstrapArgs {
+    /// The Envoy's own name, unique among all Envoys
+    #[arg(long, value_name = "NAME", default_value = "edge-1")]
+    pub id: String,
+    /// The group of Envoys it belongs to, which gateways list in `proxies`
+    #[arg(long, value_name = "NAME", default_value = "edge")]
+    pub cluster: String,
+    /// Where Serin serves xDS
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:18000", value_parser = endpoint)]
+    pub xds: Endpoint,
+    /// Where Envoy's admin listens: a loopback port or a unix socket
+    #[arg(long, value_name = "IP:PORT|unix:PATH", default_value = "127.0.0.1:9901")]
+    pub admin: Admin,
+    /// mTLS to Serin: the authorities that may have signed its certificate
+    #[arg(long, value_name = "FILE", requires_all = ["tls_cert", "tls_key"])]
+    pub tls_ca: Option<PathBuf>,
+    /// mTLS to Serin: Envoy's certificate chain
+    #[arg(long, value_name = "FILE", requires_all = ["tls_ca", "tls_key"])]
+    pub tls_cert: Option<PathBuf>,
+    /// mTLS to Serin: the key of Envoy's certificate
+    #[arg(long, value_name = "FILE", requires_all = ["tls_ca", "tls_cert"])]
+    pub tls_key: Option<PathBuf>,
+    /// mTLS to Serin: the name in its certificate [default: the host of --xds]
+    #[arg(long, value_name = "NAME", requires = "tls_ca")]
+    pub tls_server_name: Option<String>,
+    /// Ask for all resources of a type each time (state of the world), not for differences
+    #[arg(long)]
+    pub sotw: bool,
+    /// Connections from clients, at most
+    #[arg(long, value_name = "COUNT", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections: u32,
+    /// What Envoy's heap may grow to, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_heap: u32,
+}
+
+/// The YAML to print.
+pub fn run(args: BootstrapArgs) -> anyhow::Result<String> {
+    let mtls = match (args.tls_ca, args.tls_cert, args.tls_key) {
+        (Some(ca), Some(certificate), Some(key)) => {
+            let server_name = args.tls_server_name.unwrap_or_else(|| args.xds.host.clone());
+            Some(Mtls { ca, certificate, key, server_name })
+        }
+        (None, None, None) => None,
+        _ => anyhow::bail!("--tls-ca, --tls-cert and --tls-key belong together"),
+    };
+    let bootstrap = Bootstrap {
+        id: args.id,
+        cluster: args.cluster,
+        control_plane: args.xds,
+        mtls,
+        variant: if args.sotw { Variant::StateOfTheWorld } else { Variant::Delta },
+        admin: args.admin,
+        max_connections: args.max_connections,
+        max_heap: args.max_heap,
+    };
+    Ok(bootstrap.to_string())
+}
+
+/// `serin.example.com:18000`, `10.0.0.7:18000` or `[fd00::7]:18000`.
+fn endpoint(text: &str) -> Result<Endpoint, String> {
+    let (host, port) = text.rsplit_once(':').ok_or("a port is missing, as in 127.0.0.1:18000")?;
+    let port =
+        port.parse().ok().filter(|&port: &u16| port != 0).ok_or("the port is a number from 1 to 65535")?;
+    let host = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        None if host.contains('/') => return Err("host and port are wanted, not a URL".into()),
+        Some(v6) if v6.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6()) => v6,
+        Some(_) => return Err("in brackets belongs an IPv6 address".into()),
+        None if host.contains(':') => return Err("an IPv6 address wants brackets, as in [::1]:18000".into()),
+        None if host.is_empty() => return Err("a host is missing, as in 127.0.0.1:18000".into()),
+        None => host,
+    };
+    Ok(Endpoint { host: host.to_owned(), port })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: BootstrapArgs,
+    }
+
+    fn text(flags: &[&str]) -> Result<String, String> {
+        let line = Line::try_parse_from(["bootstrap"].iter().chain(flags)).map_err(|e| e.to_string())?;
+        run(line.args).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn without_flags_it_is_the_default_bootstrap() {
+        assert_eq!(text(&[]).unwrap(), Bootstrap::default().to_string());
+    }
+
+    #[test]
+    fn half_of_mtls_is_refused() {
+        assert!(text(&["--tls-ca", "ca.pem"]).unwrap_err().contains("--tls-cert"));
+        assert!(text(&["--tls-server-name", "x"]).unwrap_err().contains("--tls-ca"));
+    }
+
+    #[test]
+    fn the_server_name_is_the_host_unless_said() {
+        let mtls = ["--xds", "serin.local:18000", "--tls-ca", "a", "--tls-cert", "b", "--tls-key", "c"];
+        assert!(text(&mtls).unwrap().contains("sni: serin.local\n"));
+        let named = [&mtls[..], &["--tls-server-name", "other.local"]].concat();
+        assert!(text(&named).unwrap().contains("sni: other.local\n"));
+    }
+
+    #[test]
+    fn an_address_has_a_host_and_a_port() {
+        for (wrong, hint) in [
+            ("serin", "port"),
+            ("serin:0", "65535"),
+            (":18000", "host"),
+            ("::1:18000", "brackets"),
+            ("[x]:1", "IPv6"),
+            ("http://serin:18000", "URL"),
+        ] {
+            assert!(text(&["--xds", wrong]).unwrap_err().contains(hint), "{wrong}");
+        }
+        assert_eq!(endpoint("[::1]:18000"), Ok(Endpoint { host: "::1".into(), port: 18000 }));
+    }
+}

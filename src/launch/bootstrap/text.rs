@@ -1,0 +1,279 @@
+//! The YAML of a bootstrap, section by section in the order a reader wants them.
+//!
+//! A section is one function that gives its lines, so that what the control plane learns to serve (runtime
+//! layers, a sink for statistics) becomes one more function and one more line in `fmt`.
+
+use super::{Admin, Bootstrap, Mtls, Variant};
+use std::borrow::Cow;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::Path;
+
+impl fmt::Display for Bootstrap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(INTRODUCTION)?;
+        f.write_str(&node(&self.id, &self.cluster))?;
+        f.write_str(&admin(&self.admin))?;
+        f.write_str(&discovery(self.variant))?;
+        f.write_str(STATISTICS)?;
+        f.write_str(&overload(self.max_connections, self.max_heap))?;
+        f.write_str(&control_plane(self))
+    }
+}
+
+const INTRODUCTION: &str = "\
+# The bootstrap of one Envoy: who it is and where its control plane is. All else comes from Serin over xDS.
+# Printed by `serin bootstrap`; better printed anew than edited.
+";
+
+fn node(id: &str, cluster: &str) -> String {
+    format!(
+        "
+node:
+  id: {}  # every Envoy has its own; `envoy --service-node` says it too
+  cluster: {}  # what a gateway lists in `proxies`
+",
+        scalar(id),
+        scalar(cluster)
+    )
+}
+
+fn admin(admin: &Admin) -> String {
+    let address = match admin {
+        Admin::Loopback(at) => {
+            format!(
+                "socket_address: {{ address: {}, port_value: {} }}",
+                scalar(&at.ip().to_string()),
+                at.port()
+            )
+        }
+        Admin::Socket(path) => format!("pipe: {{ path: {}, mode: 384 }}  # 0600", file(path)),
+    };
+    format!(
+        "
+# The admin can stop Envoy and shows its configuration: never on a public address.
+admin:
+  address:
+    {address}
+"
+    )
+}
+
+fn discovery(variant: Variant) -> String {
+    let api_type = match variant {
+        Variant::Delta => "DELTA_GRPC  # only what differs is sent",
+        Variant::StateOfTheWorld => "GRPC",
+    };
+    format!(
+        "
+dynamic_resources:
+  ads_config:
+    api_type: {api_type}
+    transport_api_version: V3
+    set_node_on_first_message_only: true
+    grpc_services:
+    - envoy_grpc:
+        cluster_name: control_plane
+        # Without this, Envoy takes many seconds to notice that the control plane is back.
+        retry_policy: {{ retry_back_off: {{ base_interval: 0.25s, max_interval: 2s }} }}
+  # 0s: wait for the control plane rather than come up empty and answer 404.
+  cds_config: {{ resource_api_version: V3, ads: {{}}, initial_fetch_timeout: 0s }}
+  lds_config: {{ resource_api_version: V3, ads: {{}}, initial_fetch_timeout: 0s }}
+"
+    )
+}
+
+const STATISTICS: &str = r"
+stats_config:
+  # Only what rollouts decide on and operators ask for: each further number costs memory in each worker.
+  stats_matcher:
+    inclusion_list:
+      patterns:
+      - safe_regex: { regex: 'cluster\.[^.]+\.upstream_rq_(total|completed|2xx|3xx|4xx|5xx|time|pending_failure_eject|pending_overflow)' }
+      - safe_regex: { regex: 'cluster\.[^.]+\.(membership_healthy|membership_total)' }
+      - prefix: control_plane.
+      - prefix: http.gw.downstream_rq
+      - prefix: server.
+  # Milliseconds. Close enough together for a p99 to be compared, up to answers of five minutes.
+  histogram_bucket_settings:
+  - match: { suffix: upstream_rq_time }
+    buckets: [1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000, 7500, 10000, 15000, 30000, 60000, 120000, 300000]
+";
+
+fn overload(max_connections: u32, max_heap: u32) -> String {
+    format!(
+        r#"
+# Better to refuse than to fall: past these limits Envoy answers 503, and lives.
+overload_manager:
+  refresh_interval: 0.25s
+  resource_monitors:
+  - name: envoy.resource_monitors.global_downstream_max_connections
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig
+      max_active_downstream_connections: {max_connections}
+  - name: envoy.resource_monitors.fixed_heap
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig
+      max_heap_size_bytes: {bytes}  # {max_heap} MiB
+  actions:
+  - name: envoy.overload_actions.shrink_heap
+    triggers: [{{ name: envoy.resource_monitors.fixed_heap, threshold: {{ value: 0.90 }} }}]
+  - name: envoy.overload_actions.stop_accepting_requests
+    triggers: [{{ name: envoy.resource_monitors.fixed_heap, threshold: {{ value: 0.95 }} }}]
+"#,
+        bytes = u64::from(max_heap) << 20,
+    )
+}
+
+fn control_plane(bootstrap: &Bootstrap) -> String {
+    let at = &bootstrap.control_plane;
+    // A name is asked for IPv4 first: `localhost` is both, and Serin listens on 127.0.0.1.
+    let discovery = match at.ip() {
+        Some(_) => "STATIC",
+        None => "STRICT_DNS\n    dns_lookup_family: V4_PREFERRED",
+    };
+    format!(
+        r#"
+static_resources:
+  clusters:
+  - name: control_plane
+    type: {discovery}
+    connect_timeout: 2s
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config:
+          http2_protocol_options:
+            # Finds a control plane that is gone without a word.
+            connection_keepalive: {{ interval: 30s, timeout: 5s }}
+{transport}    load_assignment:
+      cluster_name: control_plane
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {{ address: {{ socket_address: {{ address: {host}, port_value: {port} }} }} }}
+"#,
+        transport = bootstrap.mtls.as_ref().map_or(PLAIN.into(), mtls),
+        host = scalar(&at.host),
+        port = at.port,
+    )
+}
+
+const PLAIN: &str = "    # Plain text, which Serin serves on loopback. Elsewhere it wants mTLS: see `serin bootstrap --help`.\n";
+
+fn mtls(mtls: &Mtls) -> String {
+    // An address is in a certificate as an address, and is not sent as SNI (RFC 6066 section 3).
+    let (sni, san) = match mtls.server_name.parse::<IpAddr>() {
+        Ok(_) => (String::new(), "IP_ADDRESS"),
+        Err(_) => (format!("\n        sni: {}", scalar(&mtls.server_name)), "DNS"),
+    };
+    let folder = match mtls.certificate.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    format!(
+        r#"    transport_socket:
+      name: envoy.transport_sockets.tls
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext{sni}
+        common_tls_context:
+          alpn_protocols: [h2]
+          # Both: Envoy's clients stop at 1.2 unless the maximum is raised.
+          tls_params: {{ tls_minimum_protocol_version: TLSv1_3, tls_maximum_protocol_version: TLSv1_3 }}
+          tls_certificates:
+          - certificate_chain: {{ filename: {certificate} }}
+            private_key: {{ filename: {key} }}
+            watched_directory: {{ path: {folder} }}  # a renewed certificate is read without a restart
+          validation_context:
+            trusted_ca: {{ filename: {ca} }}
+            match_typed_subject_alt_names: [{{ san_type: {san}, matcher: {{ exact: {name} }} }}]
+"#,
+        certificate = file(&mtls.certificate),
+        key = file(&mtls.key),
+        folder = file(folder),
+        ca = file(&mtls.ca),
+        name = scalar(&mtls.server_name),
+    )
+}
+
+/// A path of this text is UTF-8: it came from a command line or from our own temporary directory.
+fn file(path: &Path) -> String {
+    scalar(&path.to_string_lossy()).into_owned()
+}
+
+/// Plain where YAML cannot mistake it, else in double quotes: a JSON string is a YAML string.
+fn scalar(text: &str) -> Cow<'_, str> {
+    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c))
+        && !matches!(
+            text.to_ascii_lowercase().as_str(),
+            "true" | "false" | "null" | "yes" | "no" | "on" | "off" | "y" | "n"
+        );
+    let dotted = text.parse::<std::net::Ipv4Addr>().is_ok();
+    if plain || dotted { text.into() } else { serde_json::Value::from(text).to_string().into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Endpoint;
+
+    fn read(bootstrap: &Bootstrap) -> serde_json::Value {
+        serde_yaml::from_str(&bootstrap.to_string()).unwrap()
+    }
+
+    #[test]
+    fn every_text_comes_back_as_it_was() {
+        for text in
+            ["edge-1", "no", "1.5", "a: b # c", "", "\"", "ümlaut", "{x}", "/run/a b", "::1", "line\nbreak"]
+        {
+            let node = read(&Bootstrap { id: text.into(), cluster: text.into(), ..Bootstrap::default() });
+            assert_eq!(node["node"]["id"], text);
+            assert_eq!(node["node"]["cluster"], text);
+        }
+    }
+
+    #[test]
+    fn a_name_is_resolved_and_an_address_is_not() {
+        for (host, kind) in [("127.0.0.1", "STATIC"), ("::1", "STATIC"), ("serin.local", "STRICT_DNS")] {
+            let control_plane = Endpoint { host: host.into(), port: 1 };
+            let cluster = &read(&Bootstrap { control_plane, ..Bootstrap::default() })["static_resources"]["clusters"]
+                [0];
+            assert_eq!(cluster["type"], kind, "{host}");
+            let socket =
+                &cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"];
+            assert_eq!(socket["socket_address"]["address"], host);
+        }
+    }
+
+    #[test]
+    fn a_certificate_for_an_address_is_checked_as_one() {
+        let of = |server_name: &str| {
+            let file = |name: &str| format!("tls/{name}").into();
+            let mtls = Some(Mtls {
+                ca: file("ca"),
+                certificate: file("cert"),
+                key: file("key"),
+                server_name: server_name.into(),
+            });
+            read(&Bootstrap { mtls, ..Bootstrap::default() })["static_resources"]["clusters"][0]["transport_socket"]
+                ["typed_config"]
+                .clone()
+        };
+        let (name, address) = (of("serin.local"), of("10.0.0.7"));
+        assert_eq!(name["sni"], "serin.local");
+        assert_eq!(address["sni"], serde_json::Value::Null);
+        let kind = "/common_tls_context/validation_context/match_typed_subject_alt_names/0/san_type";
+        assert_eq!(name.pointer(kind).unwrap(), "DNS");
+        assert_eq!(address.pointer(kind).unwrap(), "IP_ADDRESS");
+    }
+
+    #[test]
+    fn the_admin_is_never_public() {
+        assert!("0.0.0.0:9901".parse::<Admin>().unwrap_err().contains("loopback"));
+        assert!("[::]:9901".parse::<Admin>().is_err());
+        assert!("9901".parse::<Admin>().is_err());
+        assert!("unix:".parse::<Admin>().is_err());
+        assert_eq!("[::1]:0".parse(), Ok(Admin::Loopback("[::1]:0".parse().unwrap())));
+        assert_eq!("unix:/run/a.sock".parse(), Ok(Admin::Socket("/run/a.sock".into())));
+    }
+}
