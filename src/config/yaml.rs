@@ -1,0 +1,273 @@
+//! From text to tree: the only reader of YAML, with limits that hold before anything is built.
+//!
+//! Gateway files are the part of YAML that reads the same to everybody. Anchors, aliases, merge keys, tags and
+//! directives are refused with a sentence, and so is a key that comes twice. After each of these the reading
+//! goes on, so that all of them are found at once; broken syntax and broken limits end it.
+
+mod syntax;
+
+use super::problems::Problems;
+use super::tree::{Data, Entry, Node, Style, resolve};
+use crate::diag::Code;
+use granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span, StructureStyle};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// How deep lists and maps may be nested.
+const MAX_DEPTH: usize = 64;
+/// How many values and keys a file may have.
+const MAX_NODES: usize = 50_000;
+
+/// Reads the first document. `None` when there is no tree; the problems say why.
+pub(super) fn parse(problems: &mut Problems<'_>) -> Option<Node> {
+    let text = problems.source().text();
+    let mut builder = Builder { problems, open: Vec::new(), root: None, nodes: 0 };
+    let mut documents = 0;
+    for event in Parser::new_from_str_with_options(text, options()) {
+        let (event, span) = match event {
+            Ok((event, span)) => (event, bytes(&span)),
+            Err(error) => {
+                builder.refuse(&error);
+                return None;
+            }
+        };
+        if let Event::DocumentStart(..) = event {
+            documents += 1;
+            if documents == 2 {
+                let help = "put each document into a file of its own";
+                builder.problems.at(Code::SeveralDocuments, Some(span), "a second YAML document begins here", help);
+                break;
+            }
+            continue;
+        }
+        builder.event(event, span).then_some(())?;
+    }
+    let Builder { problems, root, .. } = builder;
+    if root.is_none() {
+        let help = "the smallest gateway file has `apiVersion`, `name` and `upstreams`";
+        problems.at(Code::Empty, None, "the file is empty", help);
+    }
+    root
+}
+
+fn options() -> Options {
+    let mut options = Options::default();
+    options.set_emit_comments(false);
+    options.disallow_directives = true;
+    options.emit_unresolved_aliases = true;
+    options.emit_anchor_events = true;
+    options.flow_nesting_limit = MAX_DEPTH;
+    options.block_nesting_limit = MAX_DEPTH;
+    options
+}
+
+fn bytes(span: &Span) -> Range<usize> {
+    // Spans of a text have byte offsets, always.
+    span.byte_range().unwrap_or_default()
+}
+
+/// A list or a map whose end is not read yet.
+enum Open {
+    List(Collection, Vec<Node>),
+    Map(Collection, Vec<Entry>, Keys),
+}
+
+struct Collection {
+    start: usize,
+    style: Style,
+    /// It is itself refused, for a tag.
+    bad: bool,
+}
+
+/// What a map has seen of its keys.
+#[derive(Default)]
+struct Keys {
+    /// With the place of each, to find the second.
+    seen: BTreeMap<String, usize>,
+    pending: Option<Key>,
+}
+
+enum Key {
+    Good(String, Range<usize>),
+    /// Somebody complained; the value is dropped.
+    Refused,
+}
+
+struct Builder<'p, 's> {
+    problems: &'p mut Problems<'s>,
+    open: Vec<Open>,
+    root: Option<Node>,
+    nodes: usize,
+}
+
+impl Builder<'_, '_> {
+    /// Takes one event; `false` when a limit is reached.
+    fn event(&mut self, event: Event<'_>, span: Range<usize>) -> bool {
+        match event {
+            Event::Scalar(text, style, _, tag) => {
+                let bad = self.tagged(tag.is_some(), &span);
+                let node = scalar(&text, style, span);
+                return self.add(if bad { spoiled(node) } else { node });
+            }
+            Event::Alias(_) | Event::UnresolvedAlias(_) => {
+                self.alias(&span);
+                return self.add(spoiled(Node { span, data: Data::Null, style: Style::Plain, bad: true }));
+            }
+            Event::Anchor(..) => {
+                let help = "write the value out at each place that needs it; to write a text that begins with `&`, put it in quotes";
+                self.problems.at(Code::Anchor, Some(span), "anchors are not used in these files", help);
+            }
+            Event::SequenceStart(style, _, tag) => {
+                let collection = self.collection(span, style, tag.is_some());
+                self.open.push(Open::List(collection, Vec::new()));
+            }
+            Event::MappingStart(style, _, tag) => {
+                let collection = self.collection(span, style, tag.is_some());
+                self.open.push(Open::Map(collection, Vec::new(), Keys::default()));
+            }
+            Event::SequenceEnd | Event::MappingEnd => return self.close(span),
+            _ => {}
+        }
+        true
+    }
+
+    fn collection(&mut self, span: Range<usize>, style: StructureStyle, tagged: bool) -> Collection {
+        let bad = self.tagged(tagged, &span);
+        let style = match style {
+            StructureStyle::Block => {
+                self.indentation(span.start);
+                Style::Block
+            }
+            StructureStyle::Flow => Style::Flow,
+        };
+        Collection { start: span.start, style, bad }
+    }
+
+    /// The parser takes a tab before the very first key for space; nobody else does.
+    fn indentation(&mut self, start: usize) {
+        let source = self.problems.source();
+        let line = source.line_span(source.line(start)).start;
+        let before = source.slice(&(line..start));
+        if before.contains('\t') && before.trim().is_empty() {
+            let (message, help) = syntax::TAB;
+            self.problems.at(Code::Syntax, Some(line..start), message, help);
+        }
+    }
+
+    fn close(&mut self, span: Range<usize>) -> bool {
+        let (collection, data, last) = match self.open.pop() {
+            Some(Open::List(c, items)) => {
+                let last = items.last().map(|n| n.span.end);
+                (c, Data::List(items), last)
+            }
+            Some(Open::Map(c, entries, _)) => {
+                let last = entries.last().map(|e| e.value.span.end.max(e.key_span.end));
+                (c, Data::Map(entries), last)
+            }
+            None => return true,
+        };
+        // By indentation, the parser sees the end only where the next thing begins.
+        let end = if collection.style == Style::Flow { span.end } else { last.unwrap_or(collection.start) };
+        let node = Node { span: collection.start..end.max(collection.start), data, style: collection.style, bad: false };
+        self.add(if collection.bad { spoiled(node) } else { node })
+    }
+
+    /// Puts a finished value where it belongs.
+    fn add(&mut self, node: Node) -> bool {
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            let message = format!("the file has more than {MAX_NODES} values");
+            self.problems.at(Code::TooComplex, Some(node.span), message, "describe one gateway in each file");
+            return false;
+        }
+        if let Some(Open::Map(_, entries, keys)) = self.open.last_mut() {
+            match keys.pending.take() {
+                Some(Key::Good(key, key_span)) => entries.push(Entry { key, key_span, value: node }),
+                Some(Key::Refused) => {}
+                None => {
+                    let key = self.key(node);
+                    if let Some(Open::Map(_, _, keys)) = self.open.last_mut() {
+                        keys.pending = Some(key);
+                    }
+                }
+            }
+            return true;
+        }
+        match self.open.last_mut() {
+            Some(Open::List(_, items)) => items.push(node),
+            _ => self.root = Some(node),
+        }
+        true
+    }
+
+    /// Judges a key of the innermost map.
+    fn key(&mut self, node: Node) -> Key {
+        let source = self.problems.source();
+        let text = match node.data {
+            Data::List(_) | Data::Map(_) => {
+                let help = "write the key as a simple text; a text with brackets or braces needs quotes";
+                self.problems.at(Code::KeyNotText, Some(node.span), "a list or a map cannot be a key", help);
+                return Key::Refused;
+            }
+            _ if node.bad => return Key::Refused,
+            Data::Text(text) => text,
+            _ => source.slice(&node.span).to_owned(),
+        };
+        if text == "<<" && node.style == Style::Plain {
+            let help = "write the keys out at each place that needs them";
+            self.problems.at(Code::Anchor, Some(node.span), "merge keys are not used in these files", help);
+            return Key::Refused;
+        }
+        let Some(Open::Map(_, _, keys)) = self.open.last_mut() else { return Key::Refused };
+        if let Some(first) = keys.seen.get(&text) {
+            let line = source.line(*first) + 1;
+            let message = format!("`{text}` comes twice here, first in line {line}");
+            self.problems.at(Code::DuplicateKey, Some(node.span), message, "keep one of them");
+            return Key::Refused;
+        }
+        keys.seen.insert(text.clone(), node.span.start);
+        Key::Good(text, node.span)
+    }
+
+    fn tagged(&mut self, tagged: bool, span: &Range<usize>) -> bool {
+        if tagged {
+            let help = "remove the tag; to write a text that begins with `!`, put it in quotes";
+            self.problems.at(Code::Tag, Some(span.clone()), "the value has a tag, which these files do not use", help);
+        }
+        tagged
+    }
+
+    fn alias(&mut self, span: &Range<usize>) {
+        let written = self.problems.source().slice(span);
+        let message = format!("`{written}` is an alias of YAML, which these files do not use");
+        let help = format!("if it is meant as text, put it in quotes: \"{written}\"");
+        self.problems.at(Code::Anchor, Some(span.clone()), message, help);
+    }
+
+    fn refuse(&mut self, error: &ScanError) {
+        let place = error.marker().byte_offset().unwrap_or_default();
+        let (code, message, help) = syntax::explain(error, MAX_DEPTH);
+        let end = self.problems.source().text()[place.min(self.problems.source().text().len())..].chars().next();
+        let span = place..place + end.map_or(0, char::len_utf8);
+        self.problems.at(code, Some(span), message, help);
+    }
+}
+
+fn scalar(text: &str, style: ScalarStyle, span: Range<usize>) -> Node {
+    let quoted = |style| (Data::Text(text.to_owned()), style);
+    let (data, style) = match style {
+        ScalarStyle::Plain => (resolve(text), Style::Plain),
+        ScalarStyle::SingleQuoted => quoted(Style::SingleQuoted),
+        ScalarStyle::DoubleQuoted => quoted(Style::DoubleQuoted),
+        _ => quoted(Style::Block),
+    };
+    Node { span, data, style, bad: false }
+}
+
+fn spoiled(mut node: Node) -> Node {
+    node.spoil();
+    node
+}
+
+#[cfg(test)]
+mod tests;
