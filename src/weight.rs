@@ -67,7 +67,11 @@ impl fmt::Display for Weight {
 
 impl serde::Serialize for Weight {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        if self.0.is_multiple_of(100) { s.serialize_u32(self.0 / 100) } else { s.serialize_f64(f64::from(self.0) / 100.0) }
+        if self.0.is_multiple_of(100) {
+            s.serialize_u32(self.0 / 100)
+        } else {
+            s.serialize_f64(f64::from(self.0) / 100.0)
+        }
     }
 }
 
@@ -130,9 +134,16 @@ mod tests {
 
     #[test]
     fn percents_are_read_exactly() {
-        for (text, hundredths) in
-            [("5", 500), ("0.5", 50), ("99.95", 9995), ("100", 10_000), ("0", 0), ("7.10", 710), ("5%", 500), ("1.500", 150)]
-        {
+        for (text, hundredths) in [
+            ("5", 500),
+            ("0.5", 50),
+            ("99.95", 9995),
+            ("100", 10_000),
+            ("0", 0),
+            ("7.10", 710),
+            ("5%", 500),
+            ("1.500", 150),
+        ] {
             assert_eq!(Weight::parse(text), Ok(Weight(hundredths)), "{text}");
         }
     }

@@ -25,25 +25,50 @@ impl<'s> Problems<'s> {
     }
 
     /// Complains about bytes; `None`: about the whole file.
-    pub(super) fn at(&mut self, code: Code, span: Option<Range<usize>>, message: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn at(
+        &mut self,
+        code: Code,
+        span: Option<Range<usize>>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         self.push(Severity::Error, code, span, message.into(), help.into());
     }
 
     /// Complains about a node, unless something in it has been complained about: one mistake, one complaint.
-    pub(super) fn error(&mut self, code: Code, at: &At<'_>, message: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn error(
+        &mut self,
+        code: Code,
+        at: &At<'_>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         if !at.is_doubtful() {
             self.push(Severity::Error, code, at.span(), message.into(), help.into());
         }
     }
 
     /// The same, about something that can be lived with.
-    pub(super) fn warning(&mut self, code: Code, at: &At<'_>, message: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn warning(
+        &mut self,
+        code: Code,
+        at: &At<'_>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         if !at.is_doubtful() {
             self.push(Severity::Warning, code, at.span(), message.into(), help.into());
         }
     }
 
-    fn push(&mut self, severity: Severity, code: Code, span: Option<Range<usize>>, message: String, help: String) {
+    fn push(
+        &mut self,
+        severity: Severity,
+        code: Code,
+        span: Option<Range<usize>>,
+        message: String,
+        help: String,
+    ) {
         if self.found.len() >= MAX_PROBLEMS {
             self.more += 1;
             return;
@@ -58,7 +83,9 @@ impl<'s> Problems<'s> {
 
     /// In the order of the file.
     pub(super) fn into_diagnostics(mut self) -> Vec<Diagnostic> {
-        self.found.sort_by(|a, b| (a.place.line, a.place.column, a.code).cmp(&(b.place.line, b.place.column, b.code)));
+        self.found.sort_by(|a, b| {
+            (a.place.line, a.place.column, a.code).cmp(&(b.place.line, b.place.column, b.code))
+        });
         if self.more > 0 {
             self.found.push(Diagnostic {
                 severity: Severity::Error,

@@ -34,7 +34,9 @@ impl Source {
             whole(Code::TooLarge, message, "describe one gateway in each file, and keep data elsewhere")
         };
         let bytes = match &document.content {
-            Content::Text(bytes) if bytes.len() as u64 > MAX_FILE => return Err(too_large(bytes.len() as u64)),
+            Content::Text(bytes) if bytes.len() as u64 > MAX_FILE => {
+                return Err(too_large(bytes.len() as u64));
+            }
             Content::Text(bytes) => bytes,
             Content::TooLarge(size) => return Err(too_large(*size)),
             Content::Unreadable(why) => {
@@ -44,17 +46,30 @@ impl Source {
         };
         let (good, bad) = match std::str::from_utf8(bytes) {
             Ok(text) => (text, None),
-            Err(e) => (std::str::from_utf8(&bytes[..e.valid_up_to()]).unwrap_or_default(), bytes.get(e.valid_up_to())),
+            Err(e) => (
+                std::str::from_utf8(&bytes[..e.valid_up_to()]).unwrap_or_default(),
+                bytes.get(e.valid_up_to()),
+            ),
         };
         let source = Self::of_text(document.path.clone(), good);
         let end = source.text.len();
         if let Some(byte) = bad {
             let message = format!("the byte 0x{byte:02x} is not text in UTF-8");
-            return Err(source.error(Code::Encoding, end..end, message, "save the file with the encoding UTF-8"));
+            return Err(source.error(
+                Code::Encoding,
+                end..end,
+                message,
+                "save the file with the encoding UTF-8",
+            ));
         }
         if let Some(i) = source.text.bytes().position(|b| b == 0) {
             let message = "a NUL byte is in the text".to_owned();
-            return Err(source.error(Code::Encoding, i..i + 1, message, "save the file as plain text with the encoding UTF-8"));
+            return Err(source.error(
+                Code::Encoding,
+                i..i + 1,
+                message,
+                "save the file as plain text with the encoding UTF-8",
+            ));
         }
         Ok(source)
     }

@@ -128,7 +128,11 @@ pub(super) fn resolve(text: &str) -> Data {
 }
 
 fn unsigned(digits: &str, radix: u32) -> Option<i64> {
-    digits.bytes().all(|b| b.is_ascii_alphanumeric()).then(|| i64::from_str_radix(digits, radix).ok()).flatten()
+    digits
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric())
+        .then(|| i64::from_str_radix(digits, radix).ok())
+        .flatten()
 }
 
 #[cfg(test)]

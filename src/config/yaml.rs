@@ -18,8 +18,11 @@ const MAX_DEPTH: usize = 64;
 /// How many values and keys a file may have.
 const MAX_NODES: usize = 50_000;
 
-/// Reads the first document. `None` when there is no tree; the problems say why.
-pub(super) fn parse(problems: &mut Problems<'_>) -> Option<Node> {
+/// The text cannot be read as a whole; the problems say why.
+pub(super) struct Unreadable;
+
+/// Reads the first document; `None` when there is nothing but comments and space.
+pub(super) fn parse(problems: &mut Problems<'_>) -> Result<Option<Node>, Unreadable> {
     let text = problems.source().text();
     let mut builder = Builder { problems, open: Vec::new(), root: None, nodes: 0 };
     let mut documents = 0;
@@ -28,26 +31,26 @@ pub(super) fn parse(problems: &mut Problems<'_>) -> Option<Node> {
             Ok((event, span)) => (event, bytes(&span)),
             Err(error) => {
                 builder.refuse(&error);
-                return None;
+                return Err(Unreadable);
             }
         };
         if let Event::DocumentStart(..) = event {
             documents += 1;
             if documents == 2 {
                 let help = "put each document into a file of its own";
-                builder.problems.at(Code::SeveralDocuments, Some(span), "a second YAML document begins here", help);
+                builder.problems.at(
+                    Code::SeveralDocuments,
+                    Some(span),
+                    "a second YAML document begins here",
+                    help,
+                );
                 break;
             }
             continue;
         }
-        builder.event(event, span).then_some(())?;
+        builder.event(event, span)?;
     }
-    let Builder { problems, root, .. } = builder;
-    if root.is_none() {
-        let help = "the smallest gateway file has `apiVersion`, `name` and `upstreams`";
-        problems.at(Code::Empty, None, "the file is empty", help);
-    }
-    root
+    Ok(builder.root)
 }
 
 fn options() -> Options {
@@ -101,8 +104,8 @@ struct Builder<'p, 's> {
 }
 
 impl Builder<'_, '_> {
-    /// Takes one event; `false` when a limit is reached.
-    fn event(&mut self, event: Event<'_>, span: Range<usize>) -> bool {
+    /// Takes one event.
+    fn event(&mut self, event: Event<'_>, span: Range<usize>) -> Result<(), Unreadable> {
         match event {
             Event::Scalar(text, style, _, tag) => {
                 let bad = self.tagged(tag.is_some(), &span);
@@ -128,7 +131,7 @@ impl Builder<'_, '_> {
             Event::SequenceEnd | Event::MappingEnd => return self.close(span),
             _ => {}
         }
-        true
+        Ok(())
     }
 
     fn collection(&mut self, span: Range<usize>, style: StructureStyle, tagged: bool) -> Collection {
@@ -154,7 +157,7 @@ impl Builder<'_, '_> {
         }
     }
 
-    fn close(&mut self, span: Range<usize>) -> bool {
+    fn close(&mut self, span: Range<usize>) -> Result<(), Unreadable> {
         let (collection, data, last) = match self.open.pop() {
             Some(Open::List(c, items)) => {
                 let last = items.last().map(|n| n.span.end);
@@ -164,21 +167,26 @@ impl Builder<'_, '_> {
                 let last = entries.last().map(|e| e.value.span.end.max(e.key_span.end));
                 (c, Data::Map(entries), last)
             }
-            None => return true,
+            None => return Ok(()),
         };
         // By indentation, the parser sees the end only where the next thing begins.
         let end = if collection.style == Style::Flow { span.end } else { last.unwrap_or(collection.start) };
-        let node = Node { span: collection.start..end.max(collection.start), data, style: collection.style, bad: false };
+        let node = Node {
+            span: collection.start..end.max(collection.start),
+            data,
+            style: collection.style,
+            bad: false,
+        };
         self.add(if collection.bad { spoiled(node) } else { node })
     }
 
     /// Puts a finished value where it belongs.
-    fn add(&mut self, node: Node) -> bool {
+    fn add(&mut self, node: Node) -> Result<(), Unreadable> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
             let message = format!("the file has more than {MAX_NODES} values");
             self.problems.at(Code::TooComplex, Some(node.span), message, "describe one gateway in each file");
-            return false;
+            return Err(Unreadable);
         }
         if let Some(Open::Map(_, entries, keys)) = self.open.last_mut() {
             match keys.pending.take() {
@@ -191,13 +199,13 @@ impl Builder<'_, '_> {
                     }
                 }
             }
-            return true;
+            return Ok(());
         }
         match self.open.last_mut() {
             Some(Open::List(_, items)) => items.push(node),
             _ => self.root = Some(node),
         }
-        true
+        Ok(())
     }
 
     /// Judges a key of the innermost map.
@@ -232,7 +240,12 @@ impl Builder<'_, '_> {
     fn tagged(&mut self, tagged: bool, span: &Range<usize>) -> bool {
         if tagged {
             let help = "remove the tag; to write a text that begins with `!`, put it in quotes";
-            self.problems.at(Code::Tag, Some(span.clone()), "the value has a tag, which these files do not use", help);
+            self.problems.at(
+                Code::Tag,
+                Some(span.clone()),
+                "the value has a tag, which these files do not use",
+                help,
+            );
         }
         tagged
     }
@@ -247,7 +260,8 @@ impl Builder<'_, '_> {
     fn refuse(&mut self, error: &ScanError) {
         let place = error.marker().byte_offset().unwrap_or_default();
         let (code, message, help) = syntax::explain(error, MAX_DEPTH);
-        let end = self.problems.source().text()[place.min(self.problems.source().text().len())..].chars().next();
+        let end =
+            self.problems.source().text()[place.min(self.problems.source().text().len())..].chars().next();
         let span = place..place + end.map_or(0, char::len_utf8);
         self.problems.at(code, Some(span), message, help);
     }

@@ -129,7 +129,10 @@ mod tests {
     #[test]
     fn a_whole_file_has_no_excerpt_and_colours_only_add() {
         let whole = Diagnostic { place: Place::file("a.yaml".into()), ..diagnostic("", 0, 0) };
-        assert_eq!(render(std::slice::from_ref(&whole), Style::Plain), "error[T001]: wrong\n  --> a.yaml\n   = help: do it right\n");
+        assert_eq!(
+            render(std::slice::from_ref(&whole), Style::Plain),
+            "error[T001]: wrong\n  --> a.yaml\n   = help: do it right\n"
+        );
         let coloured = render(&[whole], Style::Colour);
         assert!(coloured.starts_with("\x1b[1;31merror[T001]\x1b[0m"), "{coloured}");
     }

@@ -22,7 +22,11 @@ pub(crate) fn settings() -> &'static Value {
 }
 
 fn of<T: JsonSchema>() -> Value {
-    SchemaSettings::draft2020_12().with_transform(NoNull).into_generator().into_root_schema_for::<T>().to_value()
+    SchemaSettings::draft2020_12()
+        .with_transform(NoNull)
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .to_value()
 }
 
 /// Takes the null out of every type.

@@ -24,19 +24,22 @@ pub(super) fn explain(error: &ScanError, max_depth: usize) -> (Code, String, &'s
         | ErrorKind::TabInIndentation
         | ErrorKind::TabAtBlockScalarStart
         | ErrorKind::TabInPlainScalar => syntax(TAB.0, TAB.1),
-        ErrorKind::MissingAnchorOrAliasName => {
-            syntax("`*` and `&` begin an alias or an anchor of YAML here", "if it is meant as text, put it in quotes: \"*\"")
-        }
+        ErrorKind::MissingAnchorOrAliasName => syntax(
+            "`*` and `&` begin an alias or an anchor of YAML here",
+            "if it is meant as text, put it in quotes: \"*\"",
+        ),
         ErrorKind::MappingValueNotAllowed => syntax(
             "a colon is not expected here",
             "put a text that has a colon and a space in quotes, and check that the key above has a space after its colon",
         ),
-        ErrorKind::ExpectedBlockMappingKey | ErrorKind::InvalidIndentation => {
-            syntax("a key of the map above is expected here", "indent the keys of one map by the same number of spaces")
-        }
-        ErrorKind::ExpectedBlockSequenceEntry => {
-            syntax("an item of the list above is expected here", "begin each item of a list with `- `, all indented alike")
-        }
+        ErrorKind::ExpectedBlockMappingKey | ErrorKind::InvalidIndentation => syntax(
+            "a key of the map above is expected here",
+            "indent the keys of one map by the same number of spaces",
+        ),
+        ErrorKind::ExpectedBlockSequenceEntry => syntax(
+            "an item of the list above is expected here",
+            "begin each item of a list with `- `, all indented alike",
+        ),
         ErrorKind::BlockSequenceEntryNotAllowed => {
             syntax("a list cannot begin here", "begin the list on the next line, or write it as [a, b]")
         }
@@ -56,11 +59,15 @@ pub(super) fn explain(error: &ScanError, max_depth: usize) -> (Code, String, &'s
         }
         ErrorKind::UnclosedQuotedScalar
         | ErrorKind::InvalidQuotedScalarIndent
-        | ErrorKind::DocumentIndicatorInQuotedScalar => {
-            syntax("a text in quotes is not closed before this place", "close the quotes on the line where they are opened")
-        }
+        | ErrorKind::DocumentIndicatorInQuotedScalar => syntax(
+            "a text in quotes is not closed before this place",
+            "close the quotes on the line where they are opened",
+        ),
         ErrorKind::InvalidTrailingSingleQuotedScalar | ErrorKind::InvalidTrailingDoubleQuotedScalar => {
-            syntax("something follows the closing quote", "put the whole text in quotes, and write a quote within single quotes twice")
+            syntax(
+                "something follows the closing quote",
+                "put the whole text in quotes, and write a quote within single quotes twice",
+            )
         }
         ErrorKind::UnknownQuotedScalarEscape
         | ErrorKind::InvalidQuotedScalarHexEscape
@@ -69,12 +76,15 @@ pub(super) fn explain(error: &ScanError, max_depth: usize) -> (Code, String, &'s
             "write a backslash within double quotes twice, or use single quotes",
         ),
         ErrorKind::UnexpectedCharacter { character } if character.is_control() => {
-            let message = format!("the control character U+{:04X} is not allowed in YAML", u32::from(*character));
+            let message =
+                format!("the control character U+{:04X} is not allowed in YAML", u32::from(*character));
             (Code::Syntax, message, "remove the character")
         }
-        ErrorKind::UnexpectedCharacter { character } => {
-            (Code::Syntax, format!("a text cannot begin with `{character}` in YAML"), "put the text in quotes")
-        }
+        ErrorKind::UnexpectedCharacter { character } => (
+            Code::Syntax,
+            format!("a text cannot begin with `{character}` in YAML"),
+            "put the text in quotes",
+        ),
         ErrorKind::UndeclaredTagHandle => {
             let message = "the value has a tag, which these files do not use".to_owned();
             (Code::Tag, message, "remove the tag; to write a text that begins with `!`, put it in quotes")
