@@ -1,6 +1,7 @@
 //! Compiles our own protos without a system `protoc`, and takes from the envoy-types package the descriptors of
 //! the Envoy messages that we send. Those let us print a message as YAML and encode its maps in a fixed order.
 //! No network is used, and nothing of Envoy's is copied into the repository.
+#![expect(clippy::disallowed_methods, reason = "cargo speaks to a build script through the environment")]
 
 use prost::Message;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
