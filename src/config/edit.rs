@@ -140,7 +140,7 @@ fn addition(
     };
     if traffic.style == Style::Flow {
         let end = last.value.span.end;
-        return Ok((end..end, entries.map(|entry| format!(", {entry}")).collect()));
+        return Ok((end..end, entries.map(|entry| format!(", {entry}")).collect::<Vec<_>>().concat()));
     }
     if last.value.style == Style::Block {
         return Err(EditError::Style(last.key.clone()));
@@ -149,7 +149,7 @@ fn addition(
     let indent = source.slice(&(line.start..last.key_span.start));
     let end = source.line_span(source.line(last.value.span.end)).end;
     let line_end = line_end(source, line.start);
-    Ok((end..end, entries.map(|entry| format!("{line_end}{indent}{entry}")).collect()))
+    Ok((end..end, entries.map(|entry| format!("{line_end}{indent}{entry}")).collect::<Vec<_>>().concat()))
 }
 
 /// How the line before a place ends.

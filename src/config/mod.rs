@@ -112,7 +112,7 @@ pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
     };
     let source = match Source::new(document) {
         Ok(source) => source,
-        Err(diagnostic) => return nothing(vec![diagnostic]),
+        Err(diagnostic) => return nothing(vec![*diagnostic]),
     };
     let mut problems = Problems::new(&source);
     let Some((tree, raw)) = read_gateway(&mut problems) else { return nothing(problems.into_diagnostics()) };
@@ -151,7 +151,7 @@ pub fn references(document: &Document) -> BTreeSet<PathBuf> {
 /// Relative paths are meant from the folder of the document, and come joined with it; so is the default of
 /// `gateways`.
 pub fn settings(document: &Document) -> Result<(Settings, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let source = Source::new(document).map_err(|diagnostic| vec![diagnostic])?;
+    let source = Source::new(document).map_err(|diagnostic| vec![*diagnostic])?;
     let mut problems = Problems::new(&source);
     let empty = Node { span: 0..0, data: Data::Map(Vec::new()), style: tree::Style::Block, bad: false };
     let checked = yaml::parse(&mut problems).ok().and_then(|tree| {

@@ -21,13 +21,10 @@ pub(super) struct Source {
 
 impl Source {
     /// Takes the text of a document, or says why there is none.
-    pub(super) fn new(document: &Document) -> Result<Self, Diagnostic> {
-        let whole = |code, message: String, help: &str| Diagnostic {
-            severity: Severity::Error,
-            code,
-            place: Place::file(document.path.clone()),
-            message,
-            help: Some(help.to_owned()),
+    pub(super) fn new(document: &Document) -> Result<Self, Box<Diagnostic>> {
+        let whole = |code, message: String, help: &str| {
+            let (place, help) = (Place::file(document.path.clone()), Some(help.to_owned()));
+            Box::new(Diagnostic { severity: Severity::Error, code, place, message, help })
         };
         let too_large = |size: u64| {
             let message = format!("the file has {size} bytes; at most {MAX_FILE} are read");
@@ -55,21 +52,20 @@ impl Source {
         let end = source.text.len();
         if let Some(byte) = bad {
             let message = format!("the byte 0x{byte:02x} is not text in UTF-8");
-            return Err(source.error(
-                Code::Encoding,
-                end..end,
-                message,
-                "save the file with the encoding UTF-8",
-            ));
+            return Err(source
+                .error(Code::Encoding, end..end, message, "save the file with the encoding UTF-8")
+                .into());
         }
         if let Some(i) = source.text.bytes().position(|b| b == 0) {
             let message = "a NUL byte is in the text".to_owned();
-            return Err(source.error(
-                Code::Encoding,
-                i..i + 1,
-                message,
-                "save the file as plain text with the encoding UTF-8",
-            ));
+            return Err(source
+                .error(
+                    Code::Encoding,
+                    i..i + 1,
+                    message,
+                    "save the file as plain text with the encoding UTF-8",
+                )
+                .into());
         }
         Ok(source)
     }
@@ -125,7 +121,7 @@ impl Source {
         Place { file: self.path.clone(), line: line + 1, column: before + 1, length, text, offset }
     }
 
-    pub(super) fn error(&self, code: Code, span: Range<usize>, message: String, help: &str) -> Diagnostic {
+    fn error(&self, code: Code, span: Range<usize>, message: String, help: &str) -> Diagnostic {
         let help = Some(help.to_owned());
         Diagnostic { severity: Severity::Error, code, place: self.place(span), message, help }
     }

@@ -71,7 +71,8 @@ fn write(duration: Duration) -> String {
     for (unit, factor) in UNITS {
         let factor = u128::from(factor);
         if rest >= factor {
-            out.push_str(&format!("{}{unit}", rest / factor));
+            out += &(rest / factor).to_string();
+            out += unit;
             rest %= factor;
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const DEFAULT_LISTENER: &str = "default";
 /// Long enough for an answer of a large model; Envoy's own 15 s cut them.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
 /// The header of direct access, unless the file names another.
 const DEFAULT_DIRECT_ACCESS: &str = "x-serin-upstream";
 

@@ -28,7 +28,7 @@ pub(super) fn matches(raw: &raw::Gateway, root: &At<'_>, problems: &mut Problems
 
 fn one(item: &raw::Match, gateway: &raw::Gateway, at: &At<'_>, problems: &mut Problems<'_>) -> Option<Match> {
     let groups = [(&item.headers, HEADERS), (&item.query, QUERY), (&item.cookies, COOKIES)];
-    if groups.iter().all(|(patterns, _)| patterns.as_ref().is_none_or(|p| p.is_empty())) {
+    if groups.iter().all(|(patterns, _)| patterns.as_ref().is_none_or(raw::Patterns::is_empty)) {
         let help = "add `headers`, `query` or `cookies`; to send everything to one upstream use `traffic`";
         problems.error(Code::NoCondition, at, "this match has no condition", help);
     }

@@ -38,9 +38,9 @@ pub(crate) fn settings(
     }
     let listeners = match &raw.listeners {
         Some(all) => listeners(all, file, &root.at("listeners"), problems),
-        None => Some(default.listeners),
+        None => default.listeners,
     };
-    Some(Settings { gateways: gateways?, xds: xds?, http: http?, listeners: listeners? })
+    Some(Settings { gateways: gateways?, xds: xds?, http: http?, listeners })
 }
 
 fn server(
@@ -65,7 +65,7 @@ fn listeners(
     file: &Path,
     at: &At<'_>,
     problems: &mut Problems<'_>,
-) -> Option<BTreeMap<ListenerName, Listener>> {
+) -> BTreeMap<ListenerName, Listener> {
     if all.is_empty() {
         let help = "write at least one, such as `default: { port: 8080 }`, or remove the line";
         problems.error(Code::NoListener, at, "`listeners` is empty, so no gateway could be reached", help);
@@ -85,7 +85,7 @@ fn listeners(
         }
         checked.extend(name.map(|name| (name, listener)));
     }
-    Some(checked)
+    checked
 }
 
 fn listener(raw: &raw::Listener, file: &Path, at: &At<'_>, problems: &mut Problems<'_>) -> Option<Listener> {

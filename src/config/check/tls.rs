@@ -13,20 +13,20 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The TLS of an upstream: `Some(None)` when it has none, nothing when something is wrong.
+/// The TLS of an upstream; nothing when it has none, and after a complaint.
 pub(super) fn tls(
     raw: &raw::UpstreamObject,
     url: Option<&Url>,
     at: &At<'_>,
     around: &Surroundings<'_>,
     problems: &mut Problems<'_>,
-) -> Option<Option<Tls>> {
+) -> Option<Tls> {
     let here = at.at("tls");
     let Some(tls) = &raw.tls else {
         if url.is_some_and(|url| url.https) && !here.is_there() {
             without_tls(&at.at("url"), problems);
         }
-        return Some(None);
+        return None;
     };
     if url.is_some_and(|url| !url.https) {
         let help = "write the URL with `https://`, or remove `tls`";
@@ -40,7 +40,7 @@ pub(super) fn tls(
     let server_name = server_name(tls, url, at, problems);
     let file = tls.ca_file.as_deref()?;
     let ca = report(certificates(file, around), Code::CertificateFile, &here.at("caFile"), problems);
-    Some(Some(Tls { ca: ca?, server_name: server_name? }))
+    Some(Tls { ca: ca?, server_name: server_name? })
 }
 
 /// An `https://` URL that says nothing about its certificate.

@@ -54,9 +54,12 @@ fn unsaid<'k>(
     if count == 1 {
         return UpstreamName::new(first).ok().map(Split::all_to);
     }
-    let others: String = upstreams.take(4).map(|name| format!(", {}: 0", spelling::shorten(name))).collect();
-    let help =
-        format!("say how to split, such as `traffic: {{ {}: 100{others} }}`", spelling::shorten(first));
+    let others: Vec<_> = upstreams.take(4).map(|name| format!(", {}: 0", spelling::shorten(name))).collect();
+    let help = format!(
+        "say how to split, such as `traffic: {{ {}: 100{} }}`",
+        spelling::shorten(first),
+        others.concat()
+    );
     let message = format!("there are {count} upstreams, and no `traffic` says who gets which share");
     // At the key: which upstreams there are is clear, also when one of them is in error.
     problems.error(Code::NoTraffic, &root.key("upstreams"), message, help);

@@ -52,7 +52,8 @@ pub(super) fn upstream(
     let tls = tls::tls(raw, url.as_ref(), at, around, problems);
     let endpoints = raw.endpoints.as_deref().map(|all| endpoints(all, &at.at("endpoints"), problems));
     let checks = raw.health_check.as_ref();
-    let health_check = checks.map(|raw| health::health_check(raw, protocol, &at.at("healthCheck"), problems));
+    let health_check =
+        checks.and_then(|raw| health::health_check(raw, protocol, &at.at("healthCheck"), problems));
     for (what, text) in [("model", &raw.model), ("version", &raw.version)] {
         if let Some(text) = text {
             report(revision(what, text), Code::Revision, &at.at(what), problems);
@@ -63,12 +64,9 @@ pub(super) fn upstream(
         endpoints: url.map(|Url { endpoint, .. }| vec![endpoint]).or(endpoints)?,
         model: raw.model.clone(),
         version: raw.version.clone(),
-        health_check: match health_check {
-            None => None,
-            Some(checked) => Some(checked?),
-        },
+        health_check,
         protocol,
-        tls: tls?,
+        tls,
         max_concurrent: raw.max_concurrent,
     })
 }

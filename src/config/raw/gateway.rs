@@ -13,6 +13,7 @@ use serde_json::json;
 pub(crate) struct Gateway {
     /// The version of this file format.
     #[schemars(required, example = &"serin/v1")]
+    #[expect(dead_code, reason = "there is one version, and the schema refuses all others")]
     pub(crate) api_version: Option<ApiVersion>,
     /// The name of the gateway, unique among all files: lower-case letters, digits and inner hyphens, at most 63.
     #[schemars(required, example = &"fraud", pattern(r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"))]
