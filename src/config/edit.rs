@@ -57,7 +57,7 @@ pub fn set_weights(text: &str, weights: &[(UpstreamName, Weight)]) -> Result<Str
             return Err(EditError::UnknownUpstream(name.clone()));
         }
         match traffic.get(name.as_str()) {
-            Some(entry) => splices.push((entry.value.span.clone(), written(entry, *weight, &source)?)),
+            Some(entry) => splices.push((entry.value.span.clone(), written(name, entry, *weight, &source)?)),
             None => added.push((name, *weight)),
         }
         wanted.insert(name.as_str().to_owned(), *weight);
@@ -104,17 +104,17 @@ fn read(traffic: &Node) -> Result<BTreeMap<String, Weight>, EditError> {
         };
         Weight::parse(&text).map_err(|_| EditError::NotWeights)
     };
-    entries.iter().map(|entry| Ok((entry.key.clone(), weight(entry)?))).collect()
+    entries.iter().map(|(key, entry)| Ok((key.clone(), weight(entry)?))).collect()
 }
 
 /// The new weight in the style of the old: an equal one stays as it is, quotes and a percent sign stay.
-fn written(entry: &Entry, weight: Weight, source: &Source) -> Result<String, EditError> {
+fn written(name: &UpstreamName, entry: &Entry, weight: Weight, source: &Source) -> Result<String, EditError> {
     let old = source.slice(&entry.value.span);
     let inner = match entry.value.style {
         Style::Plain => old,
         Style::SingleQuoted => old.trim_matches('\''),
         Style::DoubleQuoted => old.trim_matches('"'),
-        Style::Block | Style::Flow => return Err(EditError::Style(entry.key.clone())),
+        Style::Block | Style::Flow => return Err(EditError::Style(name.to_string())),
     };
     if Weight::parse(inner) == Ok(weight) {
         return Ok(old.to_owned());
@@ -134,7 +134,8 @@ fn addition(
     source: &Source,
 ) -> Result<(Range<usize>, String), EditError> {
     let entries = added.iter().map(|(name, weight)| format!("{}: {weight}", key(name)));
-    let Some(last) = traffic.entries().last() else {
+    let Data::Map(old) = &traffic.data else { return Err(EditError::NotWeights) };
+    let Some((last_key, last)) = old.last() else {
         let inside = traffic.span.start + 1;
         return Ok((inside..inside, format!(" {} ", entries.collect::<Vec<_>>().join(", "))));
     };
@@ -143,7 +144,7 @@ fn addition(
         return Ok((end..end, entries.map(|entry| format!(", {entry}")).collect::<Vec<_>>().concat()));
     }
     if last.value.style == Style::Block {
-        return Err(EditError::Style(last.key.clone()));
+        return Err(EditError::Style(last_key.clone()));
     }
     let line = source.line_span(source.line(last.key_span.start));
     let indent = source.slice(&(line.start..last.key_span.start));

@@ -153,7 +153,13 @@ pub fn references(document: &Document) -> BTreeSet<PathBuf> {
 pub fn settings(document: &Document) -> Result<(Settings, Vec<Diagnostic>), Vec<Diagnostic>> {
     let source = Source::new(document).map_err(|diagnostic| vec![*diagnostic])?;
     let mut problems = Problems::new(&source);
-    let empty = Node { span: 0..0, data: Data::Map(Vec::new()), style: tree::Style::Block, bad: false };
+    let empty = Node {
+        span: 0..0,
+        data: Data::Map(tree::Entries::new()),
+        style: tree::Style::Block,
+        bad: false,
+        incomplete: false,
+    };
     let checked = yaml::parse(&mut problems).ok().and_then(|tree| {
         let (tree, raw) = shaped(tree.unwrap_or(empty), raw::settings_schema(), &mut problems)?;
         check::settings(&raw, &At::root(&tree), Path::new(&*document.path), &mut problems)

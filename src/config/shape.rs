@@ -10,14 +10,14 @@ mod words;
 
 use super::problems::{Problems, shown_span};
 use super::spelling::{nearest, shorten};
-use super::tree::{Data, Entry, Node};
+use super::tree::{Data, Entries, Node};
 use crate::diag::Code;
 use serde_json::Value;
 use std::ops::Range;
 
 /// Checks and repairs a whole document.
 pub(super) fn check(root: &mut Node, schema: &'static Value, problems: &mut Problems<'_>) {
-    let whole = Subject { name: "the file".to_owned(), key: None };
+    let whole = Subject { name: "the file".to_owned(), key: None, plural: None };
     Shape { definitions: &schema["$defs"], problems }.node(root, &whole, schema);
 }
 
@@ -31,9 +31,16 @@ struct Subject {
     /// As a message names it.
     name: String,
     key: Option<Range<usize>>,
+    /// The key beside it that takes a list of the same.
+    plural: Option<String>,
 }
 
 impl Subject {
+    /// As a complaint about a key in it ends.
+    fn within(&self) -> String {
+        if self.key.is_some() { format!(" in {}", self.name) } else { String::new() }
+    }
+
     fn place(&self, node: &Node) -> Option<Range<usize>> {
         shown_span(node, self.key.as_ref())
     }
@@ -73,17 +80,20 @@ impl Shape<'_, '_> {
                 for (i, item) in items.iter_mut().enumerate() {
                     let name = format!("item {} of {}", i + 1, subject.name);
                     let key = Some(item.span.clone());
-                    self.node(item, &Subject { name, key }, &schema["items"]);
+                    self.node(item, &Subject { name, key, plural: None }, &schema["items"]);
                 }
             }
             Data::Map(entries) => {
                 self.keys(entries, subject, schema);
-                for entry in entries.iter_mut() {
-                    let known = &schema["properties"][&entry.key];
+                let properties = &schema["properties"];
+                for (key, entry) in entries.iter_mut() {
+                    let known = &properties[key];
                     let inner = if known.is_null() { &schema["additionalProperties"] } else { known };
-                    let name = format!("`{}`", shorten(&entry.key));
-                    let key = Some(entry.key_span.clone());
-                    self.node(&mut entry.value, &Subject { name, key }, inner);
+                    let name = format!("`{}`", shorten(key));
+                    let plural = properties.get(format!("{key}s")).filter(|p| words::type_of(p) == "array");
+                    let plural = plural.map(|_| format!("{key}s"));
+                    let here = Subject { name, key: Some(entry.key_span.clone()), plural };
+                    self.node(&mut entry.value, &here, inner);
                 }
                 self.missing(node, subject, schema);
             }
@@ -117,7 +127,10 @@ impl Shape<'_, '_> {
             words::kinds(schema, &kinds),
             words::found(&node.data, written)
         );
-        let help = words::remedy(schema, wanted, &node.data, written);
+        let help = match (&subject.plural, &node.data) {
+            (Some(plural), Data::List(_)) => format!("write the list under `{plural}`"),
+            _ => words::remedy(schema, wanted, &node.data, written),
+        };
         self.problems.at(Code::WrongType, subject.place(node), message, help);
         node.spoil();
     }
@@ -142,34 +155,33 @@ impl Shape<'_, '_> {
     }
 
     /// Renames unknown keys that were surely meant for another, and removes all others.
-    fn keys(&mut self, entries: &mut Vec<Entry>, subject: &Subject, schema: &'static Value) {
+    fn keys(&mut self, entries: &mut Entries, subject: &Subject, schema: &'static Value) {
         let Some(known) = schema["properties"].as_object() else { return };
-        let mut taken: Vec<String> =
-            entries.iter().map(|e| e.key.clone()).filter(|k| known.contains_key(k)).collect();
-        entries.retain_mut(|entry| {
-            if known.contains_key(&entry.key) {
-                return true;
+        let (mut kept, mut renamed) = (Entries::new(), Vec::new());
+        for (key, entry) in std::mem::take(entries) {
+            if known.contains_key(&key) {
+                kept.insert(key, entry);
+                continue;
             }
-            let meant = nearest(&entry.key, known.keys().map(String::as_str));
-            let message = format!("unknown key `{}` in {}", shorten(&entry.key), subject.name);
+            let meant = nearest(&key, known.keys().map(String::as_str));
+            let message = format!("unknown key `{}`{}", shorten(&key), subject.within());
             let help =
                 meant.map_or_else(|| words::known_keys(known), |meant| format!("did you mean `{meant}`?"));
             self.problems.at(Code::UnknownKey, Some(entry.key_span.clone()), message, help);
-            match meant {
-                Some(meant) if !taken.iter().any(|t| t == meant) => {
-                    taken.push(meant.to_owned());
-                    meant.clone_into(&mut entry.key);
-                    true
-                }
-                _ => false,
+            if let Some(meant) = meant {
+                renamed.push((meant, entry));
             }
-        });
+        }
+        for (meant, entry) in renamed {
+            kept.entry(meant.to_owned()).or_insert(entry);
+        }
+        *entries = kept;
     }
 
     fn missing(&mut self, node: &Node, subject: &Subject, schema: &'static Value) {
         for key in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             if node.get(key).is_none() {
-                let message = format!("`{key}` is missing in {}", subject.name);
+                let message = format!("`{key}` is missing{}", subject.within());
                 let help = words::addition(key, &schema["properties"][key]);
                 self.problems.at(Code::MissingKey, subject.place(node), message, help);
             }

@@ -18,11 +18,19 @@ pub(super) fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> O
     }
     let plain = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
     let word = plain(word);
-    // One slip in a short word, two in a long one: more is another word.
-    let slips = |k: &str| if k.chars().count().min(word.chars().count()) > 5 { 2 } else { 1 };
+    // No slip in a very short word, one in a short, two in a long one: more is another word.
+    let slips = |k: &str| match k.chars().count().min(word.chars().count()) {
+        0..=2 => 0,
+        3..=5 => 1,
+        _ => 2,
+    };
+    // `v2` and `v3` are two things and no slip.
+    let letters = |text: &str| text.chars().filter(|c| !c.is_numeric()).collect::<String>();
     known
         .map(|k| (strsim::damerau_levenshtein(&word, &plain(k)), k))
-        .filter(|(distance, k)| *distance <= slips(k) && *distance < word.chars().count())
+        .filter(|(distance, k)| {
+            *distance <= slips(k) && (*distance == 0 || letters(&word) != letters(&plain(k)))
+        })
         .min()
         .map(|(_, k)| k)
 }
@@ -41,5 +49,7 @@ mod tests {
         assert_eq!(near("upstream"), Some("upstreams"));
         assert_eq!(near("shadow"), None);
         assert_eq!(near("a"), None);
+        assert_eq!(nearest("fraud-v3", ["fraud-v1"].into_iter()), None);
+        assert_eq!(nearest("v1", ["v2"].into_iter()), None);
     }
 }

@@ -1,5 +1,6 @@
 //! A YAML document as a tree in which every node knows its bytes.
 
+use indexmap::IndexMap;
 use serde_yaml::{Mapping, Value};
 use std::ops::Range;
 
@@ -12,6 +13,8 @@ pub(super) struct Node {
     pub(super) style: Style,
     /// Somebody complained about it already: it counts as null, and what hangs on it is not judged.
     pub(super) bad: bool,
+    /// Some of its entries were refused and are not here, so nothing is said about it as a whole.
+    pub(super) incomplete: bool,
 }
 
 /// What a value is, by the core schema of YAML 1.2.
@@ -23,13 +26,15 @@ pub(super) enum Data {
     Float(f64),
     Text(String),
     List(Vec<Node>),
-    Map(Vec<Entry>),
+    Map(Entries),
 }
 
-/// One key of a map with its value.
+/// A map by its keys, in the order of the file.
+pub(super) type Entries = IndexMap<String, Entry>;
+
+/// What stands under one key of a map.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
-    pub(super) key: String,
     pub(super) key_span: Range<usize>,
     pub(super) value: Node,
 }
@@ -49,14 +54,9 @@ pub(super) enum Style {
 impl Node {
     /// The value under a key.
     pub(super) fn get(&self, key: &str) -> Option<&Entry> {
-        self.entries().iter().find(|e| e.key == key)
-    }
-
-    /// The entries of a map; none of anything else.
-    pub(super) fn entries(&self) -> &[Entry] {
         match &self.data {
-            Data::Map(entries) => entries,
-            _ => &[],
+            Data::Map(entries) => entries.get(key),
+            _ => None,
         }
     }
 
@@ -69,9 +69,10 @@ impl Node {
     /// Whether something in it has been complained about.
     pub(super) fn is_doubtful(&self) -> bool {
         self.bad
+            || self.incomplete
             || match &self.data {
                 Data::List(items) => items.iter().any(Self::is_doubtful),
-                Data::Map(entries) => entries.iter().any(|e| e.value.is_doubtful()),
+                Data::Map(entries) => entries.values().any(|e| e.value.is_doubtful()),
                 _ => false,
             }
     }
@@ -86,7 +87,7 @@ impl Node {
             Data::Text(t) => Value::String(t.clone()),
             Data::List(items) => Value::Sequence(items.iter().map(Self::to_value).collect()),
             Data::Map(entries) => {
-                let pairs = entries.iter().map(|e| (Value::String(e.key.clone()), e.value.to_value()));
+                let pairs = entries.iter().map(|(key, e)| (Value::String(key.clone()), e.value.to_value()));
                 Value::Mapping(pairs.collect::<Mapping>())
             }
         }

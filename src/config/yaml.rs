@@ -7,10 +7,10 @@
 mod syntax;
 
 use super::problems::Problems;
-use super::tree::{Data, Entry, Node, Style, resolve};
+use super::spelling::shorten;
+use super::tree::{Data, Entries, Entry, Node, Style, resolve};
 use crate::diag::Code;
 use granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span, StructureStyle};
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// How deep lists and maps may be nested.
@@ -24,11 +24,14 @@ pub(super) struct Unreadable;
 /// Reads the first document; `None` when there is nothing but comments and space.
 pub(super) fn parse(problems: &mut Problems<'_>) -> Result<Option<Node>, Unreadable> {
     let text = problems.source().text();
-    let mut builder = Builder { problems, open: Vec::new(), root: None, nodes: 0 };
+    let mut builder = Builder { problems, open: Vec::new(), root: None, nodes: 0, tag: None };
     let mut documents = 0;
     for event in Parser::new_from_str_with_options(text, options()) {
         let (event, span) = match event {
-            Ok((event, span)) => (event, bytes(&span)),
+            Ok((event, span)) => {
+                builder.tag = span.tag_span().map(|tag| bytes(&tag));
+                (event, bytes(&span))
+            }
             Err(error) => {
                 builder.refuse(&error);
                 return Err(Unreadable);
@@ -72,7 +75,7 @@ fn bytes(span: &Span) -> Range<usize> {
 /// A list or a map whose end is not read yet.
 enum Open {
     List(Collection, Vec<Node>),
-    Map(Collection, Vec<Entry>, Keys),
+    Map(Collection, Entries, Option<Key>),
 }
 
 struct Collection {
@@ -80,16 +83,11 @@ struct Collection {
     style: Style,
     /// It is itself refused, for a tag.
     bad: bool,
+    /// A key of it was refused.
+    incomplete: bool,
 }
 
-/// What a map has seen of its keys.
-#[derive(Default)]
-struct Keys {
-    /// With the place of each, to find the second.
-    seen: BTreeMap<String, usize>,
-    pending: Option<Key>,
-}
-
+/// A key that waits for its value.
 enum Key {
     Good(String, Range<usize>),
     /// Somebody complained; the value is dropped.
@@ -101,32 +99,40 @@ struct Builder<'p, 's> {
     open: Vec<Open>,
     root: Option<Node>,
     nodes: usize,
+    /// Where the tag of the present event is written.
+    tag: Option<Range<usize>>,
 }
 
 impl Builder<'_, '_> {
     /// Takes one event.
     fn event(&mut self, event: Event<'_>, span: Range<usize>) -> Result<(), Unreadable> {
         match event {
-            Event::Scalar(text, style, _, tag) => {
-                let bad = self.tagged(tag.is_some(), &span);
+            Event::Scalar(text, style, ..) => {
+                let bad = self.tagged();
                 let node = scalar(&text, style, span);
                 return self.add(if bad { spoiled(node) } else { node });
             }
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
                 self.alias(&span);
-                return self.add(spoiled(Node { span, data: Data::Null, style: Style::Plain, bad: true }));
+                return self.add(spoiled(Node {
+                    span,
+                    data: Data::Null,
+                    style: Style::Plain,
+                    bad: true,
+                    incomplete: false,
+                }));
             }
             Event::Anchor(..) => {
                 let help = "write the value out at each place that needs it; to write a text that begins with `&`, put it in quotes";
                 self.problems.at(Code::Anchor, Some(span), "anchors are not used in these files", help);
             }
-            Event::SequenceStart(style, _, tag) => {
-                let collection = self.collection(span, style, tag.is_some());
+            Event::SequenceStart(style, ..) => {
+                let collection = self.collection(span.start, style);
                 self.open.push(Open::List(collection, Vec::new()));
             }
-            Event::MappingStart(style, _, tag) => {
-                let collection = self.collection(span, style, tag.is_some());
-                self.open.push(Open::Map(collection, Vec::new(), Keys::default()));
+            Event::MappingStart(style, ..) => {
+                let collection = self.collection(span.start, style);
+                self.open.push(Open::Map(collection, Entries::new(), None));
             }
             Event::SequenceEnd | Event::MappingEnd => return self.close(span),
             _ => {}
@@ -134,16 +140,16 @@ impl Builder<'_, '_> {
         Ok(())
     }
 
-    fn collection(&mut self, span: Range<usize>, style: StructureStyle, tagged: bool) -> Collection {
-        let bad = self.tagged(tagged, &span);
+    fn collection(&mut self, start: usize, style: StructureStyle) -> Collection {
+        let bad = self.tagged();
         let style = match style {
             StructureStyle::Block => {
-                self.indentation(span.start);
+                self.indentation(start);
                 Style::Block
             }
             StructureStyle::Flow => Style::Flow,
         };
-        Collection { start: span.start, style, bad }
+        Collection { start, style, bad, incomplete: false }
     }
 
     /// The parser takes a tab before the very first key for space; nobody else does.
@@ -164,7 +170,7 @@ impl Builder<'_, '_> {
                 (c, Data::List(items), last)
             }
             Some(Open::Map(c, entries, _)) => {
-                let last = entries.last().map(|e| e.value.span.end.max(e.key_span.end));
+                let last = entries.last().map(|(_, e)| e.value.span.end.max(e.key_span.end));
                 (c, Data::Map(entries), last)
             }
             None => return Ok(()),
@@ -176,6 +182,7 @@ impl Builder<'_, '_> {
             data,
             style: collection.style,
             bad: false,
+            incomplete: collection.incomplete,
         };
         self.add(if collection.bad { spoiled(node) } else { node })
     }
@@ -188,22 +195,21 @@ impl Builder<'_, '_> {
             self.problems.at(Code::TooComplex, Some(node.span), message, "describe one gateway in each file");
             return Err(Unreadable);
         }
-        if let Some(Open::Map(_, entries, keys)) = self.open.last_mut() {
-            match keys.pending.take() {
-                Some(Key::Good(key, key_span)) => entries.push(Entry { key, key_span, value: node }),
-                Some(Key::Refused) => {}
-                None => {
-                    let key = self.key(node);
-                    if let Some(Open::Map(_, _, keys)) = self.open.last_mut() {
-                        keys.pending = Some(key);
-                    }
+        match self.open.last_mut() {
+            None => self.root = Some(node),
+            Some(Open::List(_, items)) => items.push(node),
+            Some(Open::Map(_, entries, key @ Some(_))) => {
+                if let Some(Key::Good(key, key_span)) = key.take() {
+                    entries.insert(key, Entry { key_span, value: node });
                 }
             }
-            return Ok(());
-        }
-        match self.open.last_mut() {
-            Some(Open::List(_, items)) => items.push(node),
-            _ => self.root = Some(node),
+            Some(Open::Map(..)) => {
+                let judged = self.key(node);
+                if let Some(Open::Map(collection, _, key)) = self.open.last_mut() {
+                    collection.incomplete |= matches!(judged, Key::Refused);
+                    *key = Some(judged);
+                }
+            }
         }
         Ok(())
     }
@@ -226,32 +232,29 @@ impl Builder<'_, '_> {
             self.problems.at(Code::Anchor, Some(node.span), "merge keys are not used in these files", help);
             return Key::Refused;
         }
-        let Some(Open::Map(_, _, keys)) = self.open.last_mut() else { return Key::Refused };
-        if let Some(first) = keys.seen.get(&text) {
-            let line = source.line(*first) + 1;
-            let message = format!("`{text}` comes twice here, first in line {line}");
+        if let Some(Open::Map(_, entries, _)) = self.open.last()
+            && let Some(first) = entries.get(&text)
+        {
+            let line = source.line(first.key_span.start) + 1;
+            let message = format!("`{}` comes twice here, first in line {line}", shorten(&text));
             self.problems.at(Code::DuplicateKey, Some(node.span), message, "keep one of them");
             return Key::Refused;
         }
-        keys.seen.insert(text.clone(), node.span.start);
         Key::Good(text, node.span)
     }
 
-    fn tagged(&mut self, tagged: bool, span: &Range<usize>) -> bool {
+    /// Refuses the tag of the present event, if it has one.
+    fn tagged(&mut self) -> bool {
+        let tag = self.tag.take();
+        let tagged = tag.is_some();
         if tagged {
-            let help = "remove the tag; to write a text that begins with `!`, put it in quotes";
-            self.problems.at(
-                Code::Tag,
-                Some(span.clone()),
-                "the value has a tag, which these files do not use",
-                help,
-            );
+            self.problems.at(Code::Tag, tag, syntax::TAG.0, syntax::TAG.1);
         }
         tagged
     }
 
     fn alias(&mut self, span: &Range<usize>) {
-        let written = self.problems.source().slice(span);
+        let written = shorten(self.problems.source().slice(span));
         let message = format!("`{written}` is an alias of YAML, which these files do not use");
         let help = format!("if it is meant as text, put it in quotes: \"{written}\"");
         self.problems.at(Code::Anchor, Some(span.clone()), message, help);
@@ -275,7 +278,7 @@ fn scalar(text: &str, style: ScalarStyle, span: Range<usize>) -> Node {
         ScalarStyle::DoubleQuoted => quoted(Style::DoubleQuoted),
         _ => quoted(Style::Block),
     };
-    Node { span, data, style, bad: false }
+    Node { span, data, style, bad: false, incomplete: false }
 }
 
 fn spoiled(mut node: Node) -> Node {

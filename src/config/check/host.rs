@@ -48,6 +48,9 @@ pub(super) fn hosts(raw: &raw::Gateway, root: &At<'_>, problems: &mut Problems<'
 fn host(text: &str) -> Result<Host, Wrong> {
     let shown = spelling::shorten(text);
     let just = |rest: &str| format!("write just the host: `{}`", spelling::shorten(rest));
+    if text.is_empty() {
+        return Err(Wrong::new("the host is empty", "name a host, or write `*` for every host"));
+    }
     if text == "*" {
         return Ok(Host::Any);
     }

@@ -42,8 +42,11 @@ pub(super) fn labels(
 
 fn label_key(key: &str) -> Result<(), Wrong> {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
-    if !key.is_empty() && key.len() <= MAX_LABEL_KEY && key.chars().all(good) {
+    if (1..=MAX_LABEL_KEY).contains(&key.len()) && key.chars().all(good) {
         return Ok(());
+    }
+    if key.is_empty() {
+        return Err(Wrong::new("the key of this label is empty", "name the label, or remove it"));
     }
     let message = format!("`{}` cannot be the key of a label", spelling::shorten(key));
     Err(Wrong::new(message, format!("use 1 to {MAX_LABEL_KEY} letters, digits and any of `-_./`")))

@@ -39,7 +39,10 @@ pub(super) fn kinds(schema: &Value, kinds: &[&str]) -> String {
         "object" => "a map",
         _ => "text",
     });
-    words.collect::<Vec<_>>().join(" or ")
+    match words.collect::<Vec<_>>().as_slice() {
+        ["true or false", other] => format!("true, false or {other}"),
+        words => words.join(" or "),
+    }
 }
 
 /// What is there: `the number 1.4`.

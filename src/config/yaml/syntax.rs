@@ -6,6 +6,12 @@ use granit_parser::{ErrorKind, ScanError};
 /// Message and help about tabs.
 pub(super) const TAB: (&str, &str) = ("a tab is used for indentation", "indent with spaces");
 
+/// Message and help about tags.
+pub(super) const TAG: (&str, &str) = (
+    "the value has a tag, which these files do not use",
+    "remove the tag; to write a text that begins with `!`, put it in quotes",
+);
+
 /// The code, message and help for an error of the parser.
 pub(super) fn explain(error: &ScanError, max_depth: usize) -> (Code, String, &'static str) {
     let quote = "put a text with special characters in quotes";
@@ -85,10 +91,7 @@ pub(super) fn explain(error: &ScanError, max_depth: usize) -> (Code, String, &'s
             format!("a text cannot begin with `{character}` in YAML"),
             "put the text in quotes",
         ),
-        ErrorKind::UndeclaredTagHandle => {
-            let message = "the value has a tag, which these files do not use".to_owned();
-            (Code::Tag, message, "remove the tag; to write a text that begins with `!`, put it in quotes")
-        }
+        ErrorKind::UndeclaredTagHandle => (Code::Tag, TAG.0.to_owned(), TAG.1),
         _ => (Code::Syntax, format!("this is not YAML: {}", error.info()), quote),
     }
 }
