@@ -1,10 +1,221 @@
-//! stub
-use crate::diag::*; use crate::model::*; use crate::names::*; use std::collections::*; use std::path::PathBuf; use std::sync::Arc;
-#[derive(Clone, Debug, PartialEq, Eq)] pub struct Document { pub path: Arc<str>, pub content: Content }
-#[derive(Clone, Debug, PartialEq, Eq)] pub enum Content { Text(Arc<[u8]>), TooLarge(u64), Unreadable(String) }
-#[derive(Debug)] pub struct Context<'a> { pub listeners: &'a BTreeSet<ListenerName>, pub attached: &'a BTreeMap<PathBuf, Attachment> }
-#[derive(Clone, Debug, PartialEq, Eq)] pub enum Attachment { Bytes(Arc<[u8]>), Missing, Unreadable(String), TooLarge(u64) }
-#[derive(Clone, Debug)] pub struct Loaded { pub name: Option<GatewayName>, pub gateway: Option<Arc<Gateway>>, pub diagnostics: Vec<Diagnostic>, pub references: BTreeSet<PathBuf> }
-pub fn load(_document: &Document, _context: &Context<'_>) -> Loaded { loop {} }
-pub fn references(_document: &Document) -> BTreeSet<PathBuf> { loop {} }
-pub fn conflicts<'a>(_loaded: impl IntoIterator<Item = &'a Loaded>) -> Vec<(usize, Diagnostic)> { loop {} }
+//! Files to model: text in, a checked gateway or all the complaints about it out.
+//!
+//! ```text
+//! bytes --yaml--> located tree --shape--> tree of the right shape --serde--> raw structs --check--> model
+//! ```
+//!
+//! Every stage reports what it finds, repairs it, and hands on, so that one run shows every mistake of a file,
+//! each at its place and each once. Only broken syntax ends a file early. Nothing here does I/O: files come in
+//! as [`Document`]s, and the files that they refer to as [`Attachment`]s.
+//!
+//! Laws: the same input gives the same output; any bytes give diagnostics and never a panic; a gateway comes out
+//! exactly when no diagnostic is an error.
+//!
+//! A new field needs a line in `raw`, a function in `check`, and a line in `docs/file-format.md`.
+
+mod check;
+mod conflict;
+mod edit;
+mod problems;
+mod raw;
+mod shape;
+mod source;
+mod spelling;
+mod tree;
+mod yaml;
+
+pub use conflict::conflicts;
+pub use edit::{EditError, set_weights};
+pub use source::MAX_FILE;
+
+use crate::diag::{Code, Diagnostic, Place};
+use crate::model::{Gateway, Settings};
+use crate::names::{GatewayName, ListenerName};
+use check::Surroundings;
+use problems::{At, Problems, has_error};
+use serde::de::DeserializeOwned;
+use source::Source;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tree::{Data, Node};
+
+/// A file, as its reader found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// As the user knows it, relative to the watched directory: `fraud.yaml` or `team/a.yaml`.
+    pub path: Arc<str>,
+    /// What is in it.
+    pub content: Content,
+}
+
+/// What is in a file, or why that is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// The bytes.
+    Text(Arc<[u8]>),
+    /// It has this many bytes, more than [`MAX_FILE`], and was not read.
+    TooLarge(u64),
+    /// Reading failed, for this reason.
+    Unreadable(String),
+}
+
+/// What gateway files are checked against.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The listeners of the settings.
+    pub listeners: &'a BTreeSet<ListenerName>,
+    /// The files that the documents refer to, by the keys that [`references`] gives.
+    pub attached: &'a BTreeMap<PathBuf, Attachment>,
+}
+
+/// A file that a document refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attachment {
+    /// The bytes.
+    Bytes(Arc<[u8]>),
+    /// There is no such file.
+    Missing,
+    /// Reading failed, for this reason.
+    Unreadable(String),
+    /// It has this many bytes, more than [`MAX_FILE`], and was not read.
+    TooLarge(u64),
+}
+
+/// What became of one gateway file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// The name, if that much is right.
+    pub name: Option<GatewayName>,
+    /// The gateway, exactly when no diagnostic is an error.
+    pub gateway: Option<Arc<Gateway>>,
+    /// In the order of the file.
+    pub diagnostics: Vec<Diagnostic>,
+    /// As [`references`] gives them.
+    pub references: BTreeSet<PathBuf>,
+    /// Where it says its name; the whole file when it does not.
+    pub place_of_name: Place,
+    /// Where it says what requests it takes: its path, else its hosts, else its name.
+    pub place_of_route: Place,
+}
+
+/// Reads and checks one gateway file.
+pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
+    let whole = Place::file(document.path.clone());
+    let nothing = |diagnostics| Loaded {
+        name: None,
+        gateway: None,
+        diagnostics,
+        references: BTreeSet::new(),
+        place_of_name: whole.clone(),
+        place_of_route: whole.clone(),
+    };
+    let source = match Source::new(document) {
+        Ok(source) => source,
+        Err(diagnostic) => return nothing(vec![*diagnostic]),
+    };
+    let mut problems = Problems::new(&source);
+    let Some((tree, raw)) = read_gateway(&mut problems) else { return nothing(problems.into_diagnostics()) };
+    let file = Path::new(&*document.path);
+    let around = Surroundings { file, listeners: context.listeners, attached: context.attached };
+    let root = At::root(&tree);
+    let (name, gateway) = check::gateway(&raw, &root, &around, &mut problems);
+    let place = |key: &str| root.at(key).is_there().then(|| problems.place(root.at(key).span()));
+    let place_of_name = place("name").unwrap_or_else(|| whole.clone());
+    let place_of_route =
+        ["path", "host", "hosts"].into_iter().find_map(place).unwrap_or_else(|| place_of_name.clone());
+    let diagnostics = problems.into_diagnostics();
+    Loaded {
+        name,
+        gateway: gateway.filter(|_| !has_error(&diagnostics)).map(Arc::new),
+        diagnostics,
+        references: check::references(&raw, file),
+        place_of_name,
+        place_of_route,
+    }
+}
+
+/// The files that a gateway file refers to, as keys of [`Context::attached`].
+///
+/// A relative path is meant from the folder of the document, so its key is that folder joined with the path as
+/// it is written: `../ca.pem` in `team/a.yaml` is `team/../ca.pem`, relative to the watched directory like the
+/// document itself. An absolute path is its own key.
+pub fn references(document: &Document) -> BTreeSet<PathBuf> {
+    let Ok(source) = Source::new(document) else { return BTreeSet::new() };
+    let raw = read_gateway(&mut Problems::new(&source));
+    raw.map(|(_, raw)| check::references(&raw, Path::new(&*document.path))).unwrap_or_default()
+}
+
+/// Reads and checks `serin.yaml`: the settings with warnings, or the errors.
+///
+/// Relative paths are meant from the folder of the document, and come joined with it; so is the default of
+/// `gateways`.
+pub fn settings(document: &Document) -> Result<(Settings, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let source = Source::new(document).map_err(|diagnostic| vec![*diagnostic])?;
+    let mut problems = Problems::new(&source);
+    let empty = Node {
+        span: 0..0,
+        data: Data::Map(tree::Entries::new()),
+        style: tree::Style::Block,
+        bad: false,
+        incomplete: false,
+    };
+    let checked = yaml::parse(&mut problems).ok().and_then(|tree| {
+        let (tree, raw) = shaped(tree.unwrap_or(empty), raw::settings_schema(), &mut problems)?;
+        check::settings(&raw, &At::root(&tree), Path::new(&*document.path), &mut problems)
+    });
+    let diagnostics = problems.into_diagnostics();
+    match checked {
+        Some(settings) if !has_error(&diagnostics) => Ok((settings, diagnostics)),
+        _ => Err(diagnostics),
+    }
+}
+
+/// JSON Schema (draft 2020-12) of the gateway file, for editors.
+pub fn schema() -> serde_json::Value {
+    raw::gateway_schema().clone()
+}
+
+fn read_gateway(problems: &mut Problems<'_>) -> Option<(Node, raw::Gateway)> {
+    let Some(tree) = yaml::parse(problems).ok()? else {
+        let help = "the smallest gateway file has `apiVersion`, `name` and `upstreams`";
+        problems.at(Code::Empty, None, "the file is empty", help);
+        return None;
+    };
+    shaped(tree, raw::gateway_schema(), problems)
+}
+
+/// Gives a tree its shape and reads it into structs.
+fn shaped<T: DeserializeOwned>(
+    mut tree: Node,
+    schema: &'static serde_json::Value,
+    problems: &mut Problems<'_>,
+) -> Option<(Node, T)> {
+    shape::check(&mut tree, schema, problems);
+    if tree.bad {
+        return None;
+    }
+    match serde_yaml::from_value(tree.to_value()) {
+        Ok(raw) => Some((tree, raw)),
+        Err(error) => {
+            // The schema is made from the structs, so this is a bug of ours; it still has to be said.
+            debug_assert!(false, "the schema and the structs disagree: {error}");
+            problems.at(
+                Code::WrongType,
+                None,
+                format!("the file has a wrong shape: {error}"),
+                "compare it with the reference of the file format",
+            );
+            None
+        }
+    }
+}
+
+/// A path that a file mentions, from where the file itself is named.
+fn resolve(file: &Path, written: &str) -> PathBuf {
+    let written = written.strip_prefix("./").unwrap_or(written);
+    file.parent().unwrap_or(Path::new("")).join(written)
+}
+
+#[cfg(test)]
+mod tests;

@@ -141,7 +141,7 @@ pub(super) fn view(
 fn refusal(path: &Arc<str>, text: &str) -> Diagnostic {
     Diagnostic {
         severity: Severity::Error,
-        code: Code::E001,
+        code: Code::RefusedByEnvoy,
         place: Place::file(Arc::clone(path)),
         message: format!("Envoy refuses this gateway: {text}"),
         help: Some("change what Envoy names; the last version that it took serves on".into()),

@@ -1,3 +1,194 @@
-//! stub
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-pub enum Code { E001, E002 }
+//! The kinds of mistakes, each with a text that never changes: people search for it.
+//!
+//! `F` is about files and YAML, `G` about the fields of a gateway, `U` about upstreams, `T` about traffic and
+//! matches, `S` about `serin.yaml`, `C` about two files that do not fit together and `E` about what only Envoy finds. A new kind gets the next
+//! number of its group and a page in `docs/errors/`; a number is never used again.
+
+use serde::{Serialize, Serializer};
+use std::fmt;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// What kind of mistake it is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Code {
+            /// Every code once, in the order of their texts.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The stable text, such as `G001`.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// Two files claim one gateway name.
+    SameName = "C001",
+    /// Two gateways claim the same listener, host and path.
+    SameRoute = "C002",
+
+    /// Envoy refuses what the file became.
+    RefusedByEnvoy = "E001",
+
+    /// The file cannot be read.
+    Unreadable = "F001",
+    /// The file is larger than any honest one.
+    TooLarge = "F002",
+    /// The file is not text in UTF-8.
+    Encoding = "F003",
+    /// The text is not YAML.
+    Syntax = "F004",
+    /// Too deeply nested, or too many values.
+    TooComplex = "F005",
+    /// Nothing but comments and space.
+    Empty = "F006",
+    /// More than one YAML document.
+    SeveralDocuments = "F007",
+    /// An anchor, an alias or a merge key.
+    Anchor = "F008",
+    /// A tag or a directive.
+    Tag = "F009",
+    /// A key that was there before.
+    DuplicateKey = "F010",
+    /// A key that is a list or a map.
+    KeyNotText = "F011",
+    /// A key that the format does not have.
+    UnknownKey = "F012",
+    /// A key that must be there.
+    MissingKey = "F013",
+    /// A value of another type than the format has there.
+    WrongType = "F014",
+    /// A key without a value.
+    NoValue = "F015",
+    /// A value that is none of the few allowed ones.
+    NotAllowed = "F016",
+    /// A number outside its range.
+    OutOfRange = "F017",
+    /// A text that is not a duration, or a duration outside its range.
+    Duration = "F018",
+    /// More problems than we show.
+    TooManyProblems = "F019",
+
+    /// The name of a gateway is not a DNS-1123 label.
+    GatewayName = "G001",
+    /// The description is too long.
+    Description = "G002",
+    /// A label has a key or a value that does not fit.
+    Label = "G003",
+    /// An entry of `proxies` that selects nothing, or the same again.
+    Proxies = "G004",
+    /// A listener that the settings do not have.
+    UnknownListener = "G005",
+    /// A host in a form that Envoy would not match.
+    Host = "G006",
+    /// A host said twice, or in both `host` and `hosts`.
+    HostTwice = "G007",
+    /// A path in a form that would never match, or match too much.
+    Path = "G008",
+    /// A rewrite that is not a path.
+    Rewrite = "G009",
+    /// A name that is not the name of a request header, or one that has a meaning of its own.
+    HeaderName = "G010",
+
+    /// `serin.yaml`: not an address with a port.
+    SocketAddress = "S001",
+    /// `serin.yaml`: the name of a listener is not a DNS-1123 label.
+    ListenerName = "S002",
+    /// `serin.yaml`: `listeners` without a listener.
+    NoListener = "S003",
+    /// `serin.yaml`: a listener's address is not an IP address.
+    ListenerAddress = "S004",
+    /// `serin.yaml`: two listeners want one port.
+    SamePort = "S005",
+    /// `serin.yaml`: an empty path of a file or directory.
+    EmptyPath = "S006",
+
+    /// Traffic does not sum to 100.
+    TrafficSum = "T001",
+    /// An upstream is mentioned that does not exist.
+    UnknownUpstream = "T002",
+    /// Several upstreams and no word on how to split.
+    NoTraffic = "T003",
+    /// A weight that is not a percent with at most two decimals.
+    Percent = "T004",
+    /// A match without a condition.
+    NoCondition = "T005",
+    /// A pattern that says nothing, or two things.
+    Pattern = "T006",
+    /// A regular expression that Envoy would refuse.
+    Regex = "T007",
+    /// The name of a query parameter or a cookie that no request can have.
+    ConditionName = "T008",
+
+    /// No upstream at all.
+    NoUpstream = "U001",
+    /// The name of an upstream is not a DNS-1123 label.
+    UpstreamName = "U002",
+    /// Not a URL that says just where a server is.
+    Url = "U003",
+    /// Neither `url` nor `endpoints`, or both.
+    UrlOrEndpoints = "U004",
+    /// An endpoint that is not `host:port`, or one twice.
+    Endpoint = "U005",
+    /// `https` without `tls`, or `tls` without `https`.
+    Tls = "U006",
+    /// The name in the server's certificate is unknown or malformed.
+    ServerName = "U007",
+    /// A certificate file that is not there or holds no certificate.
+    CertificateFile = "U008",
+    /// What to ask in a health check does not fit the protocol.
+    HealthCheck = "U009",
+    /// A health check with times that do not fit together.
+    HealthCheckTimes = "U010",
+    /// A model or version text that is empty or too long.
+    Revision = "U011",
+    /// An upstream that gets no request.
+    UnusedUpstream = "U012",
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_code_is_there_once_and_in_order() {
+        let texts: Vec<_> = Code::ALL.iter().map(|c| c.as_str()).collect();
+        assert!(texts.is_sorted_by(|a, b| a < b), "{texts:?}");
+    }
+
+    #[test]
+    fn every_code_has_a_page_and_every_page_a_code() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors");
+        let pages: BTreeSet<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|e| e.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        let codes: BTreeSet<String> = Code::ALL.iter().map(ToString::to_string).collect();
+        assert_eq!(codes, pages);
+        for code in Code::ALL {
+            let page = std::fs::read_to_string(format!("{folder}/{code}.md")).unwrap();
+            assert!(page.starts_with(&format!("# {code}: ")), "{code} has another title");
+        }
+    }
+}

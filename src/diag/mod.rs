@@ -49,13 +49,15 @@ pub struct Place {
     pub column: usize,
     /// How many characters of the line are meant; at least 1 when there is a column.
     pub length: usize,
-    /// The line itself, without its end; shortened when it is very long.
+    /// The line itself, without its end; of a very long one the part around the place, with `…` where it is cut.
     pub text: String,
+    /// How many characters of the line come before `text`; 0 unless the line is very long.
+    pub offset: usize,
 }
 
 impl Place {
     /// A whole file.
     pub fn file(file: Arc<str>) -> Self {
-        Self { file, line: 0, column: 0, length: 0, text: String::new() }
+        Self { file, line: 0, column: 0, length: 0, text: String::new(), offset: 0 }
     }
 }

@@ -3,7 +3,7 @@
 use crate::names::ListenerName;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,6 +18,20 @@ pub struct Settings {
     pub http: SocketAddr,
     /// At least one.
     pub listeners: BTreeMap<ListenerName, Listener>,
+}
+
+impl Default for Settings {
+    /// What counts without a file: everything near, and nothing but the listener open to others.
+    fn default() -> Self {
+        let listener = Listener { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 8080, tls: None };
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self {
+            gateways: PathBuf::from("./gateways"),
+            xds: local(18_000),
+            http: local(18_080),
+            listeners: ListenerName::new("default").map(|name| (name, listener)).into_iter().collect(),
+        }
+    }
 }
 
 /// A port that Envoys open for clients.

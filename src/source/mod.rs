@@ -15,8 +15,6 @@ pub use watch::{Watching, watch};
 
 use std::time::Duration;
 
-/// The largest gateway file that is read. A real one has a few kilobytes.
-pub const MAX_FILE: u64 = 1 << 20;
 /// Quiet time after which a burst is over.
 pub const QUIET: Duration = Duration::from_millis(20);
 /// The longest that a burst may hold up what it brings.

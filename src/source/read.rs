@@ -1,6 +1,6 @@
 //! One file from disk: never more than a limit, never a device or a pipe, and not again when it did not change.
 
-use super::MAX_FILE;
+use crate::config::MAX_FILE;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;

@@ -15,7 +15,7 @@ const MAX_DEPTH: usize = 8;
 pub struct Watched {
     /// The directory of gateway files.
     pub directory: PathBuf,
-    /// Files that are read whatever the gateway files say.
+    /// Files that are read whatever the gateway files say, by absolute paths.
     pub files: BTreeSet<PathBuf>,
 }
 
@@ -24,7 +24,16 @@ pub struct Watched {
 pub struct Scanner {
     watched: Watched,
     documents: BTreeMap<Arc<str>, Seen>,
-    attached: BTreeMap<PathBuf, (Attachment, Option<Stamp>)>,
+    /// By the keys of [`config::Context::attached`].
+    attached: BTreeMap<PathBuf, Attached>,
+}
+
+#[derive(Debug)]
+struct Attached {
+    attachment: Attachment,
+    stamp: Option<Stamp>,
+    /// Where it lies, without `..`, as events name it.
+    path: PathBuf,
 }
 
 #[derive(Debug)]
@@ -83,7 +92,7 @@ impl Scanner {
                 self.look_at_document(name, Depth::Content, &mut changes);
                 attached = true;
             }
-            attached |= self.attached.contains_key(path);
+            attached |= self.attached.values().any(|a| a.path == path);
         }
         if attached {
             self.look_at_attached(Depth::Stamps, &mut changes);
@@ -93,13 +102,13 @@ impl Scanner {
 
     /// Whether a path is one that [`Scanner::scan_files`] would look at.
     pub(super) fn knows(&self, path: &Path) -> bool {
-        self.attached.contains_key(path)
+        self.attached.values().any(|a| a.path == path)
             || (is_gateway_file(path) && name(&self.watched.directory, path).is_some())
     }
 
     /// The directories in which something may change.
     pub(super) fn directories(&self) -> BTreeSet<PathBuf> {
-        let parents = self.attached.keys().filter_map(|p| p.parent().map(Path::to_path_buf));
+        let parents = self.attached.values().filter_map(|a| a.path.parent().map(Path::to_path_buf));
         parents.filter(|p| !p.starts_with(&self.watched.directory)).collect()
     }
 
@@ -131,8 +140,7 @@ impl Scanner {
             return;
         }
         let document = Document { path: Arc::clone(&name), content: content.clone() };
-        let references =
-            config::references(&document).into_iter().map(|r| resolve(&self.watched.directory, &r)).collect();
+        let references = config::references(&document);
         self.documents.insert(Arc::clone(&name), Seen { content, stamp, references });
         changes.documents.insert(name, Some(document));
     }
@@ -144,10 +152,11 @@ impl Scanner {
             .flat_map(|s| s.references.iter().cloned())
             .chain(self.watched.files.iter().cloned())
             .collect();
-        self.attached.retain(|path, _| wanted.contains(path));
-        for path in wanted {
-            let seen = self.attached.get(&path);
-            if depth == Depth::Stamps && seen.is_some_and(|(_, s)| s.is_some() && *s == stamp(&path)) {
+        self.attached.retain(|key, _| wanted.contains(key));
+        for key in wanted {
+            let seen = self.attached.get(&key);
+            let path = seen.map_or_else(|| without_dots(&self.watched.directory.join(&key)), |a| a.path.clone());
+            if depth == Depth::Stamps && seen.is_some_and(|a| a.stamp.is_some() && a.stamp == stamp(&path)) {
                 continue;
             }
             let (found, stamp) = read(&path);
@@ -157,12 +166,25 @@ impl Scanner {
                 Found::Unreadable(why) => Attachment::Unreadable(why),
                 Found::Gone => Attachment::Missing,
             };
-            if seen.map(|(a, _)| a) != Some(&attachment) {
-                changes.attached.insert(path.clone(), attachment.clone());
+            if seen.map(|a| &a.attachment) != Some(&attachment) {
+                changes.attached.insert(key.clone(), attachment.clone());
             }
-            self.attached.insert(path, (attachment, stamp));
+            self.attached.insert(key, Attached { attachment, stamp, path });
         }
     }
+}
+
+/// A path without its `.` and `..`.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            other => plain.push(other),
+        }
+    }
+    plain
 }
 
 /// The name of a gateway file: its path below the directory.
@@ -192,11 +214,6 @@ fn list(directory: &Path, depth: usize, found: &mut impl FnMut(PathBuf)) {
             list(&path, depth + 1, found);
         }
     }
-}
-
-/// The path by which a referred file is known, here and in [`config::Context`].
-fn resolve(directory: &Path, reference: &Path) -> PathBuf {
-    directory.join(reference)
 }
 
 #[cfg(test)]

@@ -1,0 +1,144 @@
+//! A gateway as a whole.
+
+use super::{Surroundings, Wrong, header, host, labels, matches, name, path, report, traffic, upstream};
+use crate::config::problems::{At, Problems};
+use crate::config::{raw, spelling};
+use crate::diag::Code;
+use crate::model::{DirectAccess, Gateway, Upstream};
+use crate::names::{GatewayName, ListenerName, UpstreamName};
+use std::time::Duration;
+
+const DEFAULT_LISTENER: &str = "default";
+/// Long enough for an answer of a large model; Envoy's own 15 s cut them.
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
+/// The header of direct access, unless the file names another.
+const DEFAULT_DIRECT_ACCESS: &str = "x-serin-upstream";
+
+/// The name of a gateway, which is wanted even when the rest is wrong, and the gateway if nothing is missing.
+pub(crate) fn gateway(
+    raw: &raw::Gateway,
+    root: &At<'_>,
+    around: &Surroundings<'_>,
+    problems: &mut Problems<'_>,
+) -> (Option<GatewayName>, Option<Gateway>) {
+    let gateway_name = raw.name.as_deref().and_then(|text| {
+        name(GatewayName::new(text), (Code::GatewayName, "a gateway", text), &root.at("name"), problems)
+    });
+    let hosts = host::hosts(raw, root, problems);
+    let path = match &raw.path {
+        Some(text) => report(path::path(text), Code::Path, &root.at("path"), problems),
+        None => Some("/".to_owned()),
+    };
+    let rewrite = raw
+        .rewrite
+        .as_deref()
+        .and_then(|t| report(path::path(t), Code::Rewrite, &root.at("rewrite"), problems));
+    let timeout = super::duration::optional(
+        raw.timeout.as_ref(),
+        DEFAULT_TIMEOUT,
+        Duration::ZERO..=super::duration::DAY,
+        &root.at("timeout"),
+        problems,
+    );
+    let direct_access = direct_access(raw, root, problems);
+    let upstreams = upstreams(raw, root, around, problems);
+    let traffic = traffic::traffic(raw, root, problems);
+    let matches = matches::matches(raw, root, problems);
+    if direct_access.is_none() {
+        traffic::unused(raw, root, problems);
+    }
+    let listener = listener(raw, root, around, problems);
+    let description = labels::description(raw, root, problems);
+    let labels = labels::labels(raw, root, problems);
+    let proxies = labels::proxies(raw, root, problems);
+    let whole = || {
+        Some(Gateway {
+            name: gateway_name.clone()?,
+            description,
+            labels,
+            proxies,
+            listener: listener?,
+            hosts,
+            path: path?,
+            rewrite,
+            timeout: timeout?,
+            upstreams: upstreams?,
+            traffic: traffic?,
+            matches,
+            direct_access,
+            expose_upstream: raw.expose_upstream.unwrap_or(false),
+        })
+    };
+    let gateway = whole();
+    (gateway_name, gateway)
+}
+
+fn upstreams(
+    raw: &raw::Gateway,
+    root: &At<'_>,
+    around: &Surroundings<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<Vec<Upstream>> {
+    let all = raw.upstreams.as_ref()?;
+    let at = root.at("upstreams");
+    if all.is_empty() {
+        let help = "write at least one, such as `upstreams: { v1: http://fraud-v1:8080 }`";
+        problems.error(Code::NoUpstream, &at, "the gateway has no upstream", help);
+        return None;
+    }
+    let checked: Vec<_> = all
+        .iter()
+        .map(|(key, value)| {
+            let subject = (Code::UpstreamName, "an upstream", key.as_str());
+            let name = name(UpstreamName::new(key), subject, &at.key(key), problems);
+            upstream::upstream(name, value.as_ref()?, &at.at(key), around, problems)
+        })
+        .collect();
+    checked.into_iter().collect()
+}
+
+fn listener(
+    raw: &raw::Gateway,
+    root: &At<'_>,
+    around: &Surroundings<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<ListenerName> {
+    let text = match &raw.listener {
+        Some(text) => text,
+        None if root.at("listener").is_there() => return None,
+        None => DEFAULT_LISTENER,
+    };
+    if let Some(known) = around.listeners.get(text) {
+        return Some(known.clone());
+    }
+    let names = || around.listeners.iter().map(ListenerName::as_str);
+    let help = match spelling::nearest(text, names()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("write `listener:` with one of: {}", names().collect::<Vec<_>>().join(", ")),
+    };
+    let message = format!("serin.yaml has no listener `{}`", spelling::shorten(text));
+    problems.error(Code::UnknownListener, &root.at("listener"), message, help);
+    None
+}
+
+fn direct_access(raw: &raw::Gateway, root: &At<'_>, problems: &mut Problems<'_>) -> Option<DirectAccess> {
+    let text = match raw.direct_access.as_ref()? {
+        raw::DirectAccess::Switch(false) => return None,
+        raw::DirectAccess::Switch(true) => DEFAULT_DIRECT_ACCESS,
+        raw::DirectAccess::Object(object) => object.header.as_deref()?,
+    };
+    let at = root.at("directAccess").at("header");
+    report(header::name(text), Code::HeaderName, &at, problems).map(|header| DirectAccess { header })
+}
+
+/// What is wrong with a text that is longer than `most` characters.
+pub(super) fn length(what: &str, text: &str, most: usize) -> Result<(), Wrong> {
+    let length = text.chars().count();
+    if length <= most {
+        return Ok(());
+    }
+    Err(Wrong::new(
+        format!("{what} has {length} characters"),
+        format!("shorten it to at most {most} characters"),
+    ))
+}

@@ -1,0 +1,80 @@
+//! What the shape of a file cannot say: from raw structs to the model, with every complaint at its place.
+//!
+//! Each function takes a raw value and the place where it stands, and gives the checked value or nothing. It
+//! looks at everything, also after a mistake. What has been complained about already comes as `None` and is
+//! passed over in silence.
+
+mod address;
+mod duration;
+mod gateway;
+mod header;
+mod health;
+mod host;
+mod labels;
+mod matches;
+mod path;
+mod regex;
+mod settings;
+mod tls;
+mod traffic;
+mod upstream;
+
+pub(super) use gateway::gateway;
+pub(super) use settings::settings;
+pub(super) use tls::references;
+
+use super::Attachment;
+use super::problems::{At, Problems};
+use crate::diag::Code;
+use crate::names::{ListenerName, NameError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// What a gateway file is checked against.
+pub(super) struct Surroundings<'a> {
+    /// The file, as in [`super::Document::path`].
+    pub(super) file: &'a Path,
+    pub(super) listeners: &'a BTreeSet<ListenerName>,
+    pub(super) attached: &'a BTreeMap<PathBuf, Attachment>,
+}
+
+/// What is wrong with a text, and what to do.
+#[derive(Debug, PartialEq)]
+struct Wrong {
+    message: String,
+    help: String,
+}
+
+impl Wrong {
+    fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { message: message.into(), help: help.into() }
+    }
+}
+
+/// Reports what is wrong.
+fn report<T>(result: Result<T, Wrong>, code: Code, at: &At<'_>, problems: &mut Problems<'_>) -> Option<T> {
+    result.map_err(|wrong| problems.error(code, at, wrong.message, wrong.help)).ok()
+}
+
+/// Reports a text that is no name.
+fn name<T>(
+    result: Result<T, NameError>,
+    (code, what, text): (Code, &str, &str),
+    at: &At<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<T> {
+    let wrong = |e: NameError| {
+        let text = super::spelling::shorten(text);
+        let message = format!("`{text}` cannot name {what}: {e}");
+        let fixed: String =
+            text.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let fixed = fixed.trim_matches('-');
+        let example = if crate::names::check_label(fixed).is_ok() {
+            format!(", such as `{fixed}`")
+        } else {
+            String::new()
+        };
+        Wrong::new(message, format!("use 1 to 63 lower-case letters, digits and inner hyphens{example}"))
+    };
+    report(result.map_err(wrong), code, at, problems)
+}

@@ -1,0 +1,126 @@
+//! The settings.
+
+use super::{Wrong, name, report};
+use crate::config::problems::{At, Problems};
+use crate::config::{raw, resolve, spelling};
+use crate::diag::Code;
+use crate::model::{Listener, ListenerTls, Settings};
+use crate::names::ListenerName;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// Everything that the file says, with the defaults for what it does not say.
+pub(crate) fn settings(
+    raw: &raw::Settings,
+    root: &At<'_>,
+    file: &Path,
+    problems: &mut Problems<'_>,
+) -> Option<Settings> {
+    let default = Settings::default();
+    let at = root.at("gateways");
+    let gateways = match &raw.gateways {
+        Some(text) => path(text, file, &at, problems),
+        None => Some(resolve(file, &default.gateways.to_string_lossy())),
+    };
+    let xds = server(raw.xds.as_ref(), default.xds, &root.at("xds"), problems);
+    let http = server(raw.http.as_ref(), default.http, &root.at("http"), problems);
+    if let (Some(xds), Some(http)) = (xds, http)
+        && meet((xds.ip(), xds.port()), (http.ip(), http.port()))
+    {
+        let help = "give `xds` and `http` ports of their own";
+        problems.error(
+            Code::SamePort,
+            &root.at("http").at("address"),
+            format!("`xds` listens on {xds} already"),
+            help,
+        );
+    }
+    let listeners = match &raw.listeners {
+        Some(all) => listeners(all, file, &root.at("listeners"), problems),
+        None => default.listeners,
+    };
+    Some(Settings { gateways: gateways?, xds: xds?, http: http?, listeners })
+}
+
+fn server(
+    raw: Option<&raw::Server>,
+    default: SocketAddr,
+    at: &At<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<SocketAddr> {
+    let Some(text) = raw.and_then(|server| server.address.as_deref()) else { return Some(default) };
+    let wrong = |_| {
+        let message = format!("`{}` is not an IP address with a port", spelling::shorten(text));
+        Wrong::new(
+            message,
+            format!("write it as `{default}`, or `0.0.0.0:{}` for every interface", default.port()),
+        )
+    };
+    report(text.parse().map_err(wrong), Code::SocketAddress, &at.at("address"), problems)
+}
+
+fn listeners(
+    all: &indexmap::IndexMap<String, Option<raw::Listener>>,
+    file: &Path,
+    at: &At<'_>,
+    problems: &mut Problems<'_>,
+) -> BTreeMap<ListenerName, Listener> {
+    if all.is_empty() {
+        let help = "write at least one, such as `default: { port: 8080 }`, or remove the line";
+        problems.error(Code::NoListener, at, "`listeners` is empty, so no gateway could be reached", help);
+    }
+    let mut checked: BTreeMap<ListenerName, Listener> = BTreeMap::new();
+    for (key, raw) in all {
+        let subject = (Code::ListenerName, "a listener", key.as_str());
+        let name = name(ListenerName::new(key), subject, &at.key(key), problems);
+        let here = at.at(key);
+        let Some(listener) = raw.as_ref().and_then(|raw| listener(raw, file, &here, problems)) else {
+            continue;
+        };
+        let bind = (listener.address, listener.port);
+        if let Some((other, _)) = checked.iter().find(|(_, l)| meet(bind, (l.address, l.port))) {
+            let message = format!("the listener `{other}` has the port {} already", listener.port);
+            problems.error(Code::SamePort, &here.at("port"), message, "give each listener a port of its own");
+        }
+        checked.extend(name.map(|name| (name, listener)));
+    }
+    checked
+}
+
+fn listener(raw: &raw::Listener, file: &Path, at: &At<'_>, problems: &mut Problems<'_>) -> Option<Listener> {
+    let address = raw.address.as_deref().map_or(Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), |text| {
+        let wrong = |_| {
+            let message = format!("`{}` is not an IP address", spelling::shorten(text));
+            Wrong::new(message, "write it as `0.0.0.0` for every interface, and the port under `port`")
+        };
+        report(text.parse().map_err(wrong), Code::ListenerAddress, &at.at("address"), problems)
+    });
+    let tls = raw.tls.as_ref().map(|tls| {
+        let at = at.at("tls");
+        let cert_file =
+            tls.cert_file.as_ref().and_then(|text| path(text, file, &at.at("certFile"), problems));
+        let key_file = tls.key_file.as_ref().and_then(|text| path(text, file, &at.at("keyFile"), problems));
+        Some(ListenerTls { cert_file: cert_file?, key_file: key_file? })
+    });
+    let tls = match tls {
+        None => None,
+        Some(tls) => Some(tls?),
+    };
+    Some(Listener { address: address?, port: raw.port?, tls })
+}
+
+/// A path relative to the settings file.
+fn path(text: &str, file: &Path, at: &At<'_>, problems: &mut Problems<'_>) -> Option<PathBuf> {
+    let checked = if text.is_empty() {
+        Err(Wrong::new("the path is empty", "write a path relative to this file, or an absolute one"))
+    } else {
+        Ok(resolve(file, text))
+    };
+    report(checked, Code::EmptyPath, at, problems)
+}
+
+/// Whether two sockets want the same port of one interface. Port 0 is any free one.
+fn meet(a: (IpAddr, u16), b: (IpAddr, u16)) -> bool {
+    a.1 == b.1 && a.1 != 0 && (a.0 == b.0 || a.0.is_unspecified() || b.0.is_unspecified())
+}

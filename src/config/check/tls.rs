@@ -1,0 +1,134 @@
+//! TLS to an upstream, and the files that a gateway refers to.
+
+use super::address::{Url, dns_name};
+use super::{Surroundings, Wrong, report};
+use crate::config::problems::{At, Problems};
+use crate::config::source::MAX_FILE;
+use crate::config::{Attachment, raw, resolve, spelling};
+use crate::diag::Code;
+use crate::model::{Pem, Tls};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The TLS of an upstream; nothing when it has none, and after a complaint.
+pub(super) fn tls(
+    raw: &raw::UpstreamObject,
+    url: Option<&Url>,
+    at: &At<'_>,
+    around: &Surroundings<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<Tls> {
+    let here = at.at("tls");
+    let Some(tls) = &raw.tls else {
+        if url.is_some_and(|url| url.https) && !here.is_there() {
+            without_tls(&at.at("url"), problems);
+        }
+        return None;
+    };
+    if url.is_some_and(|url| !url.https) {
+        let help = "write the URL with `https://`, or remove `tls`";
+        problems.error(
+            Code::Tls,
+            &at.key("tls"),
+            "`tls` does not go with a URL that begins with `http://`",
+            help,
+        );
+    }
+    let server_name = server_name(tls, url, at, problems);
+    let file = tls.ca_file.as_deref()?;
+    let ca = report(certificates(file, around), Code::CertificateFile, &here.at("caFile"), problems);
+    Some(Tls { ca: ca?, server_name: server_name? })
+}
+
+/// An `https://` URL that says nothing about its certificate.
+pub(super) fn without_tls(at: &At<'_>, problems: &mut Problems<'_>) {
+    let message = "an `https://` URL needs `tls`, or the server could be anybody";
+    let help = "name the certificate authority, as in `tls: { caFile: secrets/ca.pem }`; \
+                for a public one the system's bundle, often /etc/ssl/certs/ca-certificates.crt";
+    problems.error(Code::Tls, at, message, help);
+}
+
+fn server_name(
+    tls: &raw::Tls,
+    url: Option<&Url>,
+    at: &At<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<String> {
+    let here = at.at("tls").at("serverName");
+    if let Some(text) = &tls.server_name {
+        let wrong = |why| {
+            let message = format!("`{}` cannot be the name in a certificate: {why}", spelling::shorten(text));
+            Wrong::new(message, "write the DNS name for which the server has a certificate")
+        };
+        return report(dns_name(text).map_err(wrong), Code::ServerName, &here, problems)
+            .map(|()| text.to_ascii_lowercase());
+    }
+    if let Some(url) = url
+        && url.endpoint.ip().is_none()
+    {
+        return Some(url.endpoint.host.clone());
+    }
+    // A broken URL has been complained about already, and might have had a name.
+    if url.is_some() || at.at("endpoints").is_there() {
+        let message = "the name in the server's certificate is not known";
+        let help = "add `serverName` under `tls`: only the URL of a DNS name says it by itself";
+        problems.error(Code::ServerName, &at.key("tls"), message, help);
+    }
+    None
+}
+
+fn certificates(file: &str, around: &Surroundings<'_>) -> Result<Pem, Wrong> {
+    let shown = spelling::shorten(file);
+    let wrong = |what: String, help: &str| Err(Wrong::new(format!("the file `{shown}` {what}"), help));
+    if file.is_empty() {
+        return Err(Wrong::new(
+            "the path of the file is empty",
+            "name a PEM file, relative to this gateway file",
+        ));
+    }
+    let bytes: &Arc<[u8]> = match around.attached.get(&resolve(around.file, file)) {
+        Some(Attachment::Bytes(bytes)) if bytes.len() as u64 > MAX_FILE => {
+            return wrong(format!("has {} bytes", bytes.len()), "keep only the certificates that are needed");
+        }
+        Some(Attachment::Bytes(bytes)) => bytes,
+        Some(Attachment::TooLarge(size)) => {
+            return wrong(format!("has {size} bytes"), "keep only the certificates that are needed");
+        }
+        Some(Attachment::Unreadable(why)) => {
+            return wrong(format!("cannot be read: {why}"), "let the user that runs Serin read it");
+        }
+        Some(Attachment::Missing) | None => {
+            return wrong(
+                "does not exist".to_owned(),
+                "write its path relative to this gateway file, or an absolute one",
+            );
+        }
+    };
+    let mut count = 0;
+    for certificate in CertificateDer::pem_slice_iter(bytes) {
+        if certificate.is_err() {
+            return wrong("is not sound PEM".to_owned(), "copy the file again from its source");
+        }
+        count += 1;
+    }
+    if count == 0 {
+        return wrong(
+            "holds no certificate".to_owned(),
+            "name a PEM file with `-----BEGIN CERTIFICATE-----`",
+        );
+    }
+    Ok(Pem::new(bytes.clone()))
+}
+
+/// The files that a gateway refers to, as keys of [`crate::config::Context::attached`].
+pub(crate) fn references(raw: &raw::Gateway, file: &Path) -> BTreeSet<PathBuf> {
+    let upstreams = raw.upstreams.iter().flat_map(|all| all.values()).flatten();
+    let files = upstreams.filter_map(|upstream| match upstream {
+        raw::Upstream::Object(object) => object.tls.as_ref()?.ca_file.as_deref(),
+        raw::Upstream::Url(_) => None,
+    });
+    files.filter(|f| !f.is_empty()).map(|f| resolve(file, f)).collect()
+}

@@ -1,0 +1,19 @@
+//! The shape of the files, as they are written: the single source of truth for keys and types.
+//!
+//! Each struct is one object of a file. Everything is optional here: what must be there is in the schema that
+//! is derived from these structs, and `shape` checks a file against it before it gets here. Doc comments become
+//! the descriptions that editors show, so they speak to users.
+
+mod gateway;
+mod matches;
+mod scalar;
+mod schema;
+mod settings;
+mod upstream;
+
+pub(super) use gateway::{DirectAccess, Gateway};
+pub(super) use matches::{Match, Patterns, StringMatch};
+pub(super) use scalar::{Duration, Percent};
+pub(super) use schema::{gateway as gateway_schema, settings as settings_schema};
+pub(super) use settings::{Listener, Server, Settings};
+pub(super) use upstream::{HealthCheck, HealthCheckObject, Protocol, Tls, Upstream, UpstreamObject};

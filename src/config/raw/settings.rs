@@ -1,0 +1,54 @@
+//! The settings file, `serin.yaml`.
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// The settings of one Serin control plane.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(title = "serin.yaml")]
+pub(crate) struct Settings {
+    /// The watched directory, relative to this file. Default: `./gateways`.
+    pub(crate) gateways: Option<String>,
+    /// Where Envoys connect.
+    pub(crate) xds: Option<Server>,
+    /// Where people and scrapers connect.
+    pub(crate) http: Option<Server>,
+    /// The ports that Envoys open for clients. Default: `default` on 0.0.0.0:8080.
+    pub(crate) listeners: Option<IndexMap<String, Option<Listener>>>,
+}
+
+/// Where Serin listens.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Server {
+    /// An IP address and a port.
+    #[schemars(example = &"127.0.0.1:18000")]
+    pub(crate) address: Option<String>,
+}
+
+/// A port that Envoys open for clients.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Listener {
+    /// The IP address where Envoy binds. Default: `0.0.0.0`.
+    pub(crate) address: Option<String>,
+    /// The port.
+    #[schemars(required, range(min = 1, max = 65535), example = 8080)]
+    pub(crate) port: Option<u16>,
+    /// Set: clients speak TLS.
+    pub(crate) tls: Option<ListenerTls>,
+}
+
+/// The server certificate of a listener.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct ListenerTls {
+    /// A PEM file with the certificate and those it hangs on, relative to this file.
+    #[schemars(required, example = &"tls/edge.crt")]
+    pub(crate) cert_file: Option<String>,
+    /// A PEM file with the private key, relative to this file.
+    #[schemars(required, example = &"tls/edge.key")]
+    pub(crate) key_file: Option<String>,
+}

@@ -1,0 +1,69 @@
+//! Golden cases of mistakes: `tests/bad-files/<case>.yaml` and the exact text that its author reads.
+//!
+//! A case whose name begins with `settings-` is a `serin.yaml`, any other a gateway file. `BLESS=1` rewrites the
+//! texts; read each of them before you commit it.
+
+use serin::config::{Attachment, Content, Context, Document, load, settings};
+use serin::diag::{Severity, Style, render};
+use serin::names::ListenerName;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+#[test]
+fn each_mistake_is_explained_in_good_english() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bad-files");
+    let bless = std::env::vars_os().any(|(key, _)| key == "BLESS");
+    let names = |extension: &str| -> BTreeSet<String> {
+        let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let mine = files.filter(|path| path.extension().is_some_and(|e| e == extension));
+        mine.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+    };
+    let cases = names("yaml");
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let bytes = std::fs::read(folder.join(format!("{case}.yaml"))).unwrap();
+        let text = explain(case, &bytes);
+        let golden = folder.join(format!("{case}.txt"));
+        if bless {
+            std::fs::write(&golden, &text).unwrap();
+        } else if std::fs::read_to_string(&golden).ok().as_ref() != Some(&text) {
+            wrong.push(format!("{case}:\n{text}"));
+        }
+    }
+    let stale: Vec<_> = names("txt").difference(&cases).cloned().collect();
+    assert!(stale.is_empty(), "texts without a case: {stale:?}");
+    assert!(wrong.is_empty(), "other texts than expected:\n\n{}", wrong.join("\n"));
+    assert!(cases.len() >= 45, "only {} cases", cases.len());
+}
+
+fn explain(case: &str, bytes: &[u8]) -> String {
+    let document = Document { path: format!("{case}.yaml").into(), content: Content::Text(bytes.into()) };
+    let diagnostics = if case.starts_with("settings-") {
+        settings(&document).expect_err(case)
+    } else {
+        let listeners = ["default", "edge"].map(|name| ListenerName::new(name).unwrap()).into();
+        load(&document, &Context { listeners: &listeners, attached: &attached() }).diagnostics
+    };
+    assert!(!diagnostics.is_empty(), "{case} has no mistake");
+    assert!(diagnostics.iter().all(|d| d.help.is_some()), "{case}: a mistake without help");
+    assert!(
+        case.starts_with("warning-") || diagnostics.iter().any(|d| d.severity == Severity::Error),
+        "{case} only warns"
+    );
+    render(&diagnostics, Style::Plain)
+}
+
+fn attached() -> BTreeMap<PathBuf, Attachment> {
+    let certificate = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap().cert.pem();
+    let bytes = |text: &str| Attachment::Bytes(text.as_bytes().into());
+    [
+        ("secrets/ca.pem", bytes(&certificate)),
+        ("secrets/key.pem", bytes("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")),
+        ("secrets/broken.pem", bytes("-----BEGIN CERTIFICATE-----\n***\n-----END CERTIFICATE-----\n")),
+        ("secrets/missing.pem", Attachment::Missing),
+        ("secrets/locked.pem", Attachment::Unreadable("permission denied".to_owned())),
+        ("secrets/huge.pem", Attachment::TooLarge(5_000_000)),
+    ]
+    .map(|(path, attachment)| (PathBuf::from(path), attachment))
+    .into()
+}
