@@ -67,8 +67,9 @@ impl<T> Subscriber<T> {
     }
 
     /// Waits until anything was published at all. `false`: nothing ever will be.
-    pub async fn published(&mut self) -> bool {
-        self.generation.wait_for(|g| *g > 0).await.is_ok()
+    pub async fn published(&self) -> bool {
+        // On a copy, so that what is waited for here still counts as new.
+        self.latest.generation() > 0 || self.generation.clone().wait_for(|g| *g > 0).await.is_ok()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Serin: an Envoy control plane for releasing machine-learning models safely.
 
+pub mod admin;
+pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -16,10 +16,12 @@
 
 mod cluster;
 mod listener;
+mod ownership;
 mod route;
 mod virtual_host;
 
 pub use listener::{listener, listener_secret};
+pub use ownership::{concerns, keep_gateway};
 pub use virtual_host::route_configuration;
 
 use crate::model::{Gateway, Upstream};

@@ -1,0 +1,209 @@
+//! The HTTP API. Read only.
+
+use super::problem::Problem;
+use super::{Sources, metrics};
+use crate::clock::Timestamp;
+use crate::control::GatewayView;
+use crate::resource::Resource;
+use crate::snapshot::dump;
+use crate::translate;
+use crate::xds::{Proxy, TypeStatus};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The answer of `GET /api/v1/gateways`.
+#[derive(Debug, Serialize)]
+pub struct GatewayList {
+    /// By name.
+    pub gateways: Vec<Arc<GatewayView>>,
+}
+
+/// The answer of `GET /api/v1/proxies`.
+#[derive(Debug, Serialize)]
+pub struct ProxyList {
+    /// By id.
+    pub proxies: Vec<ProxyView>,
+}
+
+/// One Envoy.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxyView {
+    /// `node.id`
+    pub id: String,
+    /// `node.cluster`
+    pub cluster: String,
+    /// As the Envoy states it.
+    pub version: String,
+    /// `ip:port`
+    pub address: String,
+    /// "delta" or "sotw".
+    pub protocol: &'static str,
+    /// When it connected.
+    pub connected_since: Timestamp,
+    /// By kind of resource.
+    pub types: BTreeMap<&'static str, TypeView>,
+}
+
+/// What an Envoy was told of one kind of resource.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TypeView {
+    /// The version that it was offered last.
+    pub offered: Option<String>,
+    /// The version that it took last.
+    pub acknowledged: Option<String>,
+    /// Why it refused what is offered.
+    pub refusal: Option<Arc<str>>,
+    /// Since it connected.
+    pub bytes_sent: u64,
+    /// Its last request.
+    pub last_contact: Timestamp,
+}
+
+/// One resource of `GET /api/v1/config/{name}`.
+#[derive(Debug, Serialize)]
+pub struct ResourceView {
+    /// "cluster", "endpoint", "secret", "listener" or "route".
+    pub kind: &'static str,
+    /// As Envoy knows it.
+    pub name: Arc<str>,
+    /// As Envoy acknowledges it.
+    pub version: String,
+    /// The resource in Envoy's own JSON, secrets masked.
+    pub resource: Value,
+}
+
+/// All routes of the HTTP port.
+pub fn router(sources: Sources) -> Router {
+    let api = Router::new()
+        .route("/gateways", get(gateways))
+        .route("/gateways/{name}", get(gateway))
+        .route("/proxies", get(proxies))
+        .route("/config/{name}", get(config))
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such page in the API"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this page can only be read, with GET")
+        });
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(prometheus))
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such page; the API is at /api/v1"))
+        .with_state(sources)
+}
+
+async fn ready(State(sources): State<Sources>) -> Result<&'static str, Problem> {
+    if sources.is_ready() {
+        Ok("ready\n")
+    } else {
+        Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the gateway files are being read"))
+    }
+}
+
+async fn prometheus(State(sources): State<Sources>) -> Response {
+    let text = metrics::render(&sources);
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+}
+
+async fn gateways(State(sources): State<Sources>, headers: HeaderMap) -> Response {
+    let gateways = sources.view.load().gateways.values().cloned().collect();
+    tagged(&headers, &GatewayList { gateways })
+}
+
+async fn gateway(
+    State(sources): State<Sources>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Ok(tagged(&headers, &*find(&sources, &name)?))
+}
+
+async fn proxies(State(sources): State<Sources>) -> Json<ProxyList> {
+    Json(ProxyList { proxies: sources.registry.proxies().into_iter().map(proxy).collect() })
+}
+
+#[derive(Debug, Deserialize)]
+struct ConfigQuery {
+    /// Of which `node.cluster`; default: an Envoy that no gateway names.
+    cluster: Option<String>,
+}
+
+/// The resources of one gateway: its clusters, endpoints and secrets, and of the route configuration its routes.
+async fn config(
+    State(sources): State<Sources>,
+    Path(name): Path<String>,
+    Query(query): Query<ConfigQuery>,
+) -> Result<Json<Vec<ResourceView>>, Problem> {
+    let gateway = find(&sources, &name)?;
+    let Some(served) = &gateway.gateway else {
+        return Err(Problem::new(StatusCode::NOT_FOUND, format!("gateway {name} is not served: {}", why(&gateway))));
+    };
+    let view = sources.view.load();
+    let cluster = query.cluster.or_else(|| served.proxies.first().cloned()).unwrap_or_default();
+    let snapshot = view.fleet.snapshot(&cluster);
+    let own: Vec<&Arc<Resource>> =
+        snapshot.resources().filter(|r| translate::concerns(r, &name, &served.listener)).collect();
+    own.into_iter()
+        .map(|r| {
+            let mut resource = dump(r).map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e))?;
+            translate::keep_gateway(&mut resource, &name);
+            let (kind, version) = (r.kind().as_str(), r.version().to_string());
+            Ok(ResourceView { kind, name: Arc::clone(r.name()), version, resource })
+        })
+        .collect::<Result<_, _>>()
+        .map(Json)
+}
+
+fn why(gateway: &GatewayView) -> String {
+    gateway.diagnostics.first().map_or_else(|| "it waits for its turn".into(), |d| d.message.clone())
+}
+
+fn find(sources: &Sources, name: &str) -> Result<Arc<GatewayView>, Problem> {
+    let missing = || Problem::new(StatusCode::NOT_FOUND, format!("there is no gateway {name}"));
+    sources.view.load().gateways.get(name).cloned().ok_or_else(missing)
+}
+
+fn proxy(proxy: Proxy) -> ProxyView {
+    let types = proxy.kinds.into_iter().map(|(kind, status)| (kind.as_str(), type_view(status))).collect();
+    ProxyView {
+        id: proxy.id,
+        cluster: proxy.cluster,
+        version: proxy.version,
+        address: proxy.address,
+        protocol: proxy.protocol,
+        connected_since: proxy.since,
+        types,
+    }
+}
+
+fn type_view(status: TypeStatus) -> TypeView {
+    TypeView {
+        offered: status.offered.map(|v| v.to_string()),
+        acknowledged: status.acknowledged.map(|v| v.to_string()),
+        refusal: status.refusal,
+        bytes_sent: status.bytes_sent,
+        last_contact: status.last_contact,
+    }
+}
+
+/// JSON with an entity tag; 304 for a reader that has it already.
+fn tagged(headers: &HeaderMap, body: &impl Serialize) -> Response {
+    let text = match serde_json::to_vec(body) {
+        Ok(text) => text,
+        Err(e) => return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(),
+    };
+    let tag = format!("\"{}\"", crate::resource::Version::of(&text));
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|t| t.as_bytes() == tag.as_bytes()) {
+        return (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
+    }
+    ([(header::ETAG, tag), (header::CONTENT_TYPE, "application/json".into())], text).into_response()
+}

@@ -1,0 +1,31 @@
+//! How people and programs see the control plane: HTTP for the one, gRPC for the other, the same facts.
+//!
+//! Everything here reads published values ([`crate::control::View`], [`crate::xds::Registry`]) and changes nothing.
+
+mod api;
+pub mod grpc;
+mod metrics;
+mod problem;
+
+pub use api::{GatewayList, ProxyList, ProxyView, ResourceView, TypeView, router};
+
+use crate::control::View;
+use crate::latest::Latest;
+use crate::xds::Registry;
+use std::sync::Arc;
+
+/// What handlers read from.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// Gateways and what Envoys are told.
+    pub view: Arc<Latest<View>>,
+    /// Connected Envoys.
+    pub registry: Arc<Registry>,
+}
+
+impl Sources {
+    /// Whether all files were read, so that Envoys are answered.
+    fn is_ready(&self) -> bool {
+        self.view.generation() > 0
+    }
+}

@@ -1,0 +1,251 @@
+//! The whole control plane: makes the rooms, starts every task, awaits every end.
+
+use crate::admin::{self, Sources, grpc};
+use crate::control::run::{Outputs, run};
+use crate::control::{Event, View, World};
+use crate::latest::Latest;
+use crate::model::Settings;
+use crate::snapshot::Fleet;
+use crate::source::{Scanner, Watched, Watching, watch};
+use crate::xds::server::Discovery;
+use crate::xds::{Registry, Verdict};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{broadcast, mpsc, watch as signal};
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::Routes;
+use tonic::transport::Server;
+
+/// How long open requests may go on after a stop: discovery streams end at once, so only slow readers of the API
+/// need it.
+const STOP: Duration = Duration::from_secs(3);
+/// Dead connections are found out within the sum of both.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+/// Discovery streams on one connection: an Envoy has one, or one per kind; load generators have many.
+const STREAMS_PER_CONNECTION: u32 = 1024;
+
+/// Why the control plane cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A port is taken, or the address is not ours.
+    #[error("cannot listen on {address} for {what}; is another serin running there? choose another with `{flag}`")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// "xDS" or "HTTP".
+        what: &'static str,
+        /// The option that changes it.
+        flag: &'static str,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Everyone on the network could read and feed the configuration.
+    #[error("{address} can be reached from other machines, and {what} is plain text; use a loopback address{hint}")]
+    Exposed {
+        /// The address.
+        address: SocketAddr,
+        /// "xDS" or "HTTP".
+        what: &'static str,
+        /// The way out, if there is one.
+        hint: &'static str,
+    },
+    /// The directory cannot be watched.
+    #[error("cannot start to read {0}")]
+    Source(String, #[source] std::io::Error),
+    /// The descriptors for reflection are broken: a bug.
+    #[error("gRPC reflection")]
+    Reflection(#[source] tonic_reflection::server::Error),
+}
+
+/// A running control plane. Dropping it stops it without waiting.
+#[derive(Debug)]
+pub struct App {
+    /// Where xDS is served; the real port, also when 0 was asked for.
+    pub xds: SocketAddr,
+    /// Where HTTP is served.
+    pub http: SocketAddr,
+    /// What people may see.
+    pub view: Arc<Latest<View>>,
+    /// Which Envoys are connected.
+    pub registry: Arc<Registry>,
+    stop: signal::Sender<bool>,
+    tasks: JoinSet<()>,
+    watching: Watching,
+}
+
+/// What is not in the settings because it is said at every start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Serve plain xDS to other machines.
+    pub insecure_xds: bool,
+}
+
+impl App {
+    /// Binds the ports and starts everything.
+    pub async fn start(settings: Settings, options: Options) -> Result<Self, Error> {
+        let settings = with_absolute_paths(settings);
+        if options.insecure_xds && !settings.xds.ip().is_loopback() {
+            tracing::warn!(address = %settings.xds, "xDS is served in plain text to other machines (--insecure-xds)");
+        } else {
+            refuse_exposed(settings.xds, "xDS", " or say --insecure-xds")?;
+        }
+        refuse_exposed(settings.http, "HTTP", "")?;
+        let xds = bind(settings.xds, "xDS", "--xds").await?;
+        let http = bind(settings.http, "HTTP", "--http").await?;
+        let (xds_address, http_address) =
+            (xds.local_addr().unwrap_or(settings.xds), http.local_addr().unwrap_or(settings.http));
+
+        let (events_in, events) = mpsc::channel(1024);
+        let (verdicts_in, verdicts) = mpsc::channel(1024);
+        let outputs = Outputs {
+            fleet: Latest::new(Fleet::default()),
+            view: Latest::new(View::default()),
+            notes: broadcast::Sender::new(1024),
+        };
+        let registry = Arc::new(Registry::default());
+        let sources = Sources { view: Arc::clone(&outputs.view), registry: Arc::clone(&registry) };
+        let discovery = Discovery {
+            fleet: Arc::clone(&outputs.fleet),
+            registry: Arc::clone(&registry),
+            verdicts: verdicts_in,
+        };
+        let grpc = grpc_routes(&discovery, &sources, &outputs)?;
+        let watched = Watched { directory: settings.gateways.clone(), files: listener_files(&settings) };
+        let watching = watch(Scanner::new(watched), events_in.clone())
+            .map_err(|e| Error::Source(settings.gateways.display().to_string(), e))?;
+
+        let (stop, stopped) = signal::channel(false);
+        let mut tasks = JoinSet::new();
+        let view = Arc::clone(&outputs.view);
+        tasks.spawn(until(stopped.clone(), run(World::new(settings), events, outputs)));
+        tasks.spawn(until(stopped.clone(), forward(verdicts, events_in)));
+        tasks.spawn(serve_grpc(xds, grpc, stopped.clone()));
+        tasks.spawn(serve_http(http, admin::router(sources), stopped));
+        Ok(Self { xds: xds_address, http: http_address, view, registry, stop, tasks, watching })
+    }
+
+    /// Waits until all files were read and Envoys are answered.
+    pub async fn ready(&self) {
+        self.view.subscribe().published().await;
+    }
+
+    /// Waits until something ends that should not.
+    pub async fn failed(&mut self) {
+        // What ended has said why.
+        let _ = self.tasks.join_next().await;
+    }
+
+    /// Ends all tasks, open requests within a few seconds.
+    pub async fn stop(mut self) {
+        drop(self.watching);
+        // All receivers gone means that all tasks have ended.
+        let _ = self.stop.send(true);
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP, all).await.is_err() {
+            tracing::warn!("some requests were still open and are cut");
+        }
+    }
+}
+
+fn grpc_routes(discovery: &Discovery, sources: &Sources, outputs: &Outputs) -> Result<axum::Router, Error> {
+    let state = grpc::State::new(sources.clone(), outputs.notes.clone());
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(grpc::v1::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(Error::Reflection)?;
+    // Served as long as we run: whether files were read is `readyz`'s business, Envoys simply wait.
+    let (_, health) = tonic_health::server::health_reporter();
+    let own = Routes::new(grpc::v1::state_server::StateServer::new(state))
+        .add_service(health)
+        .add_service(reflection)
+        .prepare()
+        .into_axum_router();
+    Ok(discovery.routes().merge(own))
+}
+
+async fn serve_grpc(listener: TcpListener, routes: axum::Router, stopped: signal::Receiver<bool>) {
+    let served = Server::builder()
+        .http2_keepalive_interval(Some(KEEP_ALIVE.0))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE.1))
+        .max_concurrent_streams(Some(STREAMS_PER_CONNECTION))
+        .add_routes(Routes::from(routes))
+        .serve_with_incoming(quick(listener));
+    // Discovery streams never end by themselves, so a stop must not wait for them.
+    let served = async {
+        if let Err(e) = served.await {
+            tracing::error!("xDS is not served any more: {e}");
+        }
+    };
+    until(stopped, served).await;
+}
+
+/// Connections without Nagle's delay: a change of weights is one small packet.
+fn quick(listener: TcpListener) -> impl tokio_stream::Stream<Item = std::io::Result<tokio::net::TcpStream>> {
+    use tokio_stream::StreamExt;
+    TcpListenerStream::new(listener).map(|connection| {
+        connection.inspect(|c| {
+            // It fails when the client is gone already.
+            let _ = c.set_nodelay(true);
+        })
+    })
+}
+
+async fn serve_http(listener: TcpListener, router: axum::Router, mut stopped: signal::Receiver<bool>) {
+    let stop = async move {
+        let _ = stopped.wait_for(|s| *s).await;
+    };
+    if let Err(e) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
+        tracing::error!("HTTP is not served any more: {e}");
+    }
+}
+
+/// Work, cut short by the stop.
+async fn until(mut stopped: signal::Receiver<bool>, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        _ = stopped.wait_for(|s| *s) => {}
+    }
+}
+
+async fn forward(mut verdicts: mpsc::Receiver<Verdict>, events: mpsc::Sender<Event>) {
+    while let Some(verdict) = verdicts.recv().await {
+        if events.send(Event::Verdict(verdict)).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn refuse_exposed(address: SocketAddr, what: &'static str, hint: &'static str) -> Result<(), Error> {
+    if address.ip().is_loopback() { Ok(()) } else { Err(Error::Exposed { address, what, hint }) }
+}
+
+async fn bind(address: SocketAddr, what: &'static str, flag: &'static str) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, what, flag, source })
+}
+
+/// Files as the source knows them: events of the operating system carry absolute paths.
+fn with_absolute_paths(mut settings: Settings) -> Settings {
+    let absolute = |path: &mut PathBuf| {
+        if let Ok(full) = std::path::absolute(&*path) {
+            *path = full;
+        }
+    };
+    absolute(&mut settings.gateways);
+    for tls in settings.listeners.values_mut().filter_map(|l| l.tls.as_mut()) {
+        absolute(&mut tls.cert_file);
+        absolute(&mut tls.key_file);
+    }
+    settings
+}
+
+fn listener_files(settings: &Settings) -> BTreeSet<PathBuf> {
+    let tls = settings.listeners.values().filter_map(|l| l.tls.as_ref());
+    tls.flat_map(|t| [t.cert_file.clone(), t.key_file.clone()]).collect()
+}

@@ -1,0 +1,32 @@
+//! Which resources, and which parts of shared ones, are one gateway's: for showing them.
+
+use super::parse_cluster_name;
+use crate::resource::{Kind, Resource};
+use serde_json::Value;
+
+/// Whether a resource belongs to a gateway, or holds its routes.
+pub fn concerns(resource: &Resource, gateway: &str, listener: &str) -> bool {
+    let of_cluster = |name: &str| parse_cluster_name(name).is_some_and(|(g, _)| g.as_str() == gateway);
+    match resource.kind() {
+        Kind::Cluster | Kind::Endpoint => of_cluster(resource.name()),
+        Kind::Secret => resource.name().strip_prefix("ca/").is_some_and(of_cluster),
+        Kind::Listener => false,
+        Kind::Route => &**resource.name() == listener,
+    }
+}
+
+/// Of a dumped route configuration keeps the routes of one gateway, and the virtual hosts that have some. Other
+/// resources stay as they are.
+pub fn keep_gateway(dumped: &mut Value, gateway: &str) {
+    let Some(hosts) = dumped.get_mut("virtual_hosts").and_then(Value::as_array_mut) else { return };
+    let own = |route: &Value| {
+        let name = route.get("name").and_then(Value::as_str).unwrap_or_default();
+        name.split('/').next() == Some(gateway)
+    };
+    for host in hosts.iter_mut() {
+        if let Some(routes) = host.get_mut("routes").and_then(Value::as_array_mut) {
+            routes.retain(own);
+        }
+    }
+    hosts.retain(|h| h.get("routes").and_then(Value::as_array).is_some_and(|r| !r.is_empty()));
+}
