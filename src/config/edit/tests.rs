@@ -1,5 +1,7 @@
 //! What an edit changes, and what it leaves alone.
 
+#![expect(clippy::format_push_string, reason = "texts of tests read better as one format")]
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,5 +1,7 @@
 //! Laws: no bytes make it panic, every place is in its text, and what a model says in a file is read back.
 
+#![expect(clippy::format_push_string, reason = "texts of tests read better as one format")]
+
 use super::*;
 use crate::model::Gateway;
 use crate::weight::{Split, WHOLE, Weight};

@@ -1,5 +1,7 @@
 //! What the reader takes, what it refuses, and that its limits hold.
 
+#![expect(clippy::format_push_string, reason = "texts of tests read better as one format")]
+
 use super::*;
 use crate::config::source::Source;
 use crate::diag::Diagnostic;
