@@ -148,6 +148,22 @@ fn what_cannot_be_read_is_one_diagnostic() {
 }
 
 #[test]
+fn there_are_no_more_upstreams_and_matches_than_envoy_can_bear() {
+    let codes = |text: String| {
+        load_at("a.yaml", text.as_bytes()).diagnostics.iter().map(|d| d.code).collect::<Vec<_>>()
+    };
+    let upstreams: Vec<_> = (0..201).map(|i| format!("v{i}: http://a")).collect();
+    let head = "apiVersion: serin/v1\nname: a\n";
+    assert_eq!(codes(format!("{head}upstreams: {{ {} }}\n", upstreams.join(", "))), [Code::TooManyUpstreams]);
+    let item = "  - { headers: { a: { regex: '[a-z]{500}' } }, upstream: v1 }\n";
+    let matches = item.repeat(1001);
+    assert_eq!(
+        codes(format!("{head}upstreams: {{ v1: http://a }}\nmatch:\n{matches}")),
+        [Code::TooManyMatches]
+    );
+}
+
+#[test]
 fn a_byte_order_mark_is_no_mistake() {
     good("a.yaml", "\u{feff}apiVersion: serin/v1\r\nname: a\r\nupstreams: { v1: http://a }\r\n");
 }
