@@ -69,12 +69,17 @@ impl<'s> Problems<'s> {
         message: String,
         help: String,
     ) {
-        if self.found.len() >= MAX_PROBLEMS {
+        if self.is_full() {
             self.more += 1;
             return;
         }
         let place = self.place(span);
         self.found.push(Diagnostic { severity, code, place, message, help: Some(help) });
+    }
+
+    /// Whether no more complaints are shown, so that no work should go into them.
+    pub(super) fn is_full(&self) -> bool {
+        self.found.len() >= MAX_PROBLEMS
     }
 
     pub(super) fn place(&self, span: Option<Range<usize>>) -> Place {

@@ -163,7 +163,8 @@ impl Shape<'_, '_> {
                 kept.insert(key, entry);
                 continue;
             }
-            let meant = nearest(&key, known.keys().map(String::as_str));
+            let words = known.keys().map(String::as_str);
+            let meant = if self.problems.is_full() { None } else { nearest(&key, words) };
             let message = format!("unknown key `{}`{}", shorten(&key), subject.within());
             let help =
                 meant.map_or_else(|| words::known_keys(known), |meant| format!("did you mean `{meant}`?"));

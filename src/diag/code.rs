@@ -127,6 +127,8 @@ codes! {
     Regex = "T007",
     /// The name of a query parameter or a cookie that no request can have.
     ConditionName = "T008",
+    /// More matches than Envoy should try for each request.
+    TooManyMatches = "T009",
 
     /// No upstream at all.
     NoUpstream = "U001",
@@ -152,6 +154,8 @@ codes! {
     Revision = "U011",
     /// An upstream that gets no request.
     UnusedUpstream = "U012",
+    /// More upstreams than one gateway can have.
+    TooManyUpstreams = "U013",
 }
 
 impl fmt::Display for Code {

@@ -1,5 +1,7 @@
 //! Tests of the whole, against real sockets and a real Envoy: one program, one module for each room.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
+
 mod bad_files;
 mod launch;
 mod real;

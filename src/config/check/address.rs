@@ -30,10 +30,9 @@ pub(super) fn url(text: &str) -> Result<Url, Wrong> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(end);
     if authority.contains('@') {
-        return wrong(
-            "has a user name or a password",
-            "remove what stands before the `@`: secrets have no place in a URL".to_owned(),
-        );
+        // The text is not repeated: it may be a secret.
+        let help = "remove what stands before the `@`: secrets have no place in a URL";
+        return Err(Wrong::new("the URL has a user name or a password", help));
     }
     if !tail.is_empty() && tail != "/" {
         let what = if tail.starts_with('/') { "has a path" } else { "has a query or a fragment" };
@@ -92,7 +91,11 @@ pub(super) fn dns_name(text: &str) -> Result<(), String> {
         return Err("the name is empty".to_owned());
     }
     if let Some(c) = text.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))) {
-        return Err(format!("it has the character {c:?}"));
+        return Err(if c == ' ' {
+            "it has a space".to_owned()
+        } else {
+            format!("it has the character {c:?}")
+        });
     }
     if text.len() > 253 {
         return Err(format!("it has {} characters, 253 are allowed", text.len()));

@@ -29,7 +29,7 @@ pub(super) fn optional(
         let message = format!("the duration {} is out of range", spelling::shorten(text));
         Err(Wrong::new(
             message,
-            format!("write one from {} to {}", write(*bounds.start()), write(*bounds.end())),
+            format!("write a duration from {} to {}", write(*bounds.start()), write(*bounds.end())),
         ))
     });
     report(checked, Code::Duration, at, problems)

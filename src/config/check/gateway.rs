@@ -11,6 +11,8 @@ use std::time::Duration;
 const DEFAULT_LISTENER: &str = "default";
 /// Long enough for an answer of a large model; Envoy's own 15 s cut them.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
+/// Versions of one model; each is a cluster in every Envoy.
+const MAX_UPSTREAMS: usize = 200;
 /// The header of direct access, unless the file names another.
 const DEFAULT_DIRECT_ACCESS: &str = "x-serin-upstream";
 
@@ -24,6 +26,12 @@ pub(crate) fn gateway(
     let gateway_name = raw.name.as_deref().and_then(|text| {
         name(GatewayName::new(text), (Code::GatewayName, "a gateway", text), &root.at("name"), problems)
     });
+    if raw.upstreams.as_ref().is_some_and(|all| all.len() > MAX_UPSTREAMS) {
+        let message = format!("the gateway has more than {MAX_UPSTREAMS} upstreams");
+        let help = "remove versions that get no traffic, or list servers of one version under `endpoints`";
+        problems.error(Code::TooManyUpstreams, &root.key("upstreams"), message, help);
+        return (gateway_name, None);
+    }
     let hosts = host::hosts(raw, root, problems);
     let path = match &raw.path {
         Some(text) => report(path::path(text), Code::Path, &root.at("path"), problems),

@@ -8,6 +8,9 @@ use crate::model::{Condition, Match, Pattern};
 use crate::names::UpstreamName;
 use std::collections::BTreeSet;
 
+/// Envoy tries one after the other, for each request.
+const MAX_CONDITIONS: usize = 1000;
+
 /// What is matched, how its names are checked, and what becomes of them.
 type Kind = (&'static str, Code, fn(&str) -> Result<String, Wrong>, fn(String, Pattern) -> Condition);
 
@@ -17,8 +20,24 @@ const COOKIES: Kind = ("cookies", Code::ConditionName, header::cookie, Condition
 
 pub(super) fn matches(raw: &raw::Gateway, root: &At<'_>, problems: &mut Problems<'_>) -> Vec<Match> {
     let at = root.at("match");
+    let size = |item: &raw::Match| -> usize {
+        [&item.headers, &item.query, &item.cookies].into_iter().flatten().map(raw::Patterns::len).sum()
+    };
+    if raw.matches.iter().flatten().flatten().map(|item| size(item).max(1)).sum::<usize>() > MAX_CONDITIONS {
+        let message = format!("the gateway has more than {MAX_CONDITIONS} conditions under `match`");
+        problems.error(
+            Code::TooManyMatches,
+            &root.key("match"),
+            message,
+            "join them by a `prefix` or a `regex`",
+        );
+        return Vec::new();
+    }
     let mut checked = Vec::new();
     for (i, item) in raw.matches.iter().flatten().enumerate() {
+        if problems.is_full() {
+            break;
+        }
         if let Some(item) = item {
             checked.extend(one(item, raw, &at.item(i), problems));
         }

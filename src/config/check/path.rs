@@ -14,7 +14,7 @@ pub(super) fn path(text: &str) -> Result<String, Wrong> {
         return Err(Wrong::new("the path is empty", "write `/` for every path"));
     }
     if !text.starts_with('/') {
-        return wrong("does not begin with `/`", format!("write `/{shown}`"));
+        return wrong("does not begin with `/`", format!("write `/{}`", shown.trim_matches('/')));
     }
     if text.len() > MAX_PATH {
         return wrong("is very long", format!("shorten it to at most {MAX_PATH} characters"));
@@ -22,7 +22,7 @@ pub(super) fn path(text: &str) -> Result<String, Wrong> {
     if text.contains('?') {
         return wrong(
             "has a query",
-            format!("write just `{}`, and conditions on the query under `match`", before("?")),
+            format!("write just `{}`; conditions on the query of requests go under `match`", before("?")),
         );
     }
     if text.contains('#') {
@@ -42,10 +42,8 @@ pub(super) fn path(text: &str) -> Result<String, Wrong> {
         );
     }
     if let Some(c) = text.chars().find(|c| !plain(*c)) {
-        return wrong(
-            &format!("has the character {c:?}"),
-            "use letters, digits, `/` and any of `-._~!$&'()+,;=:@`".to_owned(),
-        );
+        let what = if c == ' ' { "has a space".to_owned() } else { format!("has the character {c:?}") };
+        return wrong(&what, "use letters, digits, `/` and any of `-._~!$&'()+,;=:@`".to_owned());
     }
     if text.contains("//") {
         return wrong("has an empty segment", "write one `/` between segments".to_owned());

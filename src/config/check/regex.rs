@@ -24,7 +24,7 @@ pub(super) fn check(text: &str) -> Result<(), Wrong> {
         let why = error.to_string();
         let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
         let help = if why.contains("look-around") || why.contains("backreference") {
-            "write it without; Envoy's RE2 gives them up for a bounded running time"
+            "write it without; RE2, which Envoy uses, has no look-around and no backreferences"
         } else {
             "write it in the syntax of RE2"
         };

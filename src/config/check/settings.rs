@@ -28,13 +28,10 @@ pub(crate) fn settings(
     if let (Some(xds), Some(http)) = (xds, http)
         && meet((xds.ip(), xds.port()), (http.ip(), http.port()))
     {
-        let help = "give `xds` and `http` ports of their own";
-        problems.error(
-            Code::SamePort,
-            &root.at("http").at("address"),
-            format!("`xds` listens on {xds} already"),
-            help,
-        );
+        let written = if raw.http.is_some() { "http" } else { "xds" };
+        let message = format!("`xds` on {xds} and `http` on {http} want the same port");
+        let help = "give each of the two a port of its own";
+        problems.error(Code::SamePort, &root.at(written).at("address"), message, help);
     }
     let listeners = match &raw.listeners {
         Some(all) => listeners(all, file, &root.at("listeners"), problems),

@@ -91,11 +91,17 @@ fn certificates(file: &str, around: &Surroundings<'_>) -> Result<Pem, Wrong> {
     }
     let bytes: &Arc<[u8]> = match around.attached.get(&resolve(around.file, file)) {
         Some(Attachment::Bytes(bytes)) if bytes.len() as u64 > MAX_FILE => {
-            return wrong(format!("has {} bytes", bytes.len()), "keep only the certificates that are needed");
+            return wrong(
+                format!("has {} bytes; at most {MAX_FILE} are read", bytes.len()),
+                "keep only the certificates that are needed",
+            );
         }
         Some(Attachment::Bytes(bytes)) => bytes,
         Some(Attachment::TooLarge(size)) => {
-            return wrong(format!("has {size} bytes"), "keep only the certificates that are needed");
+            return wrong(
+                format!("has {size} bytes; at most {MAX_FILE} are read"),
+                "keep only the certificates that are needed",
+            );
         }
         Some(Attachment::Unreadable(why)) => {
             return wrong(format!("cannot be read: {why}"), "let the user that runs Serin read it");

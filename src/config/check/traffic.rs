@@ -20,6 +20,9 @@ pub(super) fn traffic(raw: &raw::Gateway, root: &At<'_>, problems: &mut Problems
     };
     let mut good = true;
     for (key, percent) in traffic {
+        if problems.is_full() {
+            return None;
+        }
         good &= report(known(key, raw), Code::UnknownUpstream, &at.key(key), problems).is_some();
         let weight = percent.as_ref().and_then(|p| report(weight(p), Code::Percent, &at.at(key), problems));
         good &= weight.is_some();
