@@ -11,6 +11,7 @@ pub mod latest;
 pub mod launch;
 pub mod model;
 pub mod names;
+pub mod observe;
 pub mod resource;
 pub mod snapshot;
 pub mod source;

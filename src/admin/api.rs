@@ -3,8 +3,7 @@
 use super::problem::Problem;
 use super::{Sources, metrics};
 use crate::clock::Timestamp;
-use crate::control::GatewayView;
-use crate::resource::Resource;
+use crate::control::{GatewayView, View};
 use crate::snapshot::dump;
 use crate::translate;
 use crate::xds::{Proxy, TypeStatus};
@@ -144,23 +143,34 @@ async fn config(
     Query(query): Query<ConfigQuery>,
 ) -> Result<Json<Vec<ResourceView>>, Problem> {
     let gateway = find(&sources, &name)?;
-    let Some(served) = &gateway.gateway else {
+    if !gateway.serving {
         return Err(Problem::new(StatusCode::NOT_FOUND, format!("gateway {name} is not served: {}", why(&gateway))));
-    };
-    let view = sources.view.load();
-    let cluster = query.cluster.or_else(|| served.proxies.first().cloned()).unwrap_or_default();
-    let snapshot = view.fleet.snapshot(&cluster);
-    let own: Vec<&Arc<Resource>> =
-        snapshot.resources().filter(|r| translate::concerns(r, &name, &served.listener)).collect();
-    own.into_iter()
+    }
+    resources_of(&sources.view.load(), &gateway, query.cluster.as_deref())
+        .map(Json)
+        .map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e))
+}
+
+/// What the Envoys of a `node.cluster` are told of a gateway: its clusters, endpoints and secrets, and of the
+/// route configuration its routes. Without a cluster: one that it is meant for.
+pub fn resources_of(
+    view: &View,
+    gateway: &GatewayView,
+    cluster: Option<&str>,
+) -> Result<Vec<ResourceView>, String> {
+    let Some(served) = &gateway.gateway else { return Ok(Vec::new()) };
+    let cluster = cluster.or_else(|| served.proxies.first().map(String::as_str)).unwrap_or_default();
+    let snapshot = view.fleet.snapshot(cluster);
+    snapshot
+        .resources()
+        .filter(|r| translate::concerns(r, &gateway.name, &served.listener))
         .map(|r| {
-            let mut resource = dump(r).map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e))?;
-            translate::keep_gateway(&mut resource, &name);
+            let mut resource = dump(r)?;
+            translate::keep_gateway(&mut resource, &gateway.name);
             let (kind, version) = (r.kind().as_str(), r.version().to_string());
             Ok(ResourceView { kind, name: Arc::clone(r.name()), version, resource })
         })
-        .collect::<Result<_, _>>()
-        .map(Json)
+        .collect()
 }
 
 fn why(gateway: &GatewayView) -> String {

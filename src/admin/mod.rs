@@ -7,7 +7,7 @@ pub mod grpc;
 mod metrics;
 mod problem;
 
-pub use api::{GatewayList, ProxyList, ProxyView, ResourceView, TypeView, router};
+pub use api::{GatewayList, ProxyList, ProxyView, ResourceView, TypeView, resources_of, router};
 
 use crate::control::View;
 use crate::latest::Latest;

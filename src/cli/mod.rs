@@ -1,4 +1,169 @@
-//! The command line.
+//! The command line: data to standard output, everything else to standard error.
+//!
+//! Exit codes: 0 good, 1 the user's input is wrong, 2 the world failed.
 
 pub mod bootstrap;
+mod check;
+mod client;
+mod demo;
+mod diff;
+mod edit;
 pub mod envoy;
+mod get;
+mod output;
+mod serve;
+mod settings;
+mod translate;
+mod up;
+
+pub use check::read_directory;
+
+use crate::observe;
+use clap::{CommandFactory, Parser, Subcommand};
+use output::Output;
+use std::process::ExitCode;
+
+/// An Envoy control plane for releasing machine-learning models safely.
+#[derive(Debug, Parser)]
+#[command(name = "serin", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// What to log, as in `info` or `serin=debug`
+    #[arg(long, global = true, env = "SERIN_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+    /// How to log
+    #[arg(long, global = true, env = "SERIN_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    log_format: observe::Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the control plane
+    Serve(serve::ServeArgs),
+    /// Run the control plane and one Envoy: gateways work in one command
+    Up(up::UpArgs),
+    /// Watch a canary: control plane, Envoy, two toy models and light traffic
+    Demo(demo::DemoArgs),
+    /// Check gateway files, without a server: all problems at once
+    Validate(check::ValidateArgs),
+    /// Show what would change at Envoy, against a running server or another directory
+    Diff(diff::DiffArgs),
+    /// Print the Envoy resources of a gateway as YAML, secrets masked
+    Translate(translate::TranslateArgs),
+    /// Print a ready Envoy bootstrap
+    Bootstrap(bootstrap::BootstrapArgs),
+    /// List gateways, or show one
+    Get(get::GetArgs),
+    /// List connected Envoys and what they acknowledged or refused
+    Proxies(get::ProxiesArgs),
+    /// Set weights in a gateway file; every other byte stays
+    SetWeight(edit::SetWeightArgs),
+    /// Give all traffic to one upstream, in its gateway file; every other byte stays
+    Promote(edit::PromoteArgs),
+    /// Find an Envoy, or install the pinned one, and print its path
+    Envoy(envoy::EnvoyArgs),
+    /// Print the JSON Schema of gateway files, for editors
+    Schema,
+    /// Print shell completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    #[command(hide = true)]
+    Man,
+}
+
+/// Why a command did not succeed.
+#[derive(Debug)]
+enum Failure {
+    /// The user's input is wrong. What is wrong was said already, unless there is a text.
+    Input(Option<anyhow::Error>),
+    /// The world failed.
+    World(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::World(error.into())
+    }
+}
+
+/// Wrong input with a sentence.
+fn wrong(text: impl std::fmt::Display) -> Failure {
+    Failure::Input(Some(anyhow::anyhow!("{text}")))
+}
+
+type Outcome = Result<(), Failure>;
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // It fails only when nobody reads it.
+            let _ = error.print();
+            return ExitCode::from(u8::from(error.use_stderr()));
+        }
+    };
+    observe::start(&cli.log, cli.log_format);
+    let out = Output::new();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            out.error(&anyhow::Error::new(error));
+            return ExitCode::from(2);
+        }
+    };
+    match runtime.block_on(run(cli.command, &out)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Input(text)) => {
+            text.iter().for_each(|t| out.error(t));
+            ExitCode::from(1)
+        }
+        Err(Failure::World(error)) => {
+            out.error(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(command: Command, out: &Output) -> Outcome {
+    match command {
+        Command::Serve(args) => serve::run(args, out).await,
+        Command::Up(args) => up::run(args, out).await,
+        Command::Demo(args) => demo::run(args, out).await,
+        Command::Validate(args) => check::run(&args, out),
+        Command::Diff(args) => diff::run(args, out).await,
+        Command::Translate(args) => translate::run(&args, out),
+        Command::Get(args) => get::run(args, out).await,
+        Command::Proxies(args) => get::proxies(args, out).await,
+        Command::SetWeight(args) => edit::set_weight(&args, out),
+        Command::Promote(args) => edit::promote(&args, out),
+        Command::Bootstrap(args) => {
+            out.text(&bootstrap::run(args).map_err(|e| Failure::Input(Some(e)))?);
+            Ok(())
+        }
+        Command::Envoy(args) => {
+            out.line(&envoy::run(args).await?);
+            Ok(())
+        }
+        Command::Schema => {
+            out.text(&format!("{:#}\n", crate::config::schema()));
+            Ok(())
+        }
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "serin", &mut text);
+            out.text(&String::from_utf8_lossy(&text));
+            Ok(())
+        }
+        Command::Man => {
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+            out.text(&String::from_utf8_lossy(&text));
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! `serin set-weight` and `serin promote`: the user's hand in the user's file.
+//!
+//! Only the weights change, every other byte stays. The file is replaced as a whole, so that no reader sees half
+//! of it, and not at all when somebody else changed it meanwhile.
+
+use super::output::Output;
+use super::settings::SettingsArgs;
+use super::{Failure, Outcome, check, wrong};
+use crate::config::{self, Loaded};
+use crate::model::Gateway;
+use crate::names::UpstreamName;
+use crate::weight::{WHOLE, Weight};
+use anyhow::Context;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct SetWeightArgs {
+    /// The gateway
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Upstreams and their percents, as in v2=25; one that is left out gets the rest
+    #[arg(required = true, value_name = "UPSTREAM=PERCENT")]
+    weights: Vec<String>,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct PromoteArgs {
+    /// The gateway
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// The upstream that gets all traffic
+    #[arg(long, value_name = "UPSTREAM")]
+    to: String,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+pub(super) fn set_weight(args: &SetWeightArgs, out: &Output) -> Outcome {
+    let (path, gateway) = find(&args.name, &args.settings, out)?;
+    let mut weights = Vec::new();
+    for text in &args.weights {
+        let form = || wrong(format!("{text} is not of the form UPSTREAM=PERCENT, as in v2=25"));
+        let (upstream, percent) = text.split_once('=').ok_or_else(form)?;
+        let weight = Weight::parse(percent).map_err(|why| wrong(format!("{text}: {why}")))?;
+        weights.push((known(&gateway, upstream)?, weight));
+    }
+    write(&path, &gateway, &complete(&gateway, weights)?, out)
+}
+
+pub(super) fn promote(args: &PromoteArgs, out: &Output) -> Outcome {
+    let (path, gateway) = find(&args.name, &args.settings, out)?;
+    let to = known(&gateway, &args.to)?;
+    let others = gateway.traffic.parts().iter().map(|(u, _)| u).filter(|u| **u != to);
+    let mut weights: Vec<_> = others.map(|u| (u.clone(), Weight::NONE)).collect();
+    weights.push((to, Weight::ALL));
+    write(&path, &gateway, &weights, out)
+}
+
+/// The file of a gateway. Its newest version must be right: a broken file is repaired by hand first.
+fn find(name: &str, settings: &SettingsArgs, out: &Output) -> Result<(PathBuf, Gateway), Failure> {
+    let settings = settings.settings(out)?;
+    let directory = &settings.gateways;
+    if !directory.is_dir() {
+        return Err(wrong(format!("{} is not a directory; name one with --gateways", directory.display())));
+    }
+    let listeners = settings.listeners.keys().cloned().collect();
+    let files = check::load(directory, &listeners)?;
+    let named = |l: &&Loaded| l.name.as_ref().is_some_and(|n| n.as_str() == name);
+    let mut found = files.iter().filter(|(_, l)| named(l));
+    let Some((file, loaded)) = found.next() else {
+        return Err(wrong(format!("no file in {} describes a gateway {name}", directory.display())));
+    };
+    if let Some((other, _)) = found.next() {
+        return Err(wrong(format!("both {file} and {other} describe a gateway {name}; correct one of them first")));
+    }
+    let Some(gateway) = &loaded.gateway else {
+        out.diagnostics(&loaded.diagnostics);
+        return Err(wrong(format!("{file} is broken and stays as it is; correct it first")));
+    };
+    Ok((directory.join(&**file), Gateway::clone(gateway)))
+}
+
+fn known(gateway: &Gateway, upstream: &str) -> Result<UpstreamName, Failure> {
+    let found = gateway.upstreams.iter().find(|u| u.name.as_str() == upstream);
+    found.map(|u| u.name.clone()).ok_or_else(|| {
+        let names: Vec<&str> = gateway.upstreams.iter().map(|u| u.name.as_str()).collect();
+        wrong(format!("gateway {} has no upstream {upstream}, but {}", gateway.name, names.join(", ")))
+    })
+}
+
+/// Gives the rest to the one upstream of the split that was left out, if there is one.
+fn complete(
+    gateway: &Gateway,
+    mut weights: Vec<(UpstreamName, Weight)>,
+) -> Result<Vec<(UpstreamName, Weight)>, Failure> {
+    let said = |name: &UpstreamName| weights.iter().any(|(u, _)| u == name);
+    let mut left_out: Vec<UpstreamName> =
+        gateway.traffic.parts().iter().map(|(u, _)| u.clone()).filter(|u| !said(u)).collect();
+    let sum: u32 = weights.iter().map(|(_, w)| w.hundredths()).sum();
+    let rest = WHOLE.checked_sub(sum).and_then(Weight::new);
+    match (left_out.pop(), left_out.is_empty(), rest) {
+        (_, _, None) => Err(wrong("these weights sum to more than 100")),
+        (None, _, Some(Weight::NONE)) => Ok(weights),
+        (None, _, Some(rest)) => Err(wrong(format!("these weights leave {rest} % to nobody; make them sum to 100"))),
+        (Some(last), true, Some(rest)) => {
+            weights.push((last, rest));
+            Ok(weights)
+        }
+        (Some(_), false, _) => Err(wrong("more than one upstream was left out; say the weight of all but one")),
+    }
+}
+
+fn write(path: &Path, gateway: &Gateway, weights: &[(UpstreamName, Weight)], out: &Output) -> Outcome {
+    let read = || std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let before = read()?;
+    let text = std::str::from_utf8(&before).context("the file is not UTF-8 any more")?;
+    let after = config::set_weights(text, weights)
+        .map_err(|why| wrong(format!("{} stays as it is: {why}", path.display())))?;
+    if after == text {
+        out.note(&format!("{} says so already", path.display()));
+        return Ok(());
+    }
+    replace(path, after.as_bytes(), || Ok(read()? == before))?;
+    let parts: Vec<String> = weights.iter().map(|(u, w)| format!("{u} {w} %")).collect();
+    out.note(&format!("{}: gateway {} is now {}", path.display(), gateway.name, parts.join(", ")));
+    Ok(())
+}
+
+/// Replaces a file in one step, with the mode bits that it had, if it is still what it was.
+fn replace(path: &Path, bytes: &[u8], unchanged: impl FnOnce() -> anyhow::Result<bool>) -> Result<(), Failure> {
+    // Behind a link lies the file; the link stays.
+    let path = path.canonicalize()?;
+    let mode = path.metadata()?.permissions();
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let mut beside = tempfile::Builder::new()
+        .prefix(".serin-")
+        .tempfile_in(directory)
+        .with_context(|| format!("cannot write in {}; change the file where it comes from", directory.display()))?;
+    beside.write_all(bytes)?;
+    beside.as_file().set_permissions(mode)?;
+    beside.as_file().sync_all()?;
+    if !unchanged()? {
+        return Err(wrong(format!("{} was changed by somebody else meanwhile; look at it and try again", path.display())));
+    }
+    beside.persist(&path).with_context(|| format!("cannot replace {}", path.display()))?;
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! `serin get` and `serin proxies`: what a running server sees.
+
+use super::client::{Answer, ServerArgs};
+use super::output::{Format, Output};
+use super::serve::stop_signal;
+use super::{Outcome, wrong};
+use serde_json::Value;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// Between two looks of `get -w`.
+const AGAIN: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct GetArgs {
+    /// Which gateway; default: all
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// Look again each second, until Ctrl-C
+    #[arg(short, long)]
+    watch: bool,
+    /// In which form
+    #[arg(short, long, default_value = "table", value_name = "FORM")]
+    output: Format,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct ProxiesArgs {
+    /// In which form
+    #[arg(short, long, default_value = "table", value_name = "FORM")]
+    output: Format,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+pub(super) async fn run(args: GetArgs, out: &Output) -> Outcome {
+    if !args.watch {
+        return out_value(&args, look(&args).await?, out);
+    }
+    let work = async {
+        let mut last = None;
+        loop {
+            let value = look(&args).await?;
+            if last.as_ref() != Some(&value) {
+                if out.is_terminal() {
+                    out.text("\x1b[2J\x1b[H"); // a fresh screen
+                }
+                out_value(&args, value.clone(), out)?;
+                last = Some(value);
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    };
+    tokio::select! {
+        outcome = work => outcome,
+        stopped = stop_signal() => stopped.map(|_| ()).map_err(Into::into),
+    }
+}
+
+async fn look(args: &GetArgs) -> Result<Value, super::Failure> {
+    let page = args.name.as_ref().map_or_else(|| "gateways".to_owned(), |name| format!("gateways/{name}"));
+    match args.server.get(&page).await? {
+        Answer::Found(value) => Ok(value),
+        Answer::NotFound(sentence) => Err(wrong(sentence)),
+    }
+}
+
+fn out_value(args: &GetArgs, value: Value, out: &Output) -> Outcome {
+    let shown = if args.name.is_some() { value.clone() } else { value["gateways"].clone() };
+    if out.data(args.output, &shown)? {
+        return Ok(());
+    }
+    if args.name.is_some() {
+        out.text(&tree(&value));
+    } else {
+        let rows: Vec<_> = shown.as_array().into_iter().flatten().map(row).collect();
+        out.table(&["NAME", "HOSTS", "PATH", "TRAFFIC", "PHASE", "FILE"], &rows);
+    }
+    Ok(())
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or("-")
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    value.get(key).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn joined(value: &Value, key: &str) -> String {
+    let parts: Vec<&str> = list(value, key).filter_map(Value::as_str).collect();
+    if parts.is_empty() { "-".into() } else { parts.join(",") }
+}
+
+fn row(gateway: &Value) -> Vec<String> {
+    let split: Vec<String> =
+        list(gateway, "upstreams").map(|u| format!("{} {}%", text(u, "name"), u["weight"])).collect();
+    let split = if split.is_empty() { "-".into() } else { split.join(", ") };
+    let (name, path) = (text(gateway, "name").to_owned(), text(gateway, "path").to_owned());
+    let (phase, file) = (text(gateway, "phase").to_owned(), text(gateway, "file").to_owned());
+    vec![name, joined(gateway, "hosts"), path, split, phase, file]
+}
+
+/// One gateway as a tree.
+fn tree(gateway: &Value) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "{}  {}  {}", text(gateway, "name"), text(gateway, "phase"), text(gateway, "file"));
+    if gateway.get("listener").is_some() {
+        let place = format!("{}{}", joined(gateway, "hosts"), text(gateway, "path"));
+        let _ = writeln!(out, "├─ {place} on listener {}", text(gateway, "listener"));
+    } else {
+        let _ = writeln!(out, "├─ not served");
+    }
+    for upstream in list(gateway, "upstreams") {
+        let weight = format!("{} %", upstream["weight"]);
+        let version = [upstream.get("model"), upstream.get("version")];
+        let version: Vec<&str> = version.into_iter().flatten().filter_map(Value::as_str).collect();
+        let (name, endpoints) = (text(upstream, "name"), joined(upstream, "endpoints"));
+        let _ = writeln!(out, "├─ {name:<12} {weight:>8}  {endpoints}  {}", version.join(" "));
+    }
+    for d in list(gateway, "diagnostics") {
+        let (file, line, column) = (text(d, "file"), &d["line"], &d["column"]);
+        let _ = writeln!(out, "├─ {}[{}] {file}:{line}:{column}: {}", text(d, "severity"), text(d, "code"), text(d, "message"));
+        if let Some(help) = d.get("help").and_then(Value::as_str) {
+            let _ = writeln!(out, "│    help: {help}");
+        }
+    }
+    match out.rfind("├─") {
+        Some(at) => out.replace_range(at..at + "├─".len(), "└─"),
+        None => {}
+    }
+    out
+}
+
+pub(super) async fn proxies(args: ProxiesArgs, out: &Output) -> Outcome {
+    let value = match args.server.get("proxies").await? {
+        Answer::Found(value) => value["proxies"].clone(),
+        Answer::NotFound(sentence) => return Err(wrong(sentence)),
+    };
+    if out.data(args.output, &value)? {
+        return Ok(());
+    }
+    let mut rows = Vec::new();
+    for proxy in value.as_array().into_iter().flatten() {
+        let head = [text(proxy, "id"), text(proxy, "cluster"), text(proxy, "version"), text(proxy, "address")];
+        for (kind, status) in proxy["types"].as_object().into_iter().flatten() {
+            let state = match (status["refusal"].as_str(), &status["offered"], &status["acknowledged"]) {
+                (Some(refusal), _, _) => format!("refused: {refusal}"),
+                (None, Value::Null, _) => "nothing offered".into(),
+                (None, offered, acknowledged) if offered == acknowledged => "acknowledged".into(),
+                _ => "waiting".into(),
+            };
+            let mut row: Vec<String> = head.iter().map(|h| (*h).to_owned()).collect();
+            row.extend([kind.clone(), text(status, "offered").into(), state]);
+            rows.push(row);
+        }
+    }
+    out.table(&["ID", "CLUSTER", "ENVOY", "ADDRESS", "TYPE", "VERSION", "STATE"], &rows);
+    Ok(())
+}

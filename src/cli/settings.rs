@@ -1,0 +1,65 @@
+//! Where settings come from: `serin.yaml`, then environment, then flags; the later wins.
+
+use super::output::Output;
+use super::{Failure, wrong};
+use crate::config::{self, Content, Document};
+use crate::model::Settings;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// The file that is read when none is named and it is there.
+const DEFAULT: &str = "serin.yaml";
+
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct SettingsArgs {
+    /// The settings [default: serin.yaml, if there is one]
+    #[arg(short, long, env = "SERIN_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// The directory of gateway files
+    #[arg(long, env = "SERIN_GATEWAYS", value_name = "DIR")]
+    pub(super) gateways: Option<PathBuf>,
+    /// Where to serve xDS
+    #[arg(long, env = "SERIN_XDS", value_name = "IP:PORT")]
+    pub(super) xds: Option<SocketAddr>,
+    /// Where to serve HTTP
+    #[arg(long, env = "SERIN_HTTP", value_name = "IP:PORT")]
+    pub(super) http: Option<SocketAddr>,
+}
+
+impl SettingsArgs {
+    /// Reads the settings. Problems of the file are printed.
+    pub(super) fn settings(&self, out: &Output) -> Result<Settings, Failure> {
+        let file = match &self.config {
+            Some(file) => Some(file.as_path()),
+            None => Some(Path::new(DEFAULT)).filter(|f| f.exists()),
+        };
+        let mut settings = read(file, out)?;
+        if let Some(gateways) = &self.gateways {
+            settings.gateways.clone_from(gateways);
+        }
+        settings.xds = self.xds.unwrap_or(settings.xds);
+        settings.http = self.http.unwrap_or(settings.http);
+        Ok(settings)
+    }
+}
+
+fn read(file: Option<&Path>, out: &Output) -> Result<Settings, Failure> {
+    let document = match file {
+        Some(file) => {
+            let bytes = std::fs::read(file).map_err(|e| wrong(format!("cannot read {}: {e}", file.display())))?;
+            Document { path: file.to_string_lossy().into(), content: Content::Text(bytes.into()) }
+        }
+        // No file is an empty file: everything has a default.
+        None => Document { path: DEFAULT.into(), content: Content::Text(Vec::new().into()) },
+    };
+    match config::settings(&document) {
+        Ok((settings, warnings)) => {
+            out.diagnostics(&warnings);
+            Ok(settings)
+        }
+        Err(errors) => {
+            out.diagnostics(&errors);
+            Err(Failure::Input(None))
+        }
+    }
+}

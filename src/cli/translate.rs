@@ -1,0 +1,71 @@
+//! `serin translate`: what Envoy would be told of one gateway.
+
+use super::output::Output;
+use super::settings::SettingsArgs;
+use super::{Failure, Outcome, check};
+use crate::model::{Gateway, Settings};
+use crate::resource::{Kind, Resource};
+use crate::snapshot::{dump, dump_bootstrap};
+use crate::translate;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct TranslateArgs {
+    /// A gateway file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The settings, for their listeners [default: serin.yaml, if there is one]
+    #[arg(short, long, env = "SERIN_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// As one static bootstrap, which `envoy --mode validate` reads
+    #[arg(long)]
+    bootstrap: bool,
+}
+
+pub(super) fn run(args: &TranslateArgs, out: &Output) -> Outcome {
+    let settings = SettingsArgs { config: args.config.clone(), ..SettingsArgs::default() }.settings(out)?;
+    let listeners = settings.listeners.keys().cloned().collect();
+    let loaded = check::load(&args.file, &listeners)?;
+    let mut broken = false;
+    for loaded in loaded.values() {
+        out.diagnostics(&loaded.diagnostics);
+        let Some(gateway) = &loaded.gateway else {
+            broken = true;
+            continue;
+        };
+        let resources = resources(gateway, &settings);
+        let text = if args.bootstrap {
+            let bootstrap = dump_bootstrap(&resources).map_err(anyhow::Error::msg)?;
+            serde_yaml::to_string(&bootstrap)?
+        } else {
+            yaml(&resources)?
+        };
+        out.text(&text);
+    }
+    if broken { Err(Failure::Input(None)) } else { Ok(()) }
+}
+
+/// All resources that an Envoy would need for this gateway alone.
+fn resources(gateway: &Gateway, settings: &Settings) -> Vec<Arc<Resource>> {
+    let parts = translate::gateway(gateway);
+    let mut all = parts.resources.clone();
+    if let Some(listener) = settings.listeners.get(&gateway.listener) {
+        let message = translate::listener(&gateway.listener, listener);
+        all.push(Arc::new(Resource::new(Kind::Listener, gateway.listener.as_str(), &message)));
+    }
+    all.push(Arc::new(translate::route_configuration(&gateway.listener, [(gateway, &parts.routes)])));
+    all.sort_by(|a, b| (a.kind(), a.name()).cmp(&(b.kind(), b.name())));
+    all
+}
+
+/// One YAML document for each resource.
+fn yaml(resources: &[Arc<Resource>]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for resource in resources {
+        let value = dump(resource).map_err(anyhow::Error::msg)?;
+        write!(text, "---\n# {} {}\n{}", resource.kind(), resource.name(), serde_yaml::to_string(&value)?)?;
+    }
+    Ok(text)
+}

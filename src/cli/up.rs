@@ -1,0 +1,96 @@
+//! `serin up`: the control plane and one Envoy of its own.
+
+use super::envoy::EnvoyArgs;
+use super::output::Output;
+use super::serve::stop_signal;
+use super::settings::SettingsArgs;
+use super::{Outcome, wrong};
+use crate::app::{App, Options};
+use crate::launch::{Bootstrap, Envoy, EnvoyBinary, EnvoyOptions};
+use crate::model::{Endpoint, Settings};
+use crate::names::ListenerName;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// For Envoy to get its first configuration. A listener waits for its routes, so nothing is served before.
+const READY: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct UpArgs {
+    /// The directory of gateway files
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// The port of the listener `default`
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    #[command(flatten)]
+    envoy: EnvoyArgs,
+}
+
+pub(super) async fn run(args: UpArgs, out: &Output) -> Outcome {
+    if !args.directory.is_dir() {
+        return Err(wrong(format!("{} is not a directory", args.directory.display())));
+    }
+    let mut settings = args.settings.settings(out)?;
+    settings.gateways = args.directory;
+    if args.settings.xds.is_none() {
+        // Only our own Envoy connects, so any port will do.
+        settings.xds = SocketAddr::from(([127, 0, 0, 1], 0));
+    }
+    if let Some(port) = args.port {
+        let default = ListenerName::new("default")?;
+        match settings.listeners.get_mut(&default) {
+            Some(listener) => listener.port = port,
+            None => return Err(wrong("--port is of the listener `default`, which your settings do not have")),
+        }
+    }
+    let binary = args.envoy.find().envoy().await?;
+    let mut running = start(settings.clone(), &binary).await?;
+    for (name, listener) in &settings.listeners {
+        let scheme = if listener.tls.is_some() { "https" } else { "http" };
+        let host = if listener.address.is_unspecified() { "127.0.0.1".into() } else { listener.address.to_string() };
+        tracing::info!("listener {name}: {scheme}://{host}:{}", listener.port);
+    }
+    tracing::info!("API: http://{}/api/v1/gateways", running.app.http);
+    let stopped = stop_signal();
+    let outcome = tokio::select! {
+        signal = stopped => signal.map(|s| tracing::info!("{s}: stopping")),
+        () = running.app.failed() => Err(anyhow::anyhow!("a part of the control plane ended; see the log")),
+        status = running.envoy.exited() => Err(anyhow::anyhow!(
+            "Envoy ended by itself ({}){}",
+            status.map_or_else(|e| e.to_string(), |s| s.to_string()),
+            running.envoy.complaints(),
+        )),
+    };
+    running.stop().await?;
+    Ok(outcome?)
+}
+
+/// A control plane with its Envoy.
+pub(super) struct Running {
+    pub(super) app: App,
+    pub(super) envoy: Envoy,
+}
+
+/// Starts both, and waits until files were read and Envoy runs.
+pub(super) async fn start(settings: Settings, binary: &EnvoyBinary) -> anyhow::Result<Running> {
+    let app = App::start(settings, Options::default()).await?;
+    app.ready().await;
+    let control_plane = Endpoint { host: app.xds.ip().to_string(), port: app.xds.port() };
+    let bootstrap = Bootstrap { id: "up".into(), cluster: "up".into(), control_plane, ..Bootstrap::default() };
+    let mut envoy = Envoy::start(binary, &bootstrap.to_string(), &EnvoyOptions::default()).await?;
+    envoy.ready(READY).await?;
+    Ok(Running { app, envoy })
+}
+
+impl Running {
+    pub(super) async fn stop(self) -> anyhow::Result<()> {
+        let ended = self.envoy.stop().await;
+        self.app.stop().await;
+        ended?;
+        Ok(())
+    }
+}
