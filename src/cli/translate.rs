@@ -2,7 +2,7 @@
 
 use super::output::Output;
 use super::settings::SettingsArgs;
-use super::{Failure, Outcome, check};
+use super::{Failure, Outcome, check, wrong};
 use crate::model::{Gateway, Settings};
 use crate::resource::{Kind, Resource};
 use crate::snapshot::{dump, dump_bootstrap};
@@ -25,6 +25,9 @@ pub(super) struct TranslateArgs {
 }
 
 pub(super) fn run(args: &TranslateArgs, out: &Output) -> Outcome {
+    if args.file.is_dir() {
+        return Err(wrong(format!("{} is a directory; name one gateway file in it", args.file.display())));
+    }
     let settings = SettingsArgs { config: args.config.clone(), ..SettingsArgs::default() }.settings(out)?;
     let listeners = settings.listeners.keys().cloned().collect();
     let loaded = check::load(&args.file, &listeners)?;

@@ -3,5 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
 
 mod bad_files;
+mod cli;
+mod docs;
+mod examples;
+mod golden;
 mod launch;
 mod real;
