@@ -36,7 +36,10 @@ pub(crate) fn examples() -> Vec<PathBuf> {
 pub(crate) fn gateways(example: &Path) -> Vec<PathBuf> {
     let below = example.join("gateways");
     let files = entries(if below.is_dir() { &below } else { example });
-    files.into_iter().filter(|p| p.extension().is_some_and(|e| e == "yaml") && !p.ends_with("serin.yaml")).collect()
+    files
+        .into_iter()
+        .filter(|p| p.extension().is_some_and(|e| e == "yaml") && !p.ends_with("serin.yaml"))
+        .collect()
 }
 
 /// All gateway files of the examples, and of the cases that only tests need.

@@ -74,7 +74,8 @@ fn told(directory: &Path) -> BTreeMap<String, String> {
     let mut world = World::new(Settings::default());
     world.apply(Event::Files(read_directory(directory)), clock::now());
     let fleet = world.fleet();
-    let mut all: BTreeMap<String, String> = fleet.named.iter().map(|(n, s)| (n.to_string(), routes(s))).collect();
+    let mut all: BTreeMap<String, String> =
+        fleet.named.iter().map(|(n, s)| (n.to_string(), routes(s))).collect();
     all.insert("everyone".into(), routes(&fleet.everyone));
     all.retain(|_, text| !text.is_empty());
     all
