@@ -12,6 +12,7 @@ use crate::names::UpstreamName;
 use crate::weight::{WHOLE, Weight};
 use anyhow::Context;
 use std::io::Write;
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -129,18 +130,24 @@ fn write(path: &Path, gateway: &Gateway, weights: &[(UpstreamName, Weight)], out
     Ok(())
 }
 
-/// Replaces a file in one step, with the mode bits that it had, if it is still what it was.
+/// Replaces a file in one step, with the owner and the mode bits that it had, if it is still what it was.
 fn replace(path: &Path, bytes: &[u8], unchanged: impl FnOnce() -> anyhow::Result<bool>) -> Result<(), Failure> {
     // Behind a link lies the file; the link stays.
     let path = path.canonicalize()?;
-    let mode = path.metadata()?.permissions();
+    let metadata = path.metadata()?;
     let directory = path.parent().unwrap_or(Path::new("."));
     let mut beside = tempfile::Builder::new()
         .prefix(".serin-")
         .tempfile_in(directory)
         .with_context(|| format!("cannot write in {}; change the file where it comes from", directory.display()))?;
     beside.write_all(bytes)?;
-    beside.as_file().set_permissions(mode)?;
+    let fresh = beside.as_file().metadata()?;
+    if (fresh.uid(), fresh.gid()) != (metadata.uid(), metadata.gid()) {
+        // Before the mode bits, some of which a change of owner takes away.
+        fchown(beside.as_file(), Some(metadata.uid()), Some(metadata.gid()))
+            .with_context(|| format!("{} has another owner; change it as that owner", path.display()))?;
+    }
+    beside.as_file().set_permissions(metadata.permissions())?;
     beside.as_file().sync_all()?;
     if !unchanged()? {
         return Err(wrong(format!("{} was changed by somebody else meanwhile; look at it and try again", path.display())));

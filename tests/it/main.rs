@@ -9,3 +9,4 @@ mod examples;
 mod golden;
 mod launch;
 mod real;
+mod schema;
