@@ -8,7 +8,9 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, CommonLbConfig, DiscoveryType, DnsLookupFamily, EdsClusterConfig, LbPolicy,
 };
 use envoy_types::pb::envoy::config::cluster::v3::{CircuitBreakers, Cluster};
-use envoy_types::pb::envoy::config::core::v3::health_check::{GrpcHealthCheck, HealthChecker, HttpHealthCheck};
+use envoy_types::pb::envoy::config::core::v3::health_check::{
+    GrpcHealthCheck, HealthChecker, HttpHealthCheck,
+};
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType;
 use envoy_types::pb::envoy::config::core::v3::{
@@ -83,7 +85,8 @@ pub(super) fn cluster(gateway: &Gateway, upstream: &Upstream) -> Cluster {
         // An endpoint that left the file is gone, whether or not it still answers checks.
         ignore_health_on_host_removal: true,
         transport_socket: upstream.tls.as_ref().map(|tls| transport_socket(gateway, upstream, tls)),
-        typed_extension_protocol_options: [(HTTP_OPTIONS.to_owned(), any(&http_options(upstream.protocol)))].into(),
+        typed_extension_protocol_options: [(HTTP_OPTIONS.to_owned(), any(&http_options(upstream.protocol)))]
+            .into(),
         ..Default::default()
     }
 }
@@ -171,9 +174,10 @@ fn health_check(upstream: &Upstream, check: &HealthCheck) -> EnvoyHealthCheck {
 
 fn http_options(protocol: Protocol) -> HttpProtocolOptions {
     let (config, idle) = match protocol {
-        Protocol::Http1 => {
-            (ProtocolConfig::HttpProtocolOptions(Http1ProtocolOptions::default()), Some(duration(IDLE_CONNECTION)))
-        }
+        Protocol::Http1 => (
+            ProtocolConfig::HttpProtocolOptions(Http1ProtocolOptions::default()),
+            Some(duration(IDLE_CONNECTION)),
+        ),
         // HTTP/2 says GOAWAY before it closes, so nothing can be lost.
         Protocol::Http2 | Protocol::Grpc => {
             (ProtocolConfig::Http2ProtocolOptions(Http2ProtocolOptions::default()), None)
@@ -191,7 +195,8 @@ fn http_options(protocol: Protocol) -> HttpProtocolOptions {
 
 fn transport_socket(gateway: &Gateway, upstream: &Upstream, tls: &Tls) -> TransportSocket {
     let alpn = if upstream.protocol == Protocol::Http1 { "http/1.1" } else { "h2" };
-    let san_type = if tls.server_name.parse::<std::net::IpAddr>().is_ok() { SanType::IpAddress } else { SanType::Dns };
+    let san_type =
+        if tls.server_name.parse::<std::net::IpAddr>().is_ok() { SanType::IpAddress } else { SanType::Dns };
     let context = UpstreamTlsContext {
         sni: tls.server_name.clone(),
         common_tls_context: Some(CommonTlsContext {
