@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
 
 mod bad_files;
+mod e2e;
 mod launch;
 mod real;
