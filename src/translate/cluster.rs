@@ -17,6 +17,7 @@ use envoy_types::pb::envoy::config::core::v3::{
     Address, DataSource, HealthCheck as EnvoyHealthCheck, Http1ProtocolOptions, Http2ProtocolOptions,
     HttpProtocolOptions as CommonHttpOptions, SocketAddress, TransportSocket, address, data_source,
 };
+use envoy_types::pb::envoy::config::endpoint::v3::endpoint::HealthCheckConfig;
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint as EnvoyEndpoint, LbEndpoint, LocalityLbEndpoints,
@@ -120,18 +121,22 @@ fn assignment(name: &str, upstream: &Upstream) -> ClusterLoadAssignment {
     ClusterLoadAssignment {
         cluster_name: name.to_owned(),
         endpoints: vec![LocalityLbEndpoints {
-            lb_endpoints: upstream.endpoints.iter().map(lb_endpoint).collect(),
+            lb_endpoints: upstream.endpoints.iter().map(|e| lb_endpoint(upstream, e)).collect(),
             ..Default::default()
         }],
         ..Default::default()
     }
 }
 
-fn lb_endpoint(endpoint: &Endpoint) -> LbEndpoint {
+fn lb_endpoint(upstream: &Upstream, endpoint: &Endpoint) -> LbEndpoint {
+    // Health checks would else carry the cluster's name as their host, whose slash strict servers refuse.
+    let host = upstream.tls.as_ref().map_or(&endpoint.host, |tls| &tls.server_name);
+    let checked = upstream.health_check.as_ref();
     LbEndpoint {
         host_identifier: Some(HostIdentifier::Endpoint(EnvoyEndpoint {
             address: Some(socket_address(&endpoint.host, endpoint.port)),
-            // Health checks and HTTP/1.0 clients get the name, not the cluster's.
+            health_check_config: checked
+                .map(|_| HealthCheckConfig { hostname: host.clone(), ..Default::default() }),
             hostname: if endpoint.ip().is_some() { String::new() } else { endpoint.host.clone() },
             ..Default::default()
         })),

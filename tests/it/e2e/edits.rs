@@ -137,7 +137,7 @@ async fn when_all_files_are_gone_everything_serves_on() {
     let away = tempfile::tempdir_in(stage.folder.path().parent().unwrap()).unwrap();
     let names = ["a.yaml", "b.yaml"];
     let move_all = |from: &Path, to: &Path| {
-        names.iter().for_each(|n| std::fs::rename(from.join(n), to.join(n)).unwrap())
+        names.iter().for_each(|n| std::fs::rename(from.join(n), to.join(n)).unwrap());
     };
     move_all(stage.folder.path(), away.path());
     eventually("the alarm", || stage.app.view.load().all_vanished).await;

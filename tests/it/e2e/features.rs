@@ -6,6 +6,9 @@ use serde_json::Value;
 use serin::launch::Until;
 use std::time::Duration;
 
+/// Path, request headers, the wanted status and version.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], u16, &'a str);
+
 #[tokio::test]
 async fn requests_go_where_the_file_says() {
     let (v1, v2, gold) = (toy("v1").await, toy("v2").await, toy("gold").await);
@@ -33,7 +36,7 @@ async fn requests_go_where_the_file_says() {
     ])
     .await;
     let envoy = stage.envoy().await;
-    let cases: &[(&str, &[(&str, &str)], u16, &str)] = &[
+    let cases: &[Case<'_>] = &[
         ("/keys", &[], 200, "v1"),
         ("/keys/x", &[], 200, "v1"),
         ("/keysmith", &[], 404, ""),

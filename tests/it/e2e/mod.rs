@@ -8,4 +8,5 @@ mod isolation;
 mod outage;
 mod split;
 mod stage;
+mod streams;
 mod tls;
