@@ -12,7 +12,13 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 /// The generated messages, client and server.
-#[allow(missing_docs, unreachable_pub, clippy::pedantic, reason = "made by tonic-prost-build")]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    reason = "made by tonic-prost-build"
+)]
 pub mod v1 {
     tonic::include_proto!("serin.v1");
     /// For reflection.
@@ -53,7 +59,13 @@ impl v1::state_server::State for State {
     ) -> Result<Response<v1::Gateway>, Status> {
         let name = request.into_inner().name;
         let missing = || Status::not_found(format!("there is no gateway {name}"));
-        self.sources.view.load().gateways.get(name.as_str()).map(|g| Response::new(gateway(g))).ok_or_else(missing)
+        self.sources
+            .view
+            .load()
+            .gateways
+            .get(name.as_str())
+            .map(|g| Response::new(gateway(g)))
+            .ok_or_else(missing)
     }
 
     async fn list_proxies(

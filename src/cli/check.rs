@@ -35,7 +35,8 @@ pub(super) fn run(args: &ValidateArgs, out: &Output) -> Outcome {
         if is_settings {
             files += 1;
             let document = Document { path: path.to_string_lossy().into(), content: content(path)? };
-            diagnostics.extend(config::settings(&document).map_or_else(|errors| errors, |(_, warnings)| warnings));
+            diagnostics
+                .extend(config::settings(&document).map_or_else(|errors| errors, |(_, warnings)| warnings));
             continue;
         }
         let loaded = load(path, &listeners)?;
@@ -103,7 +104,8 @@ fn read(directory: &Path, only: Option<&Path>) -> Changes {
 
 /// The directory and the name of a file.
 fn split(path: &Path) -> Result<(&Path, Option<PathBuf>), Failure> {
-    let missing = || wrong(format!("{} is neither a gateway file (*.yaml, *.yml) nor a directory", path.display()));
+    let missing =
+        || wrong(format!("{} is neither a gateway file (*.yaml, *.yml) nor a directory", path.display()));
     let extension = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
     let name = path.file_name().filter(|_| extension && path.is_file()).ok_or_else(missing)?;
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -75,7 +75,9 @@ fn find(name: &str, settings: &SettingsArgs, out: &Output) -> Result<(PathBuf, G
         return Err(wrong(format!("no file in {} describes a gateway {name}", directory.display())));
     };
     if let Some((other, _)) = found.next() {
-        return Err(wrong(format!("both {file} and {other} describe a gateway {name}; correct one of them first")));
+        return Err(wrong(format!(
+            "both {file} and {other} describe a gateway {name}; correct one of them first"
+        )));
     }
     let Some(gateway) = &loaded.gateway else {
         out.diagnostics(&loaded.diagnostics);
@@ -105,12 +107,16 @@ fn complete(
     match (left_out.pop(), left_out.is_empty(), rest) {
         (_, _, None) => Err(wrong("these weights sum to more than 100")),
         (None, _, Some(Weight::NONE)) => Ok(weights),
-        (None, _, Some(rest)) => Err(wrong(format!("these weights leave {rest} % to nobody; make them sum to 100"))),
+        (None, _, Some(rest)) => {
+            Err(wrong(format!("these weights leave {rest} % to nobody; make them sum to 100")))
+        }
         (Some(last), true, Some(rest)) => {
             weights.push((last, rest));
             Ok(weights)
         }
-        (Some(_), false, _) => Err(wrong("more than one upstream was left out; say the weight of all but one")),
+        (Some(_), false, _) => {
+            Err(wrong("more than one upstream was left out; say the weight of all but one"))
+        }
     }
 }
 
@@ -131,15 +137,19 @@ fn write(path: &Path, gateway: &Gateway, weights: &[(UpstreamName, Weight)], out
 }
 
 /// Replaces a file in one step, with the owner and the mode bits that it had, if it is still what it was.
-fn replace(path: &Path, bytes: &[u8], unchanged: impl FnOnce() -> anyhow::Result<bool>) -> Result<(), Failure> {
+fn replace(
+    path: &Path,
+    bytes: &[u8],
+    unchanged: impl FnOnce() -> anyhow::Result<bool>,
+) -> Result<(), Failure> {
     // Behind a link lies the file; the link stays.
     let path = path.canonicalize()?;
     let metadata = path.metadata()?;
     let directory = path.parent().unwrap_or(Path::new("."));
-    let mut beside = tempfile::Builder::new()
-        .prefix(".serin-")
-        .tempfile_in(directory)
-        .with_context(|| format!("cannot write in {}; change the file where it comes from", directory.display()))?;
+    let mut beside =
+        tempfile::Builder::new().prefix(".serin-").tempfile_in(directory).with_context(|| {
+            format!("cannot write in {}; change the file where it comes from", directory.display())
+        })?;
     beside.write_all(bytes)?;
     let fresh = beside.as_file().metadata()?;
     if (fresh.uid(), fresh.gid()) != (metadata.uid(), metadata.gid()) {
@@ -150,7 +160,10 @@ fn replace(path: &Path, bytes: &[u8], unchanged: impl FnOnce() -> anyhow::Result
     beside.as_file().set_permissions(metadata.permissions())?;
     beside.as_file().sync_all()?;
     if !unchanged()? {
-        return Err(wrong(format!("{} was changed by somebody else meanwhile; look at it and try again", path.display())));
+        return Err(wrong(format!(
+            "{} was changed by somebody else meanwhile; look at it and try again",
+            path.display()
+        )));
     }
     beside.persist(&path).with_context(|| format!("cannot replace {}", path.display()))?;
     Ok(())

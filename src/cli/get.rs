@@ -37,7 +37,7 @@ pub(super) struct ProxiesArgs {
 
 pub(super) async fn run(args: GetArgs, out: &Output) -> Outcome {
     if !args.watch {
-        return out_value(&args, look(&args).await?, out);
+        return out_value(&args, &look(&args).await?, out);
     }
     let work = async {
         let mut last = None;
@@ -47,7 +47,7 @@ pub(super) async fn run(args: GetArgs, out: &Output) -> Outcome {
                 if out.is_terminal() {
                     out.text("\x1b[2J\x1b[H"); // a fresh screen
                 }
-                out_value(&args, value.clone(), out)?;
+                out_value(&args, &value, out)?;
                 last = Some(value);
             }
             tokio::time::sleep(AGAIN).await;
@@ -67,13 +67,13 @@ async fn look(args: &GetArgs) -> Result<Value, super::Failure> {
     }
 }
 
-fn out_value(args: &GetArgs, value: Value, out: &Output) -> Outcome {
+fn out_value(args: &GetArgs, value: &Value, out: &Output) -> Outcome {
     let shown = if args.name.is_some() { value.clone() } else { value["gateways"].clone() };
     if out.data(args.output, &shown)? {
         return Ok(());
     }
     if args.name.is_some() {
-        out.text(&tree(&value));
+        out.text(&tree(value));
     } else {
         let rows: Vec<_> = shown.as_array().into_iter().flatten().map(row).collect();
         out.table(&["NAME", "HOSTS", "PATH", "TRAFFIC", "PHASE", "FILE"], &rows);
@@ -123,14 +123,19 @@ fn tree(gateway: &Value) -> String {
     }
     for d in list(gateway, "diagnostics") {
         let (file, line, column) = (text(d, "file"), &d["line"], &d["column"]);
-        let _ = writeln!(out, "├─ {}[{}] {file}:{line}:{column}: {}", text(d, "severity"), text(d, "code"), text(d, "message"));
+        let _ = writeln!(
+            out,
+            "├─ {}[{}] {file}:{line}:{column}: {}",
+            text(d, "severity"),
+            text(d, "code"),
+            text(d, "message")
+        );
         if let Some(help) = d.get("help").and_then(Value::as_str) {
             let _ = writeln!(out, "│    help: {help}");
         }
     }
-    match out.rfind("├─") {
-        Some(at) => out.replace_range(at..at + "├─".len(), "└─"),
-        None => {}
+    if let Some(at) = out.rfind("├─") {
+        out.replace_range(at..at + "├─".len(), "└─");
     }
     out
 }
@@ -145,7 +150,8 @@ pub(super) async fn proxies(args: ProxiesArgs, out: &Output) -> Outcome {
     }
     let mut rows = Vec::new();
     for proxy in value.as_array().into_iter().flatten() {
-        let head = [text(proxy, "id"), text(proxy, "cluster"), text(proxy, "version"), text(proxy, "address")];
+        let head =
+            [text(proxy, "id"), text(proxy, "cluster"), text(proxy, "version"), text(proxy, "address")];
         for (kind, status) in proxy["types"].as_object().into_iter().flatten() {
             let state = match (status["refusal"].as_str(), &status["offered"], &status["acknowledged"]) {
                 (Some(refusal), _, _) => format!("refused: {refusal}"),

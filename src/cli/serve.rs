@@ -19,7 +19,10 @@ pub(super) struct ServeArgs {
 pub(super) async fn run(args: ServeArgs, out: &Output) -> Outcome {
     let settings = args.settings.settings(out)?;
     if !settings.gateways.is_dir() {
-        out.note(&format!("{} is no directory yet; its files will serve when it is", settings.gateways.display()));
+        out.note(&format!(
+            "{} is no directory yet; its files will serve when it is",
+            settings.gateways.display()
+        ));
     }
     let mut app = App::start(settings, Options { insecure_xds: args.insecure_xds }).await?;
     tracing::info!("xDS on {}, HTTP on http://{}", app.xds, app.http);

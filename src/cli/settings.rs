@@ -46,7 +46,8 @@ impl SettingsArgs {
 fn read(file: Option<&Path>, out: &Output) -> Result<Settings, Failure> {
     let document = match file {
         Some(file) => {
-            let bytes = std::fs::read(file).map_err(|e| wrong(format!("cannot read {}: {e}", file.display())))?;
+            let bytes =
+                std::fs::read(file).map_err(|e| wrong(format!("cannot read {}: {e}", file.display())))?;
             Document { path: file.to_string_lossy().into(), content: Content::Text(bytes.into()) }
         }
         // No file is an empty file: everything has a default.

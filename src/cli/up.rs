@@ -44,14 +44,17 @@ pub(super) async fn run(args: UpArgs, out: &Output) -> Outcome {
         let default = ListenerName::new("default")?;
         match settings.listeners.get_mut(&default) {
             Some(listener) => listener.port = port,
-            None => return Err(wrong("--port is of the listener `default`, which your settings do not have")),
+            None => {
+                return Err(wrong("--port is of the listener `default`, which your settings do not have"));
+            }
         }
     }
     let binary = args.envoy.find().envoy().await?;
     let mut running = start(settings.clone(), &binary).await?;
     for (name, listener) in &settings.listeners {
         let scheme = if listener.tls.is_some() { "https" } else { "http" };
-        let host = if listener.address.is_unspecified() { "127.0.0.1".into() } else { listener.address.to_string() };
+        let host =
+            if listener.address.is_unspecified() { "127.0.0.1".into() } else { listener.address.to_string() };
         tracing::info!("listener {name}: {scheme}://{host}:{}", listener.port);
     }
     tracing::info!("API: http://{}/api/v1/gateways", running.app.http);
@@ -80,7 +83,8 @@ pub(super) async fn start(settings: Settings, binary: &EnvoyBinary) -> anyhow::R
     let app = App::start(settings, Options::default()).await?;
     app.ready().await;
     let control_plane = Endpoint { host: app.xds.ip().to_string(), port: app.xds.port() };
-    let bootstrap = Bootstrap { id: "up".into(), cluster: "up".into(), control_plane, ..Bootstrap::default() };
+    let bootstrap =
+        Bootstrap { id: "up".into(), cluster: "up".into(), control_plane, ..Bootstrap::default() };
     let mut envoy = Envoy::start(binary, &bootstrap.to_string(), &EnvoyOptions::default()).await?;
     envoy.ready(READY).await?;
     Ok(Running { app, envoy })

@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// All gateway files and what they refer to.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    files: BTreeMap<Arc<str>, File>,
+    by_path: BTreeMap<Arc<str>, File>,
     pub(super) attached: BTreeMap<PathBuf, Attachment>,
     /// Counts files as they first come to serve: who was there first has the right.
     arrivals: u64,
@@ -88,7 +88,7 @@ pub(super) struct Outcome {
 impl Files {
     /// All files, by path.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &File)> {
-        self.files.iter()
+        self.by_path.iter()
     }
 
     /// Takes what the source found.
@@ -98,8 +98,12 @@ impl Files {
         listeners: &BTreeSet<ListenerName>,
         now: Timestamp,
     ) -> Outcome {
-        let was_broken: BTreeMap<Arc<str>, Arc<Loaded>> =
-            self.files.iter().filter(|(_, f)| f.is_broken()).map(|(p, f)| (p.clone(), f.newest.clone())).collect();
+        let was_broken: BTreeMap<Arc<str>, Arc<Loaded>> = self
+            .by_path
+            .iter()
+            .filter(|(_, f)| f.is_broken())
+            .map(|(p, f)| (p.clone(), f.newest.clone()))
+            .collect();
         let had_vanished = self.all_vanished;
         let mut outcome = Outcome::default();
         let touched: BTreeSet<PathBuf> = changes.attached.keys().cloned().collect();
@@ -110,7 +114,7 @@ impl Files {
             match document {
                 Some(document) => to_load.push((path, document)),
                 None => {
-                    if let Some(file) = self.files.get_mut(&path).filter(|f| f.vanished.is_none()) {
+                    if let Some(file) = self.by_path.get_mut(&path).filter(|f| f.vanished.is_none()) {
                         file.vanished = Some(now);
                         outcome.vanished.push(path);
                     }
@@ -118,7 +122,7 @@ impl Files {
             }
         }
         let refers = |file: &File| !touched.is_disjoint(&file.newest.references);
-        for (path, file) in self.files.iter().filter(|(_, f)| f.vanished.is_none() && refers(f)) {
+        for (path, file) in self.by_path.iter().filter(|(_, f)| f.vanished.is_none() && refers(f)) {
             if !to_load.iter().any(|(p, _)| p == path) {
                 to_load.push((path.clone(), file.document.clone()));
             }
@@ -126,7 +130,7 @@ impl Files {
         let context = Context { listeners, attached: &self.attached };
         for (path, document) in to_load {
             let newest = Arc::new(config::load(&document, &context));
-            let previous = self.files.remove(&path);
+            let previous = self.by_path.remove(&path);
             let arrival = previous.as_ref().map_or_else(
                 || {
                     self.arrivals += 1;
@@ -136,17 +140,19 @@ impl Files {
             );
             let good = previous.and_then(|p| p.good);
             let file = File { document, newest, good, conflict: None, arrival, vanished: None };
-            self.files.insert(path, file);
+            self.by_path.insert(path, file);
         }
-        self.all_vanished = !self.files.is_empty() && self.files.values().all(|f| f.vanished.is_some());
+        self.all_vanished = !self.by_path.is_empty() && self.by_path.values().all(|f| f.vanished.is_some());
         outcome.all_vanished = self.all_vanished && !had_vanished;
         outcome.returned = had_vanished && !self.all_vanished;
 
         self.meet();
-        for (path, file) in &self.files {
+        for (path, file) in &self.by_path {
             match (was_broken.get(path), file.is_broken()) {
                 (None, true) => outcome.broken.push(path.clone()),
-                (Some(before), true) if !Arc::ptr_eq(before, &file.newest) => outcome.broken.push(path.clone()),
+                (Some(before), true) if !Arc::ptr_eq(before, &file.newest) => {
+                    outcome.broken.push(path.clone());
+                }
                 (Some(_), false) => outcome.repaired.push(path.clone()),
                 _ => {}
             }
@@ -156,7 +162,7 @@ impl Files {
 
     /// Lets files meet: finds who claims what another has, and remembers the good ones.
     fn meet(&mut self) {
-        self.files.values_mut().for_each(|f| f.conflict = None);
+        self.by_path.values_mut().for_each(|f| f.conflict = None);
         let order: Vec<(Arc<str>, Arc<Loaded>)> = self
             .in_order()
             .filter_map(|(path, f)| f.usable().map(|loaded| (path.clone(), Arc::clone(loaded))))
@@ -164,21 +170,21 @@ impl Files {
         for (index, diagnostic) in config::conflicts(order.iter().map(|(_, l)| l.as_ref())) {
             let Some((path, loaded)) = order.get(index) else { continue };
             // One that is gone, or that is itself a fallback, gives way without a word.
-            if let Some(file) = self.files.get_mut(path)
+            if let Some(file) = self.by_path.get_mut(path)
                 && file.vanished.is_none()
                 && Arc::ptr_eq(loaded, &file.newest)
             {
                 file.conflict = Some(diagnostic);
             }
         }
-        for file in self.files.values_mut().filter(|f| f.conflict.is_none() && f.newest.gateway.is_some()) {
+        for file in self.by_path.values_mut().filter(|f| f.conflict.is_none() && f.newest.gateway.is_some()) {
             file.good = Some(Arc::clone(&file.newest));
         }
     }
 
     /// Files that are there before files that are gone, then by age.
     fn in_order(&self) -> impl Iterator<Item = (&Arc<str>, &File)> {
-        let mut files: Vec<_> = self.files.iter().collect();
+        let mut files: Vec<_> = self.by_path.iter().collect();
         files.sort_by_key(|(_, f)| (f.vanished.is_some(), f.arrival));
         files.into_iter()
     }
@@ -188,8 +194,10 @@ impl Files {
     pub(super) fn settle(&self) -> BTreeMap<GatewayName, Chosen> {
         let candidates: Vec<(&Arc<str>, &Arc<Loaded>)> =
             self.in_order().filter_map(|(path, f)| f.good.as_ref().map(|g| (path, g))).collect();
-        let losers: BTreeSet<usize> =
-            config::conflicts(candidates.iter().map(|(_, l)| l.as_ref())).into_iter().map(|(i, _)| i).collect();
+        let losers: BTreeSet<usize> = config::conflicts(candidates.iter().map(|(_, l)| l.as_ref()))
+            .into_iter()
+            .map(|(i, _)| i)
+            .collect();
         candidates
             .into_iter()
             .enumerate()
@@ -207,20 +215,20 @@ impl Files {
             return Vec::new();
         }
         let gone: Vec<Arc<str>> = self
-            .files
+            .by_path
             .iter()
             .filter(|(_, f)| f.vanished.is_some_and(|since| now.since(since) >= GRACE))
             .map(|(path, _)| path.clone())
             .collect();
         for path in &gone {
-            self.files.remove(path);
+            self.by_path.remove(path);
         }
         gone
     }
 
     /// When the next file is forgotten.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
-        let soonest = self.files.values().filter_map(|f| f.vanished).min();
+        let soonest = self.by_path.values().filter_map(|f| f.vanished).min();
         soonest.filter(|_| !self.all_vanished).map(|since| since.plus(GRACE))
     }
 }

@@ -115,7 +115,8 @@ impl World {
     }
 
     fn snapshot(&self, previous: &Arc<Snapshot>, audience: Option<&str>) -> Arc<Snapshot> {
-        let sees = |proxies: &BTreeSet<String>| proxies.is_empty() || audience.is_some_and(|a| proxies.contains(a));
+        let sees =
+            |proxies: &BTreeSet<String>| proxies.is_empty() || audience.is_some_and(|a| proxies.contains(a));
         let mut resources: Vec<Arc<Resource>> = self.offers.resources(sees).cloned().collect();
         let mut routes: BTreeMap<&ListenerName, Vec<_>> = BTreeMap::new();
         for (gateway, encoded) in self.offers.routes().filter(|(g, _)| sees(&g.proxies)) {
@@ -171,11 +172,19 @@ impl World {
             } else if outcome.repaired.contains(path) {
                 lines.push((file.name().cloned(), NoteKind::Repaired, format!("{path} is right again")));
             } else if outcome.vanished.contains(path) && !outcome.all_vanished {
-                lines.push((file.name().cloned(), NoteKind::Vanished, format!("{path} is gone; it serves on for a while")));
+                lines.push((
+                    file.name().cloned(),
+                    NoteKind::Vanished,
+                    format!("{path} is gone; it serves on for a while"),
+                ));
             }
         }
         if outcome.all_vanished {
-            lines.push((None, NoteKind::Alarm, "all gateway files are gone at once; everything serves on".into()));
+            lines.push((
+                None,
+                NoteKind::Alarm,
+                "all gateway files are gone at once; everything serves on".into(),
+            ));
         }
         if outcome.returned {
             lines.push((None, NoteKind::Repaired, "gateway files are back".into()));
@@ -189,7 +198,8 @@ impl World {
     /// Brings what is wanted in line with the files.
     fn settle(&mut self, now: Timestamp) {
         let chosen = self.files.settle();
-        let gone: Vec<GatewayName> = self.wanted.keys().filter(|n| !chosen.contains_key(*n)).cloned().collect();
+        let gone: Vec<GatewayName> =
+            self.wanted.keys().filter(|n| !chosen.contains_key(*n)).cloned().collect();
         for name in gone {
             self.wanted.remove(&name);
             self.trial.forget(&name);
@@ -281,7 +291,12 @@ impl World {
                     Ruling::Nothing => return false,
                     Ruling::Offers => {}
                     Ruling::Refused(name) => {
-                        self.note(now, &name, NoteKind::Refused, format!("Envoy refuses gateway {name}: {text}"));
+                        self.note(
+                            now,
+                            &name,
+                            NoteKind::Refused,
+                            format!("Envoy refuses gateway {name}: {text}"),
+                        );
                     }
                 }
             }
@@ -292,9 +307,9 @@ impl World {
 
     /// Whether a resource is what some audience is told now.
     fn is_current(&self, resource: &Arc<Resource>) -> bool {
-        self.fleet
-            .snapshots()
-            .any(|s| s.get(resource.kind(), resource.name()).is_some_and(|r| r.version() == resource.version()))
+        self.fleet.snapshots().any(|s| {
+            s.get(resource.kind(), resource.name()).is_some_and(|r| r.version() == resource.version())
+        })
     }
 
     /// The gateways whose newest version a resource holds.
@@ -305,9 +320,7 @@ impl World {
         let cluster = |name: &str| translate::parse_cluster_name(name).map(|(gateway, _)| gateway);
         match resource.kind() {
             Kind::Cluster | Kind::Endpoint => cluster(resource.name()).into_iter().collect(),
-            Kind::Secret => {
-                resource.name().strip_prefix("ca/").and_then(cluster).into_iter().collect()
-            }
+            Kind::Secret => resource.name().strip_prefix("ca/").and_then(cluster).into_iter().collect(),
             // A listener depends on no gateway.
             Kind::Listener => Vec::new(),
             Kind::Route => {

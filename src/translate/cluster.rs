@@ -8,7 +8,9 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, CommonLbConfig, DiscoveryType, DnsLookupFamily, EdsClusterConfig, LbPolicy,
 };
 use envoy_types::pb::envoy::config::cluster::v3::{CircuitBreakers, Cluster};
-use envoy_types::pb::envoy::config::core::v3::health_check::{GrpcHealthCheck, HealthChecker, HttpHealthCheck};
+use envoy_types::pb::envoy::config::core::v3::health_check::{
+    GrpcHealthCheck, HealthChecker, HttpHealthCheck,
+};
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType;
 use envoy_types::pb::envoy::config::core::v3::{
@@ -85,7 +87,8 @@ pub(super) fn cluster(gateway: &Gateway, upstream: &Upstream) -> Cluster {
         // An endpoint that left the file is gone, whether or not it still answers checks.
         ignore_health_on_host_removal: true,
         transport_socket: upstream.tls.as_ref().map(|tls| transport_socket(gateway, upstream, tls)),
-        typed_extension_protocol_options: [(HTTP_OPTIONS.to_owned(), any(&http_options(upstream.protocol)))].into(),
+        typed_extension_protocol_options: [(HTTP_OPTIONS.to_owned(), any(&http_options(upstream.protocol)))]
+            .into(),
         ..Default::default()
     }
 }
@@ -98,10 +101,8 @@ pub(super) fn load_assignment(gateway: &Gateway, upstream: &Upstream) -> Option<
 /// The authorities of an upstream's server certificate.
 pub(super) fn ca_secret(gateway: &Gateway, upstream: &Upstream) -> Option<Secret> {
     let tls = upstream.tls.as_ref()?;
-    let context = CertificateValidationContext {
-        trusted_ca: Some(inline(tls.ca.expose())),
-        ..Default::default()
-    };
+    let context =
+        CertificateValidationContext { trusted_ca: Some(inline(tls.ca.expose())), ..Default::default() };
     Some(Secret {
         name: ca_secret_name(&gateway.name, &upstream.name),
         r#type: Some(secret::Type::ValidationContext(context)),
@@ -124,10 +125,13 @@ fn assignment(name: &str, upstream: &Upstream) -> ClusterLoadAssignment {
 }
 
 fn lb_endpoint(upstream: &Upstream, endpoint: &Endpoint) -> LbEndpoint {
-    // Otherwise checks ask for the host `gateway/upstream`, the cluster's name: many servers refuse such a host.
-    let hostname = endpoint.to_string();
+    // Health checks would else carry the cluster's name as their host, whose slash strict servers refuse.
+    let checked = upstream.health_check.as_ref().map(|_| {
+        let host = upstream.tls.as_ref().map_or(&endpoint.host, |tls| &tls.server_name).clone();
+        Endpoint { host, port: endpoint.port }
+    });
     let health_check_config =
-        upstream.health_check.is_some().then(|| HealthCheckConfig { hostname, ..Default::default() });
+        checked.map(|name| HealthCheckConfig { hostname: name.to_string(), ..Default::default() });
     LbEndpoint {
         host_identifier: Some(HostIdentifier::Endpoint(EnvoyEndpoint {
             address: Some(socket_address(&endpoint.host, endpoint.port)),
@@ -173,9 +177,10 @@ fn health_check(upstream: &Upstream, check: &HealthCheck) -> EnvoyHealthCheck {
 
 fn http_options(protocol: Protocol) -> HttpProtocolOptions {
     let (config, idle) = match protocol {
-        Protocol::Http1 => {
-            (ProtocolConfig::HttpProtocolOptions(Http1ProtocolOptions::default()), Some(duration(IDLE_CONNECTION)))
-        }
+        Protocol::Http1 => (
+            ProtocolConfig::HttpProtocolOptions(Http1ProtocolOptions::default()),
+            Some(duration(IDLE_CONNECTION)),
+        ),
         // HTTP/2 says GOAWAY before it closes, so nothing can be lost.
         Protocol::Http2 | Protocol::Grpc => {
             (ProtocolConfig::Http2ProtocolOptions(Http2ProtocolOptions::default()), None)

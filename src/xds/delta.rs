@@ -94,7 +94,8 @@ impl Delta {
         typed.differs.extend(asked.into_iter().map(|name| (name, Differs::Asked)));
         if first {
             // "the server should send only what differs from these": only the first request of a stream has them.
-            typed.owes_answer = typed.subscription.is_wildcard() && request.initial_resource_versions.is_empty();
+            typed.owes_answer =
+                typed.subscription.is_wildcard() && request.initial_resource_versions.is_empty();
             for (name, version) in request.initial_resource_versions {
                 let holds = Version::parse(&version).unwrap_or_default();
                 typed.differs.insert(name.into(), Differs::Holds(holds));
@@ -119,7 +120,9 @@ impl Delta {
         if self.is_waiting(Kind::Cluster) {
             return None;
         }
-        if let Some(response) = REFERRERS.iter().find_map(|kind| self.offer(*kind, snapshot, Part::Everything)) {
+        if let Some(response) =
+            REFERRERS.iter().find_map(|kind| self.offer(*kind, snapshot, Part::Everything))
+        {
             return Some(response);
         }
         if REFERRERS.iter().any(|kind| self.is_waiting(*kind)) {
@@ -201,8 +204,11 @@ impl Typed {
             return None;
         }
         self.owes_answer = false;
-        let encoded =
-            if upserts.len() == set.len() { set.all_delta() } else { concat(&upserts, |r| r.delta_field().clone()) };
+        let encoded = if upserts.len() == set.len() {
+            set.all_delta()
+        } else {
+            concat(&upserts, |r| r.delta_field().clone())
+        };
         Some((upserts, removed, encoded))
     }
 

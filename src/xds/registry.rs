@@ -185,7 +185,12 @@ mod tests {
     fn streams_of_one_envoy_are_one_proxy_and_leave_with_it() {
         let registry = Arc::new(Registry::default());
         let status = |id: &str| {
-            StreamStatus::new((id.into(), "edge".into(), "1.40.0".into()), String::new(), "delta", Timestamp(1))
+            StreamStatus::new(
+                (id.into(), "edge".into(), "1.40.0".into()),
+                String::new(),
+                "delta",
+                Timestamp(1),
+            )
         };
         let first = registry.enter(status("a"));
         let second = registry.enter(status("a"));
@@ -200,7 +205,8 @@ mod tests {
     #[test]
     fn a_refusal_is_shown_without_what_it_quotes() {
         assert_eq!(&*scrub("Duplicated credential key: 'K-secret'"), "Duplicated");
-        let long = "Proto constraint validation failed (ClusterValidationError.X: value must be 1): secret: \"s\"";
+        let long =
+            "Proto constraint validation failed (ClusterValidationError.X: value must be 1): secret: \"s\"";
         assert!(!scrub(long).contains("\"s\"") && scrub(long).contains("value must be 1"));
         assert_eq!(&*scrub("Only exact\nsecret on line two"), "Only exact");
     }

@@ -70,7 +70,11 @@ impl Discovery {
         })
     }
 
-    fn open<P: Protocol>(&self, request: axum::extract::Request, only: Option<Kind>) -> axum::response::Response {
+    fn open<P: Protocol>(
+        &self,
+        request: axum::extract::Request,
+        only: Option<Kind>,
+    ) -> axum::response::Response {
         if self.registry.stream_count() >= MAX_STREAMS {
             return Status::resource_exhausted("too many streams").into_http();
         }
@@ -201,7 +205,8 @@ impl<P: Protocol> Stream<P> {
         if let Some(kind) = kind {
             entry.status.update(kind, |s| s.last_contact = clock::now());
         }
-        let verdict = self.protocol.on_request(request).map_err(|e| Status::invalid_argument(e.to_string()))?;
+        let verdict =
+            self.protocol.on_request(request).map_err(|e| Status::invalid_argument(e.to_string()))?;
         if let Some(verdict) = verdict {
             self.note_verdict(verdict).await;
         }
@@ -322,6 +327,8 @@ impl<T: Message + Default + Send + 'static> Decoder for RequestDecoder<T> {
     type Error = Status;
 
     fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<T>, Status> {
-        T::decode(source).map(Some).map_err(|e| Status::invalid_argument(format!("not a discovery request: {e}")))
+        T::decode(source)
+            .map(Some)
+            .map_err(|e| Status::invalid_argument(format!("not a discovery request: {e}")))
     }
 }

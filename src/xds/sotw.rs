@@ -51,7 +51,10 @@ impl Sotw {
         let first = !typed.subscription.is_started();
         // "the server should ignore any request whose nonce is not that of its last response"
         // (.../xds_protocol#ack-nack-and-resource-type-instance-version); a new stream has no last response.
-        if !first && !request.response_nonce.is_empty() && parse_nonce(&request.response_nonce) != Some(typed.nonce) {
+        if !first
+            && !request.response_nonce.is_empty()
+            && parse_nonce(&request.response_nonce) != Some(typed.nonce)
+        {
             return Ok(None);
         }
         let added = typed.subscription.replace(request.resource_names, kind.is_wildcard())?;
@@ -114,7 +117,8 @@ impl Typed {
         } else if whole || self.held.is_empty() {
             subset().cloned().collect()
         } else {
-            let changed = |r: &&Arc<Resource>| self.held.get(r.name()).map(|h| h.version()) != Some(r.version());
+            let changed =
+                |r: &&Arc<Resource>| self.held.get(r.name()).map(|h| h.version()) != Some(r.version());
             subset().filter(|r| self.asked.contains(r.name()) || changed(r)).cloned().collect()
         };
         let known = self.version == Some(version);
@@ -126,7 +130,11 @@ impl Typed {
         if (known && !answers) || (!whole && resources.is_empty()) {
             return None;
         }
-        let encoded = if resources.len() == set.len() { set.all_sotw() } else { concat(&resources, Resource::sotw_field) };
+        let encoded = if resources.len() == set.len() {
+            set.all_sotw()
+        } else {
+            concat(&resources, Resource::sotw_field)
+        };
         Some((version, resources, encoded))
     }
 

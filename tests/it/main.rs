@@ -5,6 +5,7 @@
 mod bad_files;
 mod cli;
 mod docs;
+mod e2e;
 mod examples;
 mod golden;
 mod launch;
