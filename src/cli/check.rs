@@ -17,16 +17,15 @@ pub(super) struct ValidateArgs {
     /// Gateway files, or directories of them
     #[arg(required = true, value_name = "FILE|DIR")]
     paths: Vec<PathBuf>,
-    /// The settings, for their listeners [default: serin.yaml, if there is one]
-    #[arg(short, long, env = "SERIN_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsArgs,
     /// In which form
     #[arg(short, long, default_value = "table", value_name = "FORM")]
     output: Format,
 }
 
 pub(super) fn run(args: &ValidateArgs, out: &Output) -> Outcome {
-    let settings = SettingsArgs { config: args.config.clone(), ..SettingsArgs::default() }.settings(out)?;
+    let settings = args.settings.settings(out)?;
     let listeners: BTreeSet<ListenerName> = settings.listeners.keys().cloned().collect();
     let mut diagnostics = Vec::new();
     let mut files = 0;

@@ -4,7 +4,7 @@
 //! of it, and not at all when somebody else changed it meanwhile.
 
 use super::output::Output;
-use super::settings::SettingsArgs;
+use super::settings::{DirectoryArgs, SettingsArgs};
 use super::{Failure, Outcome, check, wrong};
 use crate::config::{self, Loaded};
 use crate::model::Gateway;
@@ -24,7 +24,7 @@ pub(super) struct SetWeightArgs {
     #[arg(required = true, value_name = "UPSTREAM=PERCENT")]
     weights: Vec<String>,
     #[command(flatten)]
-    settings: SettingsArgs,
+    place: PlaceArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -36,11 +36,20 @@ pub(super) struct PromoteArgs {
     #[arg(long, value_name = "UPSTREAM")]
     to: String,
     #[command(flatten)]
+    place: PlaceArgs,
+}
+
+/// Where the file is.
+#[derive(Clone, Debug, clap::Args)]
+struct PlaceArgs {
+    #[command(flatten)]
     settings: SettingsArgs,
+    #[command(flatten)]
+    directory: DirectoryArgs,
 }
 
 pub(super) fn set_weight(args: &SetWeightArgs, out: &Output) -> Outcome {
-    let (path, gateway) = find(&args.name, &args.settings, out)?;
+    let (path, gateway) = find(&args.name, &args.place, out)?;
     let mut weights = Vec::new();
     for text in &args.weights {
         let form = || wrong(format!("{text} is not of the form UPSTREAM=PERCENT, as in v2=25"));
@@ -52,7 +61,7 @@ pub(super) fn set_weight(args: &SetWeightArgs, out: &Output) -> Outcome {
 }
 
 pub(super) fn promote(args: &PromoteArgs, out: &Output) -> Outcome {
-    let (path, gateway) = find(&args.name, &args.settings, out)?;
+    let (path, gateway) = find(&args.name, &args.place, out)?;
     let to = known(&gateway, &args.to)?;
     let others = gateway.traffic.parts().iter().map(|(u, _)| u).filter(|u| **u != to);
     let mut weights: Vec<_> = others.map(|u| (u.clone(), Weight::NONE)).collect();
@@ -61,8 +70,9 @@ pub(super) fn promote(args: &PromoteArgs, out: &Output) -> Outcome {
 }
 
 /// The file of a gateway. Its newest version must be right: a broken file is repaired by hand first.
-fn find(name: &str, settings: &SettingsArgs, out: &Output) -> Result<(PathBuf, Gateway), Failure> {
-    let settings = settings.settings(out)?;
+fn find(name: &str, place: &PlaceArgs, out: &Output) -> Result<(PathBuf, Gateway), Failure> {
+    let mut settings = place.settings.settings(out)?;
+    place.directory.over(&mut settings);
     let directory = &settings.gateways;
     if !directory.is_dir() {
         return Err(wrong(format!("{} is not a directory; name one with --gateways", directory.display())));

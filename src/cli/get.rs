@@ -13,7 +13,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct GetArgs {
-    /// Which gateway; default: all
+    /// Which gateway [default: all]
     #[arg(value_name = "NAME")]
     name: Option<String>,
     /// Look again each second, until Ctrl-C

@@ -3,7 +3,7 @@
 use super::envoy::EnvoyArgs;
 use super::output::Output;
 use super::serve::stop_signal;
-use super::settings::SettingsArgs;
+use super::settings::{PortArgs, SettingsArgs};
 use super::{Outcome, wrong};
 use crate::app::{App, Options};
 use crate::launch::{Bootstrap, Envoy, EnvoyBinary, EnvoyOptions};
@@ -23,6 +23,8 @@ pub(super) struct UpArgs {
     directory: PathBuf,
     #[command(flatten)]
     settings: SettingsArgs,
+    #[command(flatten)]
+    ports: PortArgs,
     /// The port of the listener `default`
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
@@ -36,7 +38,8 @@ pub(super) async fn run(args: UpArgs, out: &Output) -> Outcome {
     }
     let mut settings = args.settings.settings(out)?;
     settings.gateways = args.directory;
-    if args.settings.xds.is_none() {
+    args.ports.over(&mut settings);
+    if args.ports.xds.is_none() {
         // Only our own Envoy connects, so any port will do.
         settings.xds = SocketAddr::from(([127, 0, 0, 1], 0));
     }

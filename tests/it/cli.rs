@@ -119,3 +119,11 @@ fn shells_and_manual_readers_are_served() {
     let page = serin(&["man"]).good();
     assert!(page.contains(".TH serin 1") && page.contains(".SH SUBCOMMANDS"), "{page}");
 }
+
+#[test]
+fn a_flag_without_an_effect_is_refused() {
+    for line in [&["up", ".", "--gateways", "x"][..], &["promote", "a", "--to", "b", "--xds", "127.0.0.1:1"]]
+    {
+        assert!(serin(line).fails(1).contains("unexpected argument"), "{line:?}");
+    }
+}
