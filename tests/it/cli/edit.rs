@@ -2,7 +2,7 @@
 
 use super::{command, directory, finish, serin_in};
 use std::fs::{Permissions, set_permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 
@@ -40,6 +40,21 @@ fn every_other_byte_stays() {
         assert_eq!(path.metadata().unwrap().mode() & 0o7777, 0o640);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left beside");
     }
+}
+
+#[test]
+fn the_owner_stays() {
+    let folder = directory(&[("fraud.yaml", FRAUD)]);
+    let path = folder.path().join("fraud.yaml");
+    if path.metadata().unwrap().uid() == 0 {
+        // Only root may give files away, and only root could change the owner by mistake.
+        chown(&path, Some(65_534), Some(65_534)).unwrap();
+    }
+    let owner = || path.metadata().map(|m| (m.uid(), m.gid(), m.mode())).unwrap();
+    let before = owner();
+    assert_eq!(serin_in(folder.path(), &["set-weight", "fraud", "v2=6", "--gateways", "."]).code, 0);
+    assert_eq!(owner(), before);
+    assert_ne!(read(folder.path()), FRAUD);
 }
 
 #[test]
