@@ -135,7 +135,8 @@ fn tree(gateway: &Value) -> String {
         }
     }
     if let Some(at) = out.rfind("├─") {
-        out.replace_range(at..at + "├─".len(), "└─");
+        let last = out.split_off(at);
+        out.push_str(&last.replace("├─", "└─").replace('│', " "));
     }
     out
 }
@@ -166,4 +167,28 @@ pub(super) async fn proxies(args: ProxiesArgs, out: &Output) -> Outcome {
     }
     out.table(&["ID", "CLUSTER", "ENVOY", "ADDRESS", "TYPE", "VERSION", "STATE"], &rows);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_tree_has_no_line_below_its_last_branch() {
+        let problem = |line: u32| {
+            json!({ "severity": "error", "code": "T001", "file": "a.yaml", "line": line, "column": 1,
+                "message": "wrong", "help": "write it right" })
+        };
+        let gateway = json!({ "name": "fraud", "phase": "Invalid", "file": "a.yaml",
+            "diagnostics": [problem(1), problem(2)] });
+        assert_eq!(
+            tree(&gateway),
+            "fraud  Invalid  a.yaml\n\
+             ├─ not served\n\
+             ├─ error[T001] a.yaml:1:1: wrong\n\
+             │    help: write it right\n\
+             └─ error[T001] a.yaml:2:1: wrong\n     help: write it right\n"
+        );
+    }
 }
