@@ -4,6 +4,7 @@
 //! cause one.
 
 use super::cluster::socket_address;
+use super::filter;
 use super::{ads, duration, inline, listener_secret_name};
 use crate::model::Listener;
 use crate::names::ListenerName;
@@ -12,12 +13,11 @@ use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType as So
 use envoy_types::pb::envoy::config::core::v3::TransportSocket;
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener as EnvoyListener};
-use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
     PathWithEscapedSlashesAction, RouteSpecifier, UpgradeConfig,
 };
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
-    HttpConnectionManager, HttpFilter, Rds, http_filter,
+    HttpConnectionManager, Rds,
 };
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
     CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, Secret, TlsCertificate, secret,
@@ -66,11 +66,8 @@ fn connection_manager(name: &ListenerName) -> HttpConnectionManager {
             config_source: Some(ads()),
             route_config_name: name.to_string(),
         })),
-        http_filters: vec![HttpFilter {
-            name: "envoy.filters.http.router".into(),
-            config_type: Some(http_filter::ConfigType::TypedConfig(any(&Router::default()))),
-            ..Default::default()
-        }],
+        http_filters: filter::chain(),
+        early_header_mutation_extensions: vec![filter::forged_identity()],
         // Request ids and the client's address are made here, at the edge, and cannot be forged from outside.
         use_remote_address: Some(BoolValue { value: true }),
         // One spelling of a path, so that a gateway's path means one thing.

@@ -15,6 +15,7 @@
 //! change of weights is a change of one route configuration and of nothing else.
 
 mod cluster;
+mod filter;
 mod listener;
 mod ownership;
 mod route;

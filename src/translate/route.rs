@@ -1,6 +1,7 @@
 //! The routes of one gateway, in the order in which Envoy tries them: direct access, the key splits of `match`,
 //! the weighted split.
 
+use super::filter::OnRoute;
 use super::{cluster_name, duration, uint32};
 use crate::model::{Condition, Gateway, Pattern, Protocol};
 use crate::names::UpstreamName;
@@ -46,6 +47,9 @@ pub(super) fn routes(gateway: &Gateway) -> Vec<Route> {
         with_paths(route)
     }));
     routes.extend(with_paths(split(gateway)));
+    // All routes alike: a tester's header or a name in direct access is no side door.
+    let authentication = OnRoute::new(gateway);
+    routes.iter_mut().for_each(|route| authentication.apply(route));
     routes
 }
 

@@ -1,0 +1,87 @@
+//! The HTTP filters of every listener, and what a gateway's routes say to them.
+//!
+//! Each filter stands once in the chain of every listener, disabled, and is switched on by the routes of the gateways
+//! that need it. So a gateway never changes a listener, which would drain its connections, and a gateway that needs
+//! no filter pays for none.
+
+mod access_key;
+mod basic;
+mod identity;
+mod jwt;
+
+pub(super) use identity::forged_identity;
+
+use crate::model::{Authentication, Gateway};
+use crate::resource::any;
+use envoy_types::pb::envoy::config::route::v3::Route;
+use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
+use envoy_types::pb::google::protobuf::Any;
+
+const FORGED: &str = "envoy.filters.http.header_mutation";
+const JWT: &str = "envoy.filters.http.filter_chain";
+const BASIC: &str = "envoy.filters.http.basic_auth";
+const ACCESS_KEY: &str = "envoy.filters.http.api_key_auth";
+const CLAIMS: &str = "envoy.filters.http.rbac";
+
+/// The filters in the order in which requests pass them.
+pub(super) fn chain() -> Vec<HttpFilter> {
+    vec![
+        // First of all, so that what later filters say of the caller is theirs.
+        disabled(FORGED, identity::filter()),
+        // One of these three says who is calling; a gateway has one at most, so their order does not matter.
+        disabled(JWT, jwt::filter()),
+        disabled(BASIC, basic::filter()),
+        disabled(ACCESS_KEY, access_key::filter()),
+        // Reads what the token said.
+        disabled(CLAIMS, jwt::claims_filter()),
+        // Last by definition: it sends the request on.
+        HttpFilter {
+            name: "envoy.filters.http.router".into(),
+            config_type: Some(ConfigType::TypedConfig(any(&Router::default()))),
+            ..Default::default()
+        },
+    ]
+}
+
+fn disabled(name: &str, config: Any) -> HttpFilter {
+    HttpFilter {
+        name: name.into(),
+        config_type: Some(ConfigType::TypedConfig(config)),
+        disabled: true,
+        ..Default::default()
+    }
+}
+
+/// What a gateway's authentication says on each of its routes.
+#[derive(Default)]
+pub(super) struct OnRoute {
+    /// Filters that are switched on, with their settings.
+    filters: Vec<(&'static str, Any)>,
+    /// Credentials, which are not the model's business.
+    remove_headers: Vec<String>,
+}
+
+impl OnRoute {
+    /// Works it out once for all routes of a gateway.
+    pub(super) fn new(gateway: &Gateway) -> Self {
+        let mut on = match &gateway.authentication {
+            Authentication::None => Self::default(),
+            Authentication::Basic(basic) => basic::on_route(basic),
+            Authentication::AccessKey(keys) => access_key::on_route(keys),
+            Authentication::Jwt(jwt) => jwt::on_route(jwt),
+        };
+        if let Some(config) = identity::on_route(&gateway.authentication) {
+            on.filters.push((FORGED, config));
+        }
+        on
+    }
+
+    /// Says it on a route.
+    pub(super) fn apply(&self, route: &mut Route) {
+        let filters = self.filters.iter().map(|(name, config)| ((*name).to_owned(), config.clone()));
+        route.typed_per_filter_config.extend(filters);
+        route.request_headers_to_remove.extend(self.remove_headers.iter().cloned());
+    }
+}
