@@ -173,6 +173,8 @@ pub(super) fn scrub(text: &str) -> Arc<str> {
     // "Proto constraint validation failed (X.Y: value must be ...): name: \"...\" ..." quotes from "): " on.
     let head = line.split_inclusive("): ").next().unwrap_or_default();
     let head = head.split("credential key").next().unwrap_or_default();
+    // Texts of a message stand in double quotes, whatever comes before it.
+    let head = head.split('"').next().unwrap_or_default();
     let cut: String = head.chars().filter(|c| !c.is_control()).take(300).collect();
     cut.trim_end_matches([' ', ':']).into()
 }
@@ -185,7 +187,12 @@ mod tests {
     fn streams_of_one_envoy_are_one_proxy_and_leave_with_it() {
         let registry = Arc::new(Registry::default());
         let status = |id: &str| {
-            StreamStatus::new((id.into(), "edge".into(), "1.40.0".into()), String::new(), "delta", Timestamp(1))
+            StreamStatus::new(
+                (id.into(), "edge".into(), "1.40.0".into()),
+                String::new(),
+                "delta",
+                Timestamp(1),
+            )
         };
         let first = registry.enter(status("a"));
         let second = registry.enter(status("a"));
@@ -200,7 +207,8 @@ mod tests {
     #[test]
     fn a_refusal_is_shown_without_what_it_quotes() {
         assert_eq!(&*scrub("Duplicated credential key: 'K-secret'"), "Duplicated");
-        let long = "Proto constraint validation failed (ClusterValidationError.X: value must be 1): secret: \"s\"";
+        let long =
+            "Proto constraint validation failed (ClusterValidationError.X: value must be 1): secret: \"s\"";
         assert!(!scrub(long).contains("\"s\"") && scrub(long).contains("value must be 1"));
         assert_eq!(&*scrub("Only exact\nsecret on line two"), "Only exact");
     }

@@ -70,7 +70,11 @@ impl Discovery {
         })
     }
 
-    fn open<P: Protocol>(&self, request: axum::extract::Request, only: Option<Kind>) -> axum::response::Response {
+    fn open<P: Protocol>(
+        &self,
+        request: axum::extract::Request,
+        only: Option<Kind>,
+    ) -> axum::response::Response {
         if self.registry.stream_count() >= MAX_STREAMS {
             return Status::resource_exhausted("too many streams").into_http();
         }
@@ -107,6 +111,7 @@ trait Protocol: Send + 'static {
     fn header(request: &mut Self::Request) -> Header;
     fn on_request(&mut self, request: Self::Request) -> Result<Option<Verdict>, Malformed>;
     fn next(&mut self, snapshot: &Snapshot) -> Option<Response>;
+    fn confirmed(&mut self) -> Option<Verdict>;
 }
 
 /// What both requests have in common.
@@ -130,6 +135,9 @@ impl Protocol for Delta {
     fn next(&mut self, snapshot: &Snapshot) -> Option<Response> {
         self.next(snapshot)
     }
+    fn confirmed(&mut self) -> Option<Verdict> {
+        self.confirmed()
+    }
 }
 
 impl Protocol for Sotw {
@@ -146,6 +154,9 @@ impl Protocol for Sotw {
     }
     fn next(&mut self, snapshot: &Snapshot) -> Option<Response> {
         self.next(snapshot)
+    }
+    fn confirmed(&mut self) -> Option<Verdict> {
+        self.confirmed()
     }
 }
 
@@ -168,7 +179,11 @@ impl<P: Protocol> Stream<P> {
         loop {
             if let Some(entry) = &self.entry {
                 let fleet = self.fleet.load();
-                if let Some(response) = self.protocol.next(fleet.snapshot(&entry.status.cluster)) {
+                let response = self.protocol.next(fleet.snapshot(&entry.status.cluster));
+                while let Some(verdict) = self.protocol.confirmed() {
+                    self.note_verdict(verdict).await;
+                }
+                if let Some(response) = response {
                     return Some(Ok(self.note_response(response)));
                 }
             }
@@ -178,7 +193,9 @@ impl<P: Protocol> Stream<P> {
                     Ok(Some(request)) => if let Err(status) = self.take(request).await {
                         return Some(Err(status));
                     },
-                    Ok(None) | Err(_) => return None,
+                    Ok(None) => return None,
+                    // Too large, or no request at all; a client that is gone does not hear it.
+                    Err(status) => return Some(Err(status)),
                 },
                 more = self.fleet.changed() => if !more {
                     return None;
@@ -201,7 +218,8 @@ impl<P: Protocol> Stream<P> {
         if let Some(kind) = kind {
             entry.status.update(kind, |s| s.last_contact = clock::now());
         }
-        let verdict = self.protocol.on_request(request).map_err(|e| Status::invalid_argument(e.to_string()))?;
+        let verdict =
+            self.protocol.on_request(request).map_err(|e| Status::invalid_argument(e.to_string()))?;
         if let Some(verdict) = verdict {
             self.note_verdict(verdict).await;
         }
@@ -224,10 +242,10 @@ impl<P: Protocol> Stream<P> {
     async fn note_verdict(&mut self, verdict: Verdict) {
         let Some(Entry { status, .. }) = &self.entry else { return };
         match &verdict {
-            Verdict::Accepted { kind, first } => {
+            Verdict::Accepted { kind, version, first, refusing } => {
                 status.update(*kind, |s| {
-                    s.acknowledged = s.offered;
-                    s.refusal = None;
+                    s.acknowledged = Some(*version);
+                    s.refusal = s.refusal.take().filter(|_| *refusing);
                 });
                 if first.is_empty() {
                     return;
@@ -322,6 +340,8 @@ impl<T: Message + Default + Send + 'static> Decoder for RequestDecoder<T> {
     type Error = Status;
 
     fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<T>, Status> {
-        T::decode(source).map(Some).map_err(|e| Status::invalid_argument(format!("not a discovery request: {e}")))
+        T::decode(source)
+            .map(Some)
+            .map_err(|e| Status::invalid_argument(format!("not a discovery request: {e}")))
     }
 }
