@@ -23,7 +23,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tonic::Status;
 use tonic::codec::{DecodeBuf, Decoder, Streaming};
 use tonic::transport::server::TcpConnectInfo;
@@ -42,6 +42,8 @@ pub struct Discovery {
     pub registry: Arc<Registry>,
     /// Where verdicts go.
     pub verdicts: mpsc::Sender<Verdict>,
+    /// True: all streams end, so that Envoys go elsewhere.
+    pub stopped: watch::Receiver<bool>,
 }
 
 impl Discovery {
@@ -91,6 +93,7 @@ impl Discovery {
             protocol: P::new(only),
             requests,
             fleet: self.fleet.subscribe(),
+            stopped: self.stopped.clone(),
             shared: self.clone(),
             address,
             entry: None,
@@ -164,6 +167,7 @@ struct Stream<P: Protocol> {
     protocol: P,
     requests: Streaming<P::Request>,
     fleet: Subscriber<Fleet>,
+    stopped: watch::Receiver<bool>,
     shared: Discovery,
     address: String,
     entry: Option<Entry>,
@@ -172,6 +176,16 @@ struct Stream<P: Protocol> {
 impl<P: Protocol> Stream<P> {
     /// The next frame for the client; `None` when it is done.
     async fn next(&mut self) -> Option<Result<Frame, Status>> {
+        let mut stopped = self.stopped.clone();
+        tokio::select! {
+            biased;
+            // It also ends when the control plane is dropped.
+            _ = stopped.wait_for(|s| *s) => None,
+            frame = self.next_frame() => frame,
+        }
+    }
+
+    async fn next_frame(&mut self) -> Option<Result<Frame, Status>> {
         // "Never answer before all files are loaded": an empty first answer would take everything away.
         if !self.fleet.published().await {
             return None;

@@ -4,4 +4,5 @@
 
 mod bad_files;
 mod launch;
+mod protocol;
 mod real;
