@@ -88,16 +88,21 @@ pub fn router(sources: Sources) -> Router {
         .route("/proxies", get(proxies))
         .route("/config/{name}", get(config))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such page in the API"))
-        .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this page can only be read, with GET")
-        });
+        .method_not_allowed_fallback(only_read);
     Router::new()
         .nest("/api/v1", api)
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(prometheus))
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such page; the API is at /api/v1"))
+        .fallback(async || {
+            Problem::new(StatusCode::NOT_FOUND, "there is no such page; the API is at /api/v1")
+        })
+        .method_not_allowed_fallback(only_read)
         .with_state(sources)
+}
+
+async fn only_read() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this page can only be read, with GET")
 }
 
 async fn ready(State(sources): State<Sources>) -> Result<&'static str, Problem> {
@@ -110,7 +115,8 @@ async fn ready(State(sources): State<Sources>) -> Result<&'static str, Problem> 
 
 async fn prometheus(State(sources): State<Sources>) -> Response {
     let text = metrics::render(&sources);
-    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+        .into_response()
 }
 
 async fn gateways(State(sources): State<Sources>, headers: HeaderMap) -> Response {
@@ -144,7 +150,10 @@ async fn config(
 ) -> Result<Json<Vec<ResourceView>>, Problem> {
     let gateway = find(&sources, &name)?;
     if !gateway.serving {
-        return Err(Problem::new(StatusCode::NOT_FOUND, format!("gateway {name} is not served: {}", why(&gateway))));
+        return Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            format!("gateway {name} is not served: {}", why(&gateway)),
+        ));
     }
     resources_of(&sources.view.load(), &gateway, query.cluster.as_deref())
         .map(Json)

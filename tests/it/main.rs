@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
 
+mod admin;
 mod bad_files;
 mod launch;
 mod protocol;

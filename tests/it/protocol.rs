@@ -1,6 +1,6 @@
 //! Discovery over real sockets: every service, many clients, restarts, refusals and bad manners.
 
-mod client;
+pub(crate) mod client;
 
 use client::*;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
