@@ -83,7 +83,7 @@ fn a_gateway(name: &'static str) -> impl Strategy<Value = Gateway> {
             hosts: hosts.into_iter().collect(),
             path: path.into(),
             rewrite: rewrite.map(Into::into),
-            timeout: Time::from_secs(60),
+            timeout: Time::from_mins(1),
             upstreams: upstreams.into(),
             traffic,
             matches: matches

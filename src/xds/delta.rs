@@ -280,9 +280,9 @@ impl Typed {
     fn next_again(&mut self, set: &Set) -> Option<Vec<Arc<Resource>>> {
         while let Some(group) = self.again.pop_front() {
             let group = group.into_iter().filter(|r| self.subscription.covers(r.name()));
-            let (current, stale): (Vec<_>, Vec<_>) =
+            let (current, past): (Vec<_>, Vec<_>) =
                 group.partition(|r| set.get(r.name()).is_some_and(|now| now.version() == r.version()));
-            for resource in stale {
+            for resource in past {
                 // It never came to be held in this form, should the form come back.
                 let state = self.differs.entry(Arc::clone(resource.name())).or_insert(UNKNOWN);
                 if matches!(state, Differs::Holds(_)) {

@@ -44,8 +44,8 @@ fn strings(names: &[&str]) -> Vec<String> {
     names.iter().map(|n| (*n).to_owned()).collect()
 }
 
-fn refusal() -> Option<Status> {
-    Some(Status { code: 13, message: "no".into(), ..Default::default() })
+fn refusal() -> Status {
+    Status { code: 13, message: "no".into(), ..Default::default() }
 }
 
 /// A response as the client reads it.

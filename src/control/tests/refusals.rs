@@ -122,7 +122,9 @@ impl Play {
             for envoy in envoys.iter_mut() {
                 let Some(verdicts) = envoy.turn(&self.snapshot()) else { continue };
                 (quiet, responses) = (false, responses + 1);
-                verdicts.into_iter().for_each(|v| _ = self.event(Event::Verdict(v)));
+                for verdict in verdicts {
+                    self.event(Event::Verdict(verdict));
+                }
             }
             if quiet {
                 return responses;
@@ -207,7 +209,7 @@ fn what_others_take_is_not_blamed_for_one_that_refuses() {
 #[test]
 fn after_a_restart_a_returning_envoy_vouches_for_what_it_holds() {
     let files = |play: &mut Play| {
-        play.files(&[("a", Some(gateway("a"))), ("b", Some(gateway("b"))), ("c", Some(gateway("c")))])
+        play.files(&[("a", Some(gateway("a"))), ("b", Some(gateway("b"))), ("c", Some(gateway("c")))]);
     };
     let mut play = Play::new();
     files(&mut play);
@@ -246,7 +248,9 @@ fn when_envoys_leave_in_mid_trial_everyone_gets_a_turn() {
     let mut envoy = Envoy::delta();
     while play.names(Kind::Cluster).len() == 3 {
         let verdicts = envoy.turn(&play.snapshot()).unwrap();
-        verdicts.into_iter().for_each(|v| _ = play.event(Event::Verdict(v)));
+        for verdict in verdicts {
+            play.event(Event::Verdict(verdict));
+        }
     }
     play.wait(TRIAL);
     assert_eq!(play.names(Kind::Cluster), ["a/v1", "b/v1", "c/v1"]);

@@ -55,7 +55,7 @@ impl Client {
     }
 
     fn refuses(&mut self, heard: &Heard) -> Option<Verdict> {
-        self.answers(heard, refusal())
+        self.answers(heard, Some(refusal()))
     }
 
     fn answers(&mut self, heard: &Heard, error_detail: Option<Status>) -> Option<Verdict> {

@@ -88,7 +88,7 @@ impl Client for Incremental {
         let request = DeltaDiscoveryRequest {
             type_url: heard.kind.type_url().into(),
             response_nonce: heard.nonce.clone(),
-            error_detail: refused.then(refusal).flatten(),
+            error_detail: refused.then(refusal),
             ..Default::default()
         };
         self.0.on_request(request).unwrap();
@@ -124,7 +124,9 @@ impl Whole {
 impl Client for Whole {
     fn connect(wanted: &BTreeSet<(Kind, String)>, _: &Holdings) -> Self {
         let mut whole = Self { sotw: Sotw::new(None), last: BTreeMap::new() };
-        KINDS.into_iter().for_each(|kind| whole.ask(kind, wanted, None));
+        for kind in KINDS {
+            whole.ask(kind, wanted, None);
+        }
         whole
     }
     fn subscribe(&mut self, wanted: &BTreeSet<(Kind, String)>, kind: Kind, _: &str) {
@@ -138,7 +140,7 @@ impl Client for Whole {
     }
     fn answer(&mut self, heard: &Heard, wanted: &BTreeSet<(Kind, String)>, refused: bool) {
         self.last.insert(heard.kind, (heard.nonce.clone(), heard.version.clone()));
-        self.ask(heard.kind, wanted, refused.then(refusal).flatten());
+        self.ask(heard.kind, wanted, refused.then(refusal));
     }
     fn hold(heard: &Heard, held: &mut Holdings) {
         if heard.kind.is_wildcard() {
@@ -191,7 +193,7 @@ impl Course {
         for step in steps {
             match step {
                 Step::Snapshot(resources) => {
-                    (self.snapshot, self.bad) = snapshot_of(&self.snapshot, &resources)
+                    (self.snapshot, self.bad) = snapshot_of(&self.snapshot, &resources);
                 }
                 Step::Subscribe(k, n) => {
                     self.wanted.insert((KINDS[k], NAMES[n].to_owned()));

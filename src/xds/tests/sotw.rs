@@ -144,7 +144,7 @@ fn what_is_refused_is_not_sent_again_until_something_changes() {
     client.hears_and_takes(Route, &["r", "s"], &["r", "s"], &first);
     let second = after(&first, "route r=9, route s=2");
     let heard = client.hears(Route, &["r"], &second);
-    let verdict = client.answers(&heard, &["r", "s"], refusal());
+    let verdict = client.answers(&heard, &["r", "s"], Some(refusal()));
     assert!(matches!(verdict, Some(Verdict::Refused { resources, .. }) if resources.len() == 1));
     client.is_quiet(&second);
     client.hears_and_takes(Route, &["r", "s"], &["r"], &after(&second, "route r=1, route s=2"));
@@ -159,7 +159,7 @@ fn answers_to_an_older_response_change_nothing() {
     let second = after(&first, "endpoint a=2");
     let new = client.hears(Endpoint, &["a"], &second);
     assert!(
-        client.answers(&old, &[], refusal()).is_none(),
+        client.answers(&old, &[], Some(refusal())).is_none(),
         "neither a verdict nor an end of the subscription"
     );
     assert!(client.answers(&new, &["a"], None).is_some());
@@ -171,7 +171,7 @@ fn a_nonce_of_an_earlier_stream_is_no_answer() {
     let only = snapshot("cluster a=1");
     let mut client = Client::new();
     let request =
-        DiscoveryRequest { response_nonce: "1".into(), error_detail: refusal(), ..ask(Cluster, &[]) };
+        DiscoveryRequest { response_nonce: "1".into(), error_detail: Some(refusal()), ..ask(Cluster, &[]) };
     assert!(client.says(request).is_none());
     client.hears(Cluster, &["a"], &only);
 }
