@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let own = protox::compile(["serin/v1/state.proto"], ["proto"])?;
     std::fs::write(out.join("serin_descriptor.bin"), own.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(own)?;
+    tonic_prost_build::configure().btree_map(".").compile_fds(own)?;
 
     let all = std::fs::read(envoy_types_folder()?.join("src/generated/types.bin"))?;
     std::fs::write(out.join("envoy_descriptor.bin"), closure(&all, ROOTS)?.encode_to_vec())?;

@@ -33,7 +33,9 @@ const STREAMS_PER_CONNECTION: u32 = 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A port is taken, or the address is not ours.
-    #[error("cannot listen on {address} for {what}; is another serin running there? choose another with `{flag}`")]
+    #[error(
+        "cannot listen on {address} for {what}; is another serin running there? choose another with `{flag}`"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -46,7 +48,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Everyone on the network could read and feed the configuration.
-    #[error("{address} can be reached from other machines, and {what} is plain text; use a loopback address{hint}")]
+    #[error(
+        "{address} can be reached from other machines, and {what} is plain text; use a loopback address{hint}"
+    )]
     Exposed {
         /// The address.
         address: SocketAddr,

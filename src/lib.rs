@@ -1,4 +1,5 @@
-//! Serin: an Envoy control plane for releasing machine-learning models safely.
+//! The crate: its rooms. What they are for is in `docs/ARCHITECTURE.md`, which follows.
+#![doc = include_str!("../docs/ARCHITECTURE.md")]
 
 pub mod admin;
 pub mod app;

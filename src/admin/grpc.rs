@@ -12,7 +12,13 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 /// The generated messages, client and server.
-#[allow(missing_docs, unreachable_pub, clippy::pedantic, reason = "made by tonic-prost-build")]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    reason = "made by tonic-prost-build"
+)]
 pub mod v1 {
     tonic::include_proto!("serin.v1");
     /// For reflection.

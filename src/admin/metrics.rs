@@ -37,7 +37,7 @@ struct Refused {
     kind: &'static str,
 }
 
-/// Everything in OpenMetrics' text form.
+/// Everything in the text form of `OpenMetrics`.
 pub(super) fn render(sources: &Sources) -> String {
     let mut registry = Registry::with_prefix("serin");
     gateways(sources, &mut registry);

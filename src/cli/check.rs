@@ -17,16 +17,15 @@ pub(super) struct ValidateArgs {
     /// Gateway files, or directories of them
     #[arg(required = true, value_name = "FILE|DIR")]
     paths: Vec<PathBuf>,
-    /// The settings, for their listeners [default: serin.yaml, if there is one]
-    #[arg(short, long, env = "SERIN_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsArgs,
     /// In which form
     #[arg(short, long, default_value = "table", value_name = "FORM")]
     output: Format,
 }
 
 pub(super) fn run(args: &ValidateArgs, out: &Output) -> Outcome {
-    let settings = SettingsArgs { config: args.config.clone(), ..SettingsArgs::default() }.settings(out)?;
+    let settings = args.settings.settings(out)?;
     let listeners: BTreeSet<ListenerName> = settings.listeners.keys().cloned().collect();
     let mut diagnostics = Vec::new();
     let mut files = 0;
@@ -35,7 +34,8 @@ pub(super) fn run(args: &ValidateArgs, out: &Output) -> Outcome {
         if is_settings {
             files += 1;
             let document = Document { path: path.to_string_lossy().into(), content: content(path)? };
-            diagnostics.extend(config::settings(&document).map_or_else(|errors| errors, |(_, warnings)| warnings));
+            diagnostics
+                .extend(config::settings(&document).map_or_else(|errors| errors, |(_, warnings)| warnings));
             continue;
         }
         let loaded = load(path, &listeners)?;
@@ -103,7 +103,8 @@ fn read(directory: &Path, only: Option<&Path>) -> Changes {
 
 /// The directory and the name of a file.
 fn split(path: &Path) -> Result<(&Path, Option<PathBuf>), Failure> {
-    let missing = || wrong(format!("{} is neither a gateway file (*.yaml, *.yml) nor a directory", path.display()));
+    let missing =
+        || wrong(format!("{} is neither a gateway file (*.yaml, *.yml) nor a directory", path.display()));
     let extension = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
     let name = path.file_name().filter(|_| extension && path.is_file()).ok_or_else(missing)?;
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -5,7 +5,7 @@ use super::envoy::EnvoyArgs;
 use super::output::Output;
 use super::serve::stop_signal;
 use super::up::{Running, start};
-use crate::launch::{Load, LoadOptions, Report, Toy, ToyOptions, Until, VersionIn, VERSION_HEADER};
+use crate::launch::{Load, LoadOptions, Report, Toy, ToyOptions, Until, VERSION_HEADER, VersionIn};
 use crate::model::{Listener, Settings};
 use crate::names::ListenerName;
 use anyhow::Context;

@@ -23,9 +23,8 @@ pub(super) struct DiffArgs {
     /// Another directory to compare with, in place of a running server
     #[arg(long, value_name = "DIR")]
     against: Option<PathBuf>,
-    /// The settings, for their listeners [default: serin.yaml, if there is one]
-    #[arg(short, long, env = "SERIN_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsArgs,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -34,7 +33,7 @@ pub(super) struct DiffArgs {
 type Texts = BTreeMap<String, String>;
 
 pub(super) async fn run(args: DiffArgs, out: &Output) -> Outcome {
-    let settings = SettingsArgs { config: args.config.clone(), ..SettingsArgs::default() }.settings(out)?;
+    let settings = args.settings.settings(out)?;
     let (new, broken) = of_directory(&args.directory, &settings, out)?;
     let old = match &args.against {
         Some(other) => of_directory(other, &settings, out)?.0,

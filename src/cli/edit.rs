@@ -4,7 +4,7 @@
 //! of it, and not at all when somebody else changed it meanwhile.
 
 use super::output::Output;
-use super::settings::SettingsArgs;
+use super::settings::{DirectoryArgs, SettingsArgs};
 use super::{Failure, Outcome, check, wrong};
 use crate::config::{self, Loaded};
 use crate::model::Gateway;
@@ -12,6 +12,7 @@ use crate::names::UpstreamName;
 use crate::weight::{WHOLE, Weight};
 use anyhow::Context;
 use std::io::Write;
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -23,7 +24,7 @@ pub(super) struct SetWeightArgs {
     #[arg(required = true, value_name = "UPSTREAM=PERCENT")]
     weights: Vec<String>,
     #[command(flatten)]
-    settings: SettingsArgs,
+    place: PlaceArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -35,11 +36,20 @@ pub(super) struct PromoteArgs {
     #[arg(long, value_name = "UPSTREAM")]
     to: String,
     #[command(flatten)]
+    place: PlaceArgs,
+}
+
+/// Where the file is.
+#[derive(Clone, Debug, clap::Args)]
+struct PlaceArgs {
+    #[command(flatten)]
     settings: SettingsArgs,
+    #[command(flatten)]
+    directory: DirectoryArgs,
 }
 
 pub(super) fn set_weight(args: &SetWeightArgs, out: &Output) -> Outcome {
-    let (path, gateway) = find(&args.name, &args.settings, out)?;
+    let (path, gateway) = find(&args.name, &args.place, out)?;
     let mut weights = Vec::new();
     for text in &args.weights {
         let form = || wrong(format!("{text} is not of the form UPSTREAM=PERCENT, as in v2=25"));
@@ -51,7 +61,7 @@ pub(super) fn set_weight(args: &SetWeightArgs, out: &Output) -> Outcome {
 }
 
 pub(super) fn promote(args: &PromoteArgs, out: &Output) -> Outcome {
-    let (path, gateway) = find(&args.name, &args.settings, out)?;
+    let (path, gateway) = find(&args.name, &args.place, out)?;
     let to = known(&gateway, &args.to)?;
     let others = gateway.traffic.parts().iter().map(|(u, _)| u).filter(|u| **u != to);
     let mut weights: Vec<_> = others.map(|u| (u.clone(), Weight::NONE)).collect();
@@ -60,8 +70,9 @@ pub(super) fn promote(args: &PromoteArgs, out: &Output) -> Outcome {
 }
 
 /// The file of a gateway. Its newest version must be right: a broken file is repaired by hand first.
-fn find(name: &str, settings: &SettingsArgs, out: &Output) -> Result<(PathBuf, Gateway), Failure> {
-    let settings = settings.settings(out)?;
+fn find(name: &str, place: &PlaceArgs, out: &Output) -> Result<(PathBuf, Gateway), Failure> {
+    let mut settings = place.settings.settings(out)?;
+    place.directory.over(&mut settings);
     let directory = &settings.gateways;
     if !directory.is_dir() {
         return Err(wrong(format!("{} is not a directory; name one with --gateways", directory.display())));
@@ -74,7 +85,9 @@ fn find(name: &str, settings: &SettingsArgs, out: &Output) -> Result<(PathBuf, G
         return Err(wrong(format!("no file in {} describes a gateway {name}", directory.display())));
     };
     if let Some((other, _)) = found.next() {
-        return Err(wrong(format!("both {file} and {other} describe a gateway {name}; correct one of them first")));
+        return Err(wrong(format!(
+            "both {file} and {other} describe a gateway {name}; correct one of them first"
+        )));
     }
     let Some(gateway) = &loaded.gateway else {
         out.diagnostics(&loaded.diagnostics);
@@ -104,12 +117,16 @@ fn complete(
     match (left_out.pop(), left_out.is_empty(), rest) {
         (_, _, None) => Err(wrong("these weights sum to more than 100")),
         (None, _, Some(Weight::NONE)) => Ok(weights),
-        (None, _, Some(rest)) => Err(wrong(format!("these weights leave {rest} % to nobody; make them sum to 100"))),
+        (None, _, Some(rest)) => {
+            Err(wrong(format!("these weights leave {rest} % to nobody; make them sum to 100")))
+        }
         (Some(last), true, Some(rest)) => {
             weights.push((last, rest));
             Ok(weights)
         }
-        (Some(_), false, _) => Err(wrong("more than one upstream was left out; say the weight of all but one")),
+        (Some(_), false, _) => {
+            Err(wrong("more than one upstream was left out; say the weight of all but one"))
+        }
     }
 }
 
@@ -129,21 +146,34 @@ fn write(path: &Path, gateway: &Gateway, weights: &[(UpstreamName, Weight)], out
     Ok(())
 }
 
-/// Replaces a file in one step, with the mode bits that it had, if it is still what it was.
-fn replace(path: &Path, bytes: &[u8], unchanged: impl FnOnce() -> anyhow::Result<bool>) -> Result<(), Failure> {
+/// Replaces a file in one step, with the owner and the mode bits that it had, if it is still what it was.
+fn replace(
+    path: &Path,
+    bytes: &[u8],
+    unchanged: impl FnOnce() -> anyhow::Result<bool>,
+) -> Result<(), Failure> {
     // Behind a link lies the file; the link stays.
     let path = path.canonicalize()?;
-    let mode = path.metadata()?.permissions();
+    let metadata = path.metadata()?;
     let directory = path.parent().unwrap_or(Path::new("."));
-    let mut beside = tempfile::Builder::new()
-        .prefix(".serin-")
-        .tempfile_in(directory)
-        .with_context(|| format!("cannot write in {}; change the file where it comes from", directory.display()))?;
+    let mut beside =
+        tempfile::Builder::new().prefix(".serin-").tempfile_in(directory).with_context(|| {
+            format!("cannot write in {}; change the file where it comes from", directory.display())
+        })?;
     beside.write_all(bytes)?;
-    beside.as_file().set_permissions(mode)?;
+    let fresh = beside.as_file().metadata()?;
+    if (fresh.uid(), fresh.gid()) != (metadata.uid(), metadata.gid()) {
+        // Before the mode bits, some of which a change of owner takes away.
+        fchown(beside.as_file(), Some(metadata.uid()), Some(metadata.gid()))
+            .with_context(|| format!("{} has another owner; change it as that owner", path.display()))?;
+    }
+    beside.as_file().set_permissions(metadata.permissions())?;
     beside.as_file().sync_all()?;
     if !unchanged()? {
-        return Err(wrong(format!("{} was changed by somebody else meanwhile; look at it and try again", path.display())));
+        return Err(wrong(format!(
+            "{} was changed by somebody else meanwhile; look at it and try again",
+            path.display()
+        )));
     }
     beside.persist(&path).with_context(|| format!("cannot replace {}", path.display()))?;
     Ok(())

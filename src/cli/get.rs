@@ -13,7 +13,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct GetArgs {
-    /// Which gateway; default: all
+    /// Which gateway [default: all]
     #[arg(value_name = "NAME")]
     name: Option<String>,
     /// Look again each second, until Ctrl-C
@@ -37,7 +37,7 @@ pub(super) struct ProxiesArgs {
 
 pub(super) async fn run(args: GetArgs, out: &Output) -> Outcome {
     if !args.watch {
-        return out_value(&args, look(&args).await?, out);
+        return out_value(&args, &look(&args).await?, out);
     }
     let work = async {
         let mut last = None;
@@ -47,7 +47,7 @@ pub(super) async fn run(args: GetArgs, out: &Output) -> Outcome {
                 if out.is_terminal() {
                     out.text("\x1b[2J\x1b[H"); // a fresh screen
                 }
-                out_value(&args, value.clone(), out)?;
+                out_value(&args, &value, out)?;
                 last = Some(value);
             }
             tokio::time::sleep(AGAIN).await;
@@ -67,13 +67,13 @@ async fn look(args: &GetArgs) -> Result<Value, super::Failure> {
     }
 }
 
-fn out_value(args: &GetArgs, value: Value, out: &Output) -> Outcome {
+fn out_value(args: &GetArgs, value: &Value, out: &Output) -> Outcome {
     let shown = if args.name.is_some() { value.clone() } else { value["gateways"].clone() };
     if out.data(args.output, &shown)? {
         return Ok(());
     }
     if args.name.is_some() {
-        out.text(&tree(&value));
+        out.text(&tree(value));
     } else {
         let rows: Vec<_> = shown.as_array().into_iter().flatten().map(row).collect();
         out.table(&["NAME", "HOSTS", "PATH", "TRAFFIC", "PHASE", "FILE"], &rows);
@@ -123,14 +123,20 @@ fn tree(gateway: &Value) -> String {
     }
     for d in list(gateway, "diagnostics") {
         let (file, line, column) = (text(d, "file"), &d["line"], &d["column"]);
-        let _ = writeln!(out, "├─ {}[{}] {file}:{line}:{column}: {}", text(d, "severity"), text(d, "code"), text(d, "message"));
+        let _ = writeln!(
+            out,
+            "├─ {}[{}] {file}:{line}:{column}: {}",
+            text(d, "severity"),
+            text(d, "code"),
+            text(d, "message")
+        );
         if let Some(help) = d.get("help").and_then(Value::as_str) {
             let _ = writeln!(out, "│    help: {help}");
         }
     }
-    match out.rfind("├─") {
-        Some(at) => out.replace_range(at..at + "├─".len(), "└─"),
-        None => {}
+    if let Some(at) = out.rfind("├─") {
+        let last = out.split_off(at);
+        out.push_str(&last.replace("├─", "└─").replace('│', " "));
     }
     out
 }
@@ -145,7 +151,8 @@ pub(super) async fn proxies(args: ProxiesArgs, out: &Output) -> Outcome {
     }
     let mut rows = Vec::new();
     for proxy in value.as_array().into_iter().flatten() {
-        let head = [text(proxy, "id"), text(proxy, "cluster"), text(proxy, "version"), text(proxy, "address")];
+        let head =
+            [text(proxy, "id"), text(proxy, "cluster"), text(proxy, "version"), text(proxy, "address")];
         for (kind, status) in proxy["types"].as_object().into_iter().flatten() {
             let state = match (status["refusal"].as_str(), &status["offered"], &status["acknowledged"]) {
                 (Some(refusal), _, _) => format!("refused: {refusal}"),
@@ -160,4 +167,28 @@ pub(super) async fn proxies(args: ProxiesArgs, out: &Output) -> Outcome {
     }
     out.table(&["ID", "CLUSTER", "ENVOY", "ADDRESS", "TYPE", "VERSION", "STATE"], &rows);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_tree_has_no_line_below_its_last_branch() {
+        let problem = |line: u32| {
+            json!({ "severity": "error", "code": "T001", "file": "a.yaml", "line": line, "column": 1,
+                "message": "wrong", "help": "write it right" })
+        };
+        let gateway = json!({ "name": "fraud", "phase": "Invalid", "file": "a.yaml",
+            "diagnostics": [problem(1), problem(2)] });
+        assert_eq!(
+            tree(&gateway),
+            "fraud  Invalid  a.yaml\n\
+             ├─ not served\n\
+             ├─ error[T001] a.yaml:1:1: wrong\n\
+             │    help: write it right\n\
+             └─ error[T001] a.yaml:2:1: wrong\n     help: write it right\n"
+        );
+    }
 }

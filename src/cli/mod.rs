@@ -117,6 +117,7 @@ pub fn main() -> ExitCode {
         }
     };
     match runtime.block_on(run(cli.command, &out)) {
+        Ok(()) if out.has_lost_data() => ExitCode::from(2),
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Input(text)) => {
             text.iter().for_each(|t| out.error(t));

@@ -1,7 +1,8 @@
 //! The one place that prints.
 
 use crate::diag::{Diagnostic, Severity, Style, render};
-use std::io::{IsTerminal, Write};
+use std::cell::Cell;
+use std::io::{ErrorKind, IsTerminal, Stderr, Stdout, Write};
 
 /// In which form data is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -15,26 +16,38 @@ pub(super) enum Format {
     Yaml,
 }
 
-/// Standard output and standard error. A reader that goes away (`serin get | head`) is not an error.
+/// Standard output and standard error. A reader that goes away (`serin get | head`) is not an error; a full disk is.
 #[derive(Debug)]
 pub(super) struct Output {
+    data: Stdout,
+    news: Stderr,
     colour: Style,
     colour_errors: Style,
+    lost: Cell<bool>,
 }
 
 impl Output {
     pub(super) fn new() -> Self {
         let style = |terminal| if terminal { Style::Colour } else { Style::Plain };
-        Self {
-            colour: style(std::io::stdout().is_terminal()),
-            colour_errors: style(std::io::stderr().is_terminal()),
-        }
+        let (data, news) = (std::io::stdout(), std::io::stderr());
+        let (colour, colour_errors) = (style(data.is_terminal()), style(news.is_terminal()));
+        Self { data, news, colour, colour_errors, lost: Cell::new(false) }
     }
 
     /// Data, as it is.
     pub(super) fn text(&self, text: &str) {
-        let _ = std::io::stdout().write_all(text.as_bytes());
-        let _ = std::io::stdout().flush();
+        let written = (&self.data).write_all(text.as_bytes()).and_then(|()| (&self.data).flush());
+        if let Err(error) = written
+            && error.kind() != ErrorKind::BrokenPipe
+        {
+            self.lost.set(true);
+            self.note(&format!("cannot write the output: {error}"));
+        }
+    }
+
+    /// Whether data could not be written.
+    pub(super) fn has_lost_data(&self) -> bool {
+        self.lost.get()
     }
 
     /// Data, one line.
@@ -49,7 +62,8 @@ impl Output {
 
     /// News for people, which are not data.
     pub(super) fn note(&self, text: &str) {
-        let _ = writeln!(std::io::stderr(), "{text}");
+        // There is nobody left to tell.
+        let _ = writeln!(&self.news, "{text}");
     }
 
     /// An error with its causes.
@@ -66,13 +80,15 @@ impl Output {
         if diagnostics.is_empty() {
             return;
         }
-        let _ = std::io::stderr().write_all(render(diagnostics, self.colour_errors).as_bytes());
+        let _ = (&self.news).write_all(render(diagnostics, self.colour_errors).as_bytes());
         let count = |severity, word: &str| {
             let n = diagnostics.iter().filter(|d| d.severity == severity).count();
             (n > 0).then(|| format!("{n} {word}{}", if n == 1 { "" } else { "s" }))
         };
-        let counts: Vec<String> =
-            [count(Severity::Error, "error"), count(Severity::Warning, "warning")].into_iter().flatten().collect();
+        let counts: Vec<String> = [count(Severity::Error, "error"), count(Severity::Warning, "warning")]
+            .into_iter()
+            .flatten()
+            .collect();
         self.note(&format!("\n{}", counts.join(", ")));
     }
 
@@ -95,11 +111,14 @@ impl Output {
 fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let head: Vec<String> = head.iter().map(|h| (*h).to_owned()).collect();
     let all: Vec<&Vec<String>> = std::iter::once(&head).chain(rows).collect();
-    let width = |column: usize| all.iter().filter_map(|r| r.get(column)).map(|c| c.chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        all.iter().filter_map(|r| r.get(column)).map(|c| c.chars().count()).max().unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let mut text = String::new();
     for row in all {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }

@@ -2,7 +2,7 @@
 
 use super::Outcome;
 use super::output::Output;
-use super::settings::SettingsArgs;
+use super::settings::{DirectoryArgs, PortArgs, SettingsArgs};
 use crate::app::{App, Options};
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,15 +11,24 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(super) struct ServeArgs {
     #[command(flatten)]
     settings: SettingsArgs,
+    #[command(flatten)]
+    directory: DirectoryArgs,
+    #[command(flatten)]
+    ports: PortArgs,
     /// Serve xDS to other machines in plain text; everyone on the network can read it
     #[arg(long)]
     insecure_xds: bool,
 }
 
 pub(super) async fn run(args: ServeArgs, out: &Output) -> Outcome {
-    let settings = args.settings.settings(out)?;
+    let mut settings = args.settings.settings(out)?;
+    args.directory.over(&mut settings);
+    args.ports.over(&mut settings);
     if !settings.gateways.is_dir() {
-        out.note(&format!("{} is no directory yet; its files will serve when it is", settings.gateways.display()));
+        out.note(&format!(
+            "{} is no directory yet; its files will serve when it is",
+            settings.gateways.display()
+        ));
     }
     let mut app = App::start(settings, Options { insecure_xds: args.insecure_xds }).await?;
     tracing::info!("xDS on {}, HTTP on http://{}", app.xds, app.http);

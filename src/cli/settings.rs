@@ -10,20 +10,29 @@ use std::path::{Path, PathBuf};
 /// The file that is read when none is named and it is there.
 const DEFAULT: &str = "serin.yaml";
 
-#[derive(Clone, Debug, Default, clap::Args)]
+/// The file. Each command takes the groups that have an effect on it.
+#[derive(Clone, Debug, clap::Args)]
 pub(super) struct SettingsArgs {
     /// The settings [default: serin.yaml, if there is one]
     #[arg(short, long, env = "SERIN_CONFIG", value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
+    config: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct DirectoryArgs {
     /// The directory of gateway files
     #[arg(long, env = "SERIN_GATEWAYS", value_name = "DIR")]
-    pub(super) gateways: Option<PathBuf>,
+    gateways: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct PortArgs {
     /// Where to serve xDS
     #[arg(long, env = "SERIN_XDS", value_name = "IP:PORT")]
     pub(super) xds: Option<SocketAddr>,
     /// Where to serve HTTP
     #[arg(long, env = "SERIN_HTTP", value_name = "IP:PORT")]
-    pub(super) http: Option<SocketAddr>,
+    http: Option<SocketAddr>,
 }
 
 impl SettingsArgs {
@@ -33,20 +42,32 @@ impl SettingsArgs {
             Some(file) => Some(file.as_path()),
             None => Some(Path::new(DEFAULT)).filter(|f| f.exists()),
         };
-        let mut settings = read(file, out)?;
+        read(file, out)
+    }
+}
+
+impl DirectoryArgs {
+    /// What was said here counts.
+    pub(super) fn over(&self, settings: &mut Settings) {
         if let Some(gateways) = &self.gateways {
             settings.gateways.clone_from(gateways);
         }
+    }
+}
+
+impl PortArgs {
+    /// What was said here counts.
+    pub(super) fn over(&self, settings: &mut Settings) {
         settings.xds = self.xds.unwrap_or(settings.xds);
         settings.http = self.http.unwrap_or(settings.http);
-        Ok(settings)
     }
 }
 
 fn read(file: Option<&Path>, out: &Output) -> Result<Settings, Failure> {
     let document = match file {
         Some(file) => {
-            let bytes = std::fs::read(file).map_err(|e| wrong(format!("cannot read {}: {e}", file.display())))?;
+            let bytes =
+                std::fs::read(file).map_err(|e| wrong(format!("cannot read {}: {e}", file.display())))?;
             Document { path: file.to_string_lossy().into(), content: Content::Text(bytes.into()) }
         }
         // No file is an empty file: everything has a default.

@@ -2,7 +2,7 @@
 
 use super::output::Output;
 use super::settings::SettingsArgs;
-use super::{Failure, Outcome, check};
+use super::{Failure, Outcome, check, wrong};
 use crate::model::{Gateway, Settings};
 use crate::resource::{Kind, Resource};
 use crate::snapshot::{dump, dump_bootstrap};
@@ -16,16 +16,18 @@ pub(super) struct TranslateArgs {
     /// A gateway file
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The settings, for their listeners [default: serin.yaml, if there is one]
-    #[arg(short, long, env = "SERIN_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsArgs,
     /// As one static bootstrap, which `envoy --mode validate` reads
     #[arg(long)]
     bootstrap: bool,
 }
 
 pub(super) fn run(args: &TranslateArgs, out: &Output) -> Outcome {
-    let settings = SettingsArgs { config: args.config.clone(), ..SettingsArgs::default() }.settings(out)?;
+    if args.file.is_dir() {
+        return Err(wrong(format!("{} is a directory; name one gateway file in it", args.file.display())));
+    }
+    let settings = args.settings.settings(out)?;
     let listeners = settings.listeners.keys().cloned().collect();
     let loaded = check::load(&args.file, &listeners)?;
     let mut broken = false;

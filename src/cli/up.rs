@@ -3,7 +3,7 @@
 use super::envoy::EnvoyArgs;
 use super::output::Output;
 use super::serve::stop_signal;
-use super::settings::SettingsArgs;
+use super::settings::{PortArgs, SettingsArgs};
 use super::{Outcome, wrong};
 use crate::app::{App, Options};
 use crate::launch::{Bootstrap, Envoy, EnvoyBinary, EnvoyOptions};
@@ -23,6 +23,8 @@ pub(super) struct UpArgs {
     directory: PathBuf,
     #[command(flatten)]
     settings: SettingsArgs,
+    #[command(flatten)]
+    ports: PortArgs,
     /// The port of the listener `default`
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
@@ -36,7 +38,8 @@ pub(super) async fn run(args: UpArgs, out: &Output) -> Outcome {
     }
     let mut settings = args.settings.settings(out)?;
     settings.gateways = args.directory;
-    if args.settings.xds.is_none() {
+    args.ports.over(&mut settings);
+    if args.ports.xds.is_none() {
         // Only our own Envoy connects, so any port will do.
         settings.xds = SocketAddr::from(([127, 0, 0, 1], 0));
     }
@@ -44,14 +47,17 @@ pub(super) async fn run(args: UpArgs, out: &Output) -> Outcome {
         let default = ListenerName::new("default")?;
         match settings.listeners.get_mut(&default) {
             Some(listener) => listener.port = port,
-            None => return Err(wrong("--port is of the listener `default`, which your settings do not have")),
+            None => {
+                return Err(wrong("--port is of the listener `default`, which your settings do not have"));
+            }
         }
     }
     let binary = args.envoy.find().envoy().await?;
     let mut running = start(settings.clone(), &binary).await?;
     for (name, listener) in &settings.listeners {
         let scheme = if listener.tls.is_some() { "https" } else { "http" };
-        let host = if listener.address.is_unspecified() { "127.0.0.1".into() } else { listener.address.to_string() };
+        let host =
+            if listener.address.is_unspecified() { "127.0.0.1".into() } else { listener.address.to_string() };
         tracing::info!("listener {name}: {scheme}://{host}:{}", listener.port);
     }
     tracing::info!("API: http://{}/api/v1/gateways", running.app.http);
@@ -80,7 +86,8 @@ pub(super) async fn start(settings: Settings, binary: &EnvoyBinary) -> anyhow::R
     let app = App::start(settings, Options::default()).await?;
     app.ready().await;
     let control_plane = Endpoint { host: app.xds.ip().to_string(), port: app.xds.port() };
-    let bootstrap = Bootstrap { id: "up".into(), cluster: "up".into(), control_plane, ..Bootstrap::default() };
+    let bootstrap =
+        Bootstrap { id: "up".into(), cluster: "up".into(), control_plane, ..Bootstrap::default() };
     let mut envoy = Envoy::start(binary, &bootstrap.to_string(), &EnvoyOptions::default()).await?;
     envoy.ready(READY).await?;
     Ok(Running { app, envoy })

@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// All gateway files and what they refer to.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    files: BTreeMap<Arc<str>, File>,
+    by_path: BTreeMap<Arc<str>, File>,
     pub(super) attached: BTreeMap<PathBuf, Attachment>,
     /// Counts files as they first come to serve: who was there first has the right.
     arrivals: u64,
@@ -94,7 +94,7 @@ pub(super) struct Outcome {
 impl Files {
     /// All files, by path.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &File)> {
-        self.files.iter()
+        self.by_path.iter()
     }
 
     /// Takes what the source found.
@@ -105,7 +105,7 @@ impl Files {
         now: Timestamp,
     ) -> Outcome {
         let was_broken: BTreeMap<Arc<str>, Arc<Loaded>> = self
-            .files
+            .by_path
             .iter()
             .filter(|(_, f)| f.is_broken())
             .map(|(p, f)| (p.clone(), f.newest.clone()))
@@ -120,7 +120,7 @@ impl Files {
             match document {
                 Some(document) => to_load.push((path, document)),
                 None => {
-                    if let Some(file) = self.files.get_mut(&path).filter(|f| f.vanished.is_none()) {
+                    if let Some(file) = self.by_path.get_mut(&path).filter(|f| f.vanished.is_none()) {
                         file.vanished = Some(now);
                         outcome.vanished.push(path);
                     }
@@ -128,7 +128,7 @@ impl Files {
             }
         }
         let refers = |file: &File| !touched.is_disjoint(&file.newest.references);
-        for (path, file) in self.files.iter().filter(|(_, f)| f.vanished.is_none() && refers(f)) {
+        for (path, file) in self.by_path.iter().filter(|(_, f)| f.vanished.is_none() && refers(f)) {
             if !to_load.iter().any(|(p, _)| p == path) {
                 to_load.push((path.clone(), file.document.clone()));
             }
@@ -136,7 +136,7 @@ impl Files {
         let context = Context { listeners, attached: &self.attached };
         for (path, document) in to_load {
             let newest = Arc::new(config::load(&document, &context));
-            let previous = self.files.remove(&path);
+            let previous = self.by_path.remove(&path);
             let arrival = previous.as_ref().map_or_else(
                 || {
                     self.arrivals += 1;
@@ -146,18 +146,18 @@ impl Files {
             );
             let good = previous.and_then(|p| p.good);
             let file = File { document, newest, good, conflicts: Vec::new(), arrival, vanished: None };
-            self.files.insert(path, file);
+            self.by_path.insert(path, file);
         }
-        self.all_vanished = !self.files.is_empty() && self.files.values().all(|f| f.vanished.is_some());
+        self.all_vanished = !self.by_path.is_empty() && self.by_path.values().all(|f| f.vanished.is_some());
         outcome.all_vanished = self.all_vanished && !had_vanished;
         outcome.returned = had_vanished && !self.all_vanished;
 
         self.meet();
-        for (path, file) in &self.files {
+        for (path, file) in &self.by_path {
             match (was_broken.get(path), file.is_broken()) {
                 (None, true) => outcome.broken.push(path.clone()),
                 (Some(before), true) if !Arc::ptr_eq(before, &file.newest) => {
-                    outcome.broken.push(path.clone())
+                    outcome.broken.push(path.clone());
                 }
                 (Some(_), false) => outcome.repaired.push(path.clone()),
                 _ => {}
@@ -171,7 +171,7 @@ impl Files {
     /// A file that is in conflict goes back to its last good version, which may claim what yet another file wants;
     /// so they meet again, until nobody goes back any more.
     fn meet(&mut self) {
-        self.files.values_mut().for_each(|f| f.conflicts.clear());
+        self.by_path.values_mut().for_each(|f| f.conflicts.clear());
         loop {
             let order: Vec<(Arc<str>, Arc<Loaded>)> = self
                 .in_order()
@@ -190,7 +190,8 @@ impl Files {
             for (path, diagnostics) in found {
                 // One that is gone, or that is itself a fallback, gives way without a word.
                 let alone = |f: &&mut File| f.vanished.is_none() && f.newest.gateway.is_some();
-                if let Some(file) = self.files.get_mut(path).filter(alone).filter(|f| f.conflicts.is_empty())
+                if let Some(file) =
+                    self.by_path.get_mut(path).filter(alone).filter(|f| f.conflicts.is_empty())
                 {
                     again |= file.good.is_some();
                     file.conflicts = diagnostics;
@@ -200,7 +201,8 @@ impl Files {
                 break;
             }
         }
-        for file in self.files.values_mut().filter(|f| f.conflicts.is_empty() && f.newest.gateway.is_some()) {
+        for file in self.by_path.values_mut().filter(|f| f.conflicts.is_empty() && f.newest.gateway.is_some())
+        {
             file.good = Some(Arc::clone(&file.newest));
         }
     }
@@ -208,7 +210,7 @@ impl Files {
     /// Files that are there before files that are gone, those that want what they have before those that want
     /// something else, then by age.
     fn in_order(&self) -> impl Iterator<Item = (&Arc<str>, &File)> {
-        let mut files: Vec<_> = self.files.iter().collect();
+        let mut files: Vec<_> = self.by_path.iter().collect();
         files.sort_by_key(|(_, f)| (f.vanished.is_some(), f.conflicts.is_empty() && f.has_news(), f.arrival));
         files.into_iter()
     }
@@ -239,20 +241,20 @@ impl Files {
             return Vec::new();
         }
         let gone: Vec<Arc<str>> = self
-            .files
+            .by_path
             .iter()
             .filter(|(_, f)| f.vanished.is_some_and(|since| now.since(since) >= GRACE))
             .map(|(path, _)| path.clone())
             .collect();
         for path in &gone {
-            self.files.remove(path);
+            self.by_path.remove(path);
         }
         gone
     }
 
     /// When the next file is forgotten.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
-        let soonest = self.files.values().filter_map(|f| f.vanished).min();
+        let soonest = self.by_path.values().filter_map(|f| f.vanished).min();
         soonest.filter(|_| !self.all_vanished).map(|since| since.plus(GRACE))
     }
 }

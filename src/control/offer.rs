@@ -98,12 +98,11 @@ impl Offers {
             }
         }
         let Some(told) = self.told.get_mut(name) else { return };
-        match version.warm_up(&told.routes) {
-            Some(wait) => told.warming = Some((version, now.plus(wait))),
-            None => {
-                let old = std::mem::replace(&mut told.routes, version);
-                self.linger(&old, now, until);
-            }
+        if let Some(wait) = version.warm_up(&told.routes) {
+            told.warming = Some((version, now.plus(wait)));
+        } else {
+            let old = std::mem::replace(&mut told.routes, version);
+            self.linger(&old, now, until);
         }
     }
 

@@ -1,6 +1,6 @@
 //! A gateway: where requests come in and which upstream answers them.
 
-use super::Upstream;
+use super::{Authentication, Upstream};
 use crate::names::{GatewayName, ListenerName, UpstreamName};
 use crate::weight::Split;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +26,8 @@ pub struct Gateway {
     pub path: String,
     /// What the upstream sees in place of `path`; begins with `/`.
     pub rewrite: Option<String>,
+    /// Who may use it.
+    pub authentication: Authentication,
     /// Of a whole request; zero: none, for streams.
     pub timeout: Duration,
     /// At least one, in the order of the file, names unique.

@@ -4,10 +4,14 @@
 //! `config`, which alone makes them, so `translate` cannot fail. An ML model is an [`Upstream`] here: one
 //! deployed version behind a name; "model" as a room means the model of gateways.
 
+mod auth;
 mod gateway;
+mod secret;
 mod settings;
 mod upstream;
 
+pub use auth::{AccessKey, Authentication, BasicAuth, Jwks, Jwt, Key, KeySource, User};
 pub use gateway::{Condition, DirectAccess, Gateway, Host, Match, Pattern};
-pub use settings::{Listener, ListenerTls, Pem, Settings};
+pub use secret::{Pem, Secret};
+pub use settings::{Listener, ListenerTls, Settings};
 pub use upstream::{Endpoint, HealthCheck, Protocol, Tls, Upstream};

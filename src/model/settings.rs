@@ -2,10 +2,8 @@
 
 use crate::names::ListenerName;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// Everything that `serin.yaml`, flags and environment say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,25 +50,4 @@ pub struct ListenerTls {
     pub cert_file: PathBuf,
     /// PEM: the private key.
     pub key_file: PathBuf,
-}
-
-/// The content of a PEM file. Never printed: it may hold a private key.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Pem(Arc<[u8]>);
-
-impl Pem {
-    /// Takes the bytes of a file.
-    pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
-        Self(bytes.into())
-    }
-    /// For the one place that hands it to Envoy.
-    pub fn expose(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Pem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "[PEM of {} bytes]", self.0.len())
-    }
 }

@@ -146,7 +146,8 @@ mod tests {
             }),
             ..Default::default()
         };
-        RouteConfiguration { name: "r".into(), virtual_hosts: vec![host], ..Default::default() }.encode_to_vec()
+        RouteConfiguration { name: "r".into(), virtual_hosts: vec![host], ..Default::default() }
+            .encode_to_vec()
     }
 
     #[test]

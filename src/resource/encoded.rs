@@ -141,7 +141,10 @@ mod tests {
 
         let delta = DeltaDiscoveryResponse::decode(resource.delta_field().clone()).unwrap();
         let [one] = delta.resources.as_slice() else { panic!("one resource") };
-        assert_eq!((one.name.as_str(), one.version.as_str()), ("fraud/v1", resource.version().to_string().as_str()));
+        assert_eq!(
+            (one.name.as_str(), one.version.as_str()),
+            ("fraud/v1", resource.version().to_string().as_str())
+        );
         let any = one.resource.clone().unwrap();
         assert_eq!(any.type_url, Kind::Cluster.type_url());
         assert_eq!(Cluster::decode(any.value.as_slice()).unwrap(), cluster);

@@ -15,8 +15,8 @@ pub fn dump(resource: &Resource) -> Result<Value, String> {
     let descriptor = canonical::pool()
         .get_message_by_name(resource.kind().message())
         .ok_or_else(|| format!("no descriptor of {}", resource.kind().message()))?;
-    let message =
-        DynamicMessage::decode(descriptor, resource.message()).map_err(|e| format!("{}: {e}", resource.name()))?;
+    let message = DynamicMessage::decode(descriptor, resource.message())
+        .map_err(|e| format!("{}: {e}", resource.name()))?;
     let options = SerializeOptions::new().use_proto_field_name(true);
     let mut value =
         message.serialize_with_options(serde_json::value::Serializer, &options).map_err(|e| e.to_string())?;
@@ -62,7 +62,8 @@ pub fn dump_bootstrap<'a>(resources: impl IntoIterator<Item = &'a Arc<Resource>>
     }
     for listener in &mut listeners {
         static_secrets(listener);
-        let config = listener.pointer_mut("/filter_chains/0/filters/0/typed_config").and_then(Value::as_object_mut);
+        let config =
+            listener.pointer_mut("/filter_chains/0/filters/0/typed_config").and_then(Value::as_object_mut);
         let name = listener_routes(config.as_deref());
         if let (Some(config), Some(route)) = (config, routes.remove(&name)) {
             config.remove("rds");

@@ -33,7 +33,7 @@ impl Set {
         resources.sort_by(|a, b| a.name().cmp(b.name()));
         resources.dedup_by(|b, a| a.name() == b.name());
         let (mut upserts, mut removed) = (Vec::new(), Vec::new());
-        merge(&previous.resources, &mut resources, |old, new| match (old, new) {
+        side_by_side(previous.resources.iter(), resources.iter_mut(), |old, new| match (old, new) {
             // An equal one keeps its old self: bytes are shared, and so is what is known of its acceptance.
             (Some(old), Some(new)) if old.version() == new.version() => *new = Arc::clone(old),
             (_, Some(new)) => upserts.push(Arc::clone(new)),
@@ -86,23 +86,11 @@ impl Set {
 
     /// Calls `visit` with each name whose version differs between `older` and this set.
     pub fn differences(&self, older: &Self, mut visit: impl FnMut(&Arc<str>)) {
-        let (mut old, mut new) = (older.resources.iter().peekable(), self.resources.iter().peekable());
-        loop {
-            let order = match (old.peek(), new.peek()) {
-                (None, None) => return,
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some(o), Some(n)) => o.name().cmp(n.name()),
-            };
-            let (o, n) = match order {
-                Ordering::Less => (old.next(), None),
-                Ordering::Greater => (None, new.next()),
-                Ordering::Equal => (old.next(), new.next()),
-            };
-            if o.map(|r| r.version()) != n.map(|r| r.version()) {
-                o.or(n).into_iter().for_each(|r| visit(r.name()));
+        side_by_side(older.resources.iter(), self.resources.iter(), |was, is| {
+            if was.map(|r| r.version()) != is.map(|r| r.version()) {
+                was.or(is).into_iter().for_each(|r| visit(r.name()));
             }
-        }
+        });
     }
 
     /// All resources as fields of a `DeltaDiscoveryResponse`; made once.
@@ -112,7 +100,7 @@ impl Set {
 
     /// All resources as fields of a `DiscoveryResponse`; made once.
     pub fn all_sotw(&self) -> Bytes {
-        self.all_sotw.get_or_init(|| concat(&self.resources, |r| r.sotw_field())).clone()
+        self.all_sotw.get_or_init(|| concat(&self.resources, Resource::sotw_field)).clone()
     }
 }
 
@@ -142,24 +130,27 @@ pub fn concat(resources: &[Arc<Resource>], field: impl Fn(&Resource) -> Bytes) -
     out.freeze()
 }
 
-/// Walks two sorted lists side by side.
-fn merge(
-    old: &[Arc<Resource>],
-    new: &mut [Arc<Resource>],
-    mut visit: impl FnMut(Option<&Arc<Resource>>, Option<&mut Arc<Resource>>),
-) {
-    let (mut old, mut new) = (old.iter().peekable(), new.iter_mut().peekable());
+/// Walks two lists that are sorted by name, and visits what has the same name together.
+fn side_by_side<A, B>(
+    first: impl Iterator<Item = A>,
+    second: impl Iterator<Item = B>,
+    mut visit: impl FnMut(Option<A>, Option<B>),
+) where
+    A: std::ops::Deref<Target = Arc<Resource>>,
+    B: std::ops::Deref<Target = Arc<Resource>>,
+{
+    let (mut first, mut second) = (first.peekable(), second.peekable());
     loop {
-        let order = match (old.peek(), new.peek()) {
+        let order = match (first.peek(), second.peek()) {
             (None, None) => return,
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
-            (Some(o), Some(n)) => o.name().cmp(n.name()),
+            (Some(a), Some(b)) => a.name().cmp(b.name()),
         };
         match order {
-            Ordering::Less => visit(old.next(), None),
-            Ordering::Greater => visit(None, new.next()),
-            Ordering::Equal => visit(old.next(), new.next()),
+            Ordering::Less => visit(first.next(), None),
+            Ordering::Greater => visit(None, second.next()),
+            Ordering::Equal => visit(first.next(), second.next()),
         }
     }
 }

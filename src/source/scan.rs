@@ -155,7 +155,8 @@ impl Scanner {
         self.attached.retain(|key, _| wanted.contains(key));
         for key in wanted {
             let seen = self.attached.get(&key);
-            let path = seen.map_or_else(|| without_dots(&self.watched.directory.join(&key)), |a| a.path.clone());
+            let path =
+                seen.map_or_else(|| without_dots(&self.watched.directory.join(&key)), |a| a.path.clone());
             if depth == Depth::Stamps && seen.is_some_and(|a| a.stamp.is_some() && a.stamp == stamp(&path)) {
                 continue;
             }
@@ -190,7 +191,9 @@ fn without_dots(path: &Path) -> PathBuf {
 /// The name of a gateway file: its path below the directory.
 fn name(directory: &Path, path: &Path) -> Option<Arc<str>> {
     let below = path.strip_prefix(directory).ok()?;
-    let hidden = below.components().any(|c| matches!(c, Component::Normal(n) if n.as_encoded_bytes().starts_with(b".")));
+    let hidden = below
+        .components()
+        .any(|c| matches!(c, Component::Normal(n) if n.as_encoded_bytes().starts_with(b".")));
     (!hidden).then(|| below.to_string_lossy().into())
 }
 
@@ -232,8 +235,7 @@ mod tests {
         for name in ["b.yaml", "team/a.yml", "notes.txt", ".hidden.yaml", "b.yaml~"] {
             std::fs::write(file(name), "x").unwrap();
         }
-        let mut scanner =
-            Scanner::new(Watched { directory: folder.path().into(), files: BTreeSet::new() });
+        let mut scanner = Scanner::new(Watched { directory: folder.path().into(), files: BTreeSet::new() });
         assert_eq!(names(&scanner.scan()), [("b.yaml", true), ("team/a.yml", true)]);
         assert!(scanner.scan().is_empty());
 
@@ -260,8 +262,7 @@ mod tests {
         version("..1", "one");
         link("..1", "..data");
         link("..data/gw.yaml", "gw.yaml");
-        let mut scanner =
-            Scanner::new(Watched { directory: folder.path().into(), files: BTreeSet::new() });
+        let mut scanner = Scanner::new(Watched { directory: folder.path().into(), files: BTreeSet::new() });
         assert_eq!(names(&scanner.scan()), [("gw.yaml", true)]);
         version("..2", "two");
         link("..2", "..data_tmp");
@@ -274,8 +275,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let large = std::fs::File::create(folder.path().join("large.yaml")).unwrap();
         large.set_len(1 << 30).unwrap();
-        let mut scanner =
-            Scanner::new(Watched { directory: folder.path().into(), files: BTreeSet::new() });
+        let mut scanner = Scanner::new(Watched { directory: folder.path().into(), files: BTreeSet::new() });
         let changes = scanner.scan();
         let document = changes.documents.get("large.yaml").unwrap().as_ref().unwrap();
         assert_eq!(document.content, Content::TooLarge(1 << 30));

@@ -44,7 +44,8 @@ impl Settle {
             Hint::Finished(paths) | Hint::Open(paths) => self.files.extend(paths),
             Hint::Everything => self.everything = true,
         }
-        let quiet_before = self.waiting.is_none() && self.looked.is_none_or(|at| now.saturating_sub(at) > QUIET);
+        let quiet_before =
+            self.waiting.is_none() && self.looked.is_none_or(|at| now.saturating_sub(at) > QUIET);
         let last = if finished && quiet_before { now.saturating_sub(QUIET) } else { now };
         self.waiting = Some((self.waiting.map_or(now, |(first, _)| first), last));
     }

@@ -118,13 +118,12 @@ impl Source {
         if event.need_rescan() {
             return Some(Hint::Everything);
         }
-        if event.paths.iter().any(|p| self.eyes.is_lost(p, &event.kind)) {
+        if event.paths.iter().any(|p| self.eyes.is_lost(p, event.kind)) {
             return Some(Hint::Everything);
         }
         let known = || event.paths.iter().filter(|p| self.scanner.knows(p)).cloned().collect::<Vec<_>>();
         let others = || event.paths.iter().any(|p| !self.scanner.knows(p) && self.concerns(p));
         match event.kind {
-            // Our own reading makes such events too; only the end of a write is news.
             EventKind::Access(AccessKind::Close(AccessMode::Write))
             | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => {
                 let known = known();
@@ -133,9 +132,8 @@ impl Source {
                 }
                 others().then_some(Hint::Everything)
             }
-            EventKind::Access(_) => None,
-            // A rename within the directory is reported a second time as a pair.
-            EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => None,
+            // Our own reading, and the second report of a rename within the directory.
+            EventKind::Access(_) | EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => None,
             _ => {
                 let known = known();
                 if !known.is_empty() {
@@ -168,9 +166,8 @@ impl Eyes {
             // After the end of the thread nobody listens.
             let _ = sender.send(Seen::Event(event));
         });
-        let watcher = watcher
-            .map_err(|e| tracing::warn!("no file events, looking every {RESCAN:?} instead: {e}"))
-            .ok();
+        let watcher =
+            watcher.map_err(|e| tracing::warn!("no file events, looking every {RESCAN:?} instead: {e}")).ok();
         Self { watcher, watched: BTreeSet::new(), complained: false }
     }
 
@@ -178,7 +175,8 @@ impl Eyes {
     fn arm(&mut self, scanner: &Scanner) {
         let Some(watcher) = &mut self.watcher else { return };
         let directory = scanner.directory();
-        let mut wanted: Vec<(PathBuf, RecursiveMode)> = vec![(directory.to_path_buf(), RecursiveMode::Recursive)];
+        let mut wanted: Vec<(PathBuf, RecursiveMode)> =
+            vec![(directory.to_path_buf(), RecursiveMode::Recursive)];
         wanted.extend(directory.parent().map(|p| (p.to_path_buf(), RecursiveMode::NonRecursive)));
         wanted.extend(scanner.directories().into_iter().map(|d| (d, RecursiveMode::NonRecursive)));
         for (path, mode) in wanted {
@@ -189,7 +187,10 @@ impl Eyes {
                 Ok(()) => drop(self.watched.insert(path)),
                 Err(e) if !self.complained => {
                     self.complained = true;
-                    tracing::warn!("no file events for {}, looking every {RESCAN:?} instead: {e}", path.display());
+                    tracing::warn!(
+                        "no file events for {}, looking every {RESCAN:?} instead: {e}",
+                        path.display()
+                    );
                 }
                 Err(_) => {}
             }
@@ -197,7 +198,7 @@ impl Eyes {
     }
 
     /// Notes that a watched directory is gone or was replaced, and with it its watch.
-    fn is_lost(&mut self, path: &Path, kind: &EventKind) -> bool {
+    fn is_lost(&mut self, path: &Path, kind: EventKind) -> bool {
         let gone = matches!(
             kind,
             EventKind::Remove(_) | EventKind::Create(_) | EventKind::Modify(ModifyKind::Name(_))
@@ -212,4 +213,3 @@ impl Eyes {
         true
     }
 }
-

@@ -1,6 +1,6 @@
 //! Clusters, load assignments and the secrets that clusters refer to.
 
-use super::{ads, ca_secret_name, cluster_name, duration, uint32};
+use super::{ads, ca_secret_name, cluster_name, duration, inline, uint32};
 use crate::model::{Endpoint, Gateway, HealthCheck, Protocol, Tls, Upstream};
 use crate::resource::any;
 use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::Thresholds;
@@ -8,13 +8,16 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, CommonLbConfig, DiscoveryType, DnsLookupFamily, EdsClusterConfig, LbPolicy,
 };
 use envoy_types::pb::envoy::config::cluster::v3::{CircuitBreakers, Cluster};
-use envoy_types::pb::envoy::config::core::v3::health_check::{GrpcHealthCheck, HealthChecker, HttpHealthCheck};
+use envoy_types::pb::envoy::config::core::v3::health_check::{
+    GrpcHealthCheck, HealthChecker, HttpHealthCheck,
+};
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType;
 use envoy_types::pb::envoy::config::core::v3::{
-    Address, DataSource, HealthCheck as EnvoyHealthCheck, Http1ProtocolOptions, Http2ProtocolOptions,
-    HttpProtocolOptions as CommonHttpOptions, SocketAddress, TransportSocket, address, data_source,
+    Address, HealthCheck as EnvoyHealthCheck, Http1ProtocolOptions, Http2ProtocolOptions,
+    HttpProtocolOptions as CommonHttpOptions, SocketAddress, TransportSocket, address,
 };
+use envoy_types::pb::envoy::config::endpoint::v3::endpoint::HealthCheckConfig;
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint as EnvoyEndpoint, LbEndpoint, LocalityLbEndpoints,
@@ -34,6 +37,7 @@ use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_optio
 };
 use envoy_types::pb::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
 use envoy_types::pb::envoy::r#type::v3::Percent;
+use std::net::IpAddr;
 use std::time::Duration;
 
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -83,7 +87,8 @@ pub(super) fn cluster(gateway: &Gateway, upstream: &Upstream) -> Cluster {
         // An endpoint that left the file is gone, whether or not it still answers checks.
         ignore_health_on_host_removal: true,
         transport_socket: upstream.tls.as_ref().map(|tls| transport_socket(gateway, upstream, tls)),
-        typed_extension_protocol_options: [(HTTP_OPTIONS.to_owned(), any(&http_options(upstream.protocol)))].into(),
+        typed_extension_protocol_options: [(HTTP_OPTIONS.to_owned(), any(&http_options(upstream.protocol)))]
+            .into(),
         ..Default::default()
     }
 }
@@ -96,13 +101,8 @@ pub(super) fn load_assignment(gateway: &Gateway, upstream: &Upstream) -> Option<
 /// The authorities of an upstream's server certificate.
 pub(super) fn ca_secret(gateway: &Gateway, upstream: &Upstream) -> Option<Secret> {
     let tls = upstream.tls.as_ref()?;
-    let context = CertificateValidationContext {
-        trusted_ca: Some(DataSource {
-            specifier: Some(data_source::Specifier::InlineBytes(tls.ca.expose().to_vec())),
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
+    let context =
+        CertificateValidationContext { trusted_ca: Some(inline(tls.ca.expose())), ..Default::default() };
     Some(Secret {
         name: ca_secret_name(&gateway.name, &upstream.name),
         r#type: Some(secret::Type::ValidationContext(context)),
@@ -117,19 +117,25 @@ fn assignment(name: &str, upstream: &Upstream) -> ClusterLoadAssignment {
     ClusterLoadAssignment {
         cluster_name: name.to_owned(),
         endpoints: vec![LocalityLbEndpoints {
-            lb_endpoints: upstream.endpoints.iter().map(lb_endpoint).collect(),
+            lb_endpoints: upstream.endpoints.iter().map(|e| lb_endpoint(upstream, e)).collect(),
             ..Default::default()
         }],
         ..Default::default()
     }
 }
 
-fn lb_endpoint(endpoint: &Endpoint) -> LbEndpoint {
+fn lb_endpoint(upstream: &Upstream, endpoint: &Endpoint) -> LbEndpoint {
+    // Health checks would else carry the cluster's name as their host, whose slash strict servers refuse.
+    let checked = upstream.health_check.as_ref().map(|_| {
+        let host = upstream.tls.as_ref().map_or(&endpoint.host, |tls| &tls.server_name).clone();
+        Endpoint { host, port: endpoint.port }
+    });
+    let health_check_config =
+        checked.map(|name| HealthCheckConfig { hostname: name.to_string(), ..Default::default() });
     LbEndpoint {
         host_identifier: Some(HostIdentifier::Endpoint(EnvoyEndpoint {
             address: Some(socket_address(&endpoint.host, endpoint.port)),
-            // Health checks and HTTP/1.0 clients get the name, not the cluster's.
-            hostname: if endpoint.ip().is_some() { String::new() } else { endpoint.host.clone() },
+            health_check_config,
             ..Default::default()
         })),
         ..Default::default()
@@ -171,9 +177,10 @@ fn health_check(upstream: &Upstream, check: &HealthCheck) -> EnvoyHealthCheck {
 
 fn http_options(protocol: Protocol) -> HttpProtocolOptions {
     let (config, idle) = match protocol {
-        Protocol::Http1 => {
-            (ProtocolConfig::HttpProtocolOptions(Http1ProtocolOptions::default()), Some(duration(IDLE_CONNECTION)))
-        }
+        Protocol::Http1 => (
+            ProtocolConfig::HttpProtocolOptions(Http1ProtocolOptions::default()),
+            Some(duration(IDLE_CONNECTION)),
+        ),
         // HTTP/2 says GOAWAY before it closes, so nothing can be lost.
         Protocol::Http2 | Protocol::Grpc => {
             (ProtocolConfig::Http2ProtocolOptions(Http2ProtocolOptions::default()), None)
@@ -191,9 +198,13 @@ fn http_options(protocol: Protocol) -> HttpProtocolOptions {
 
 fn transport_socket(gateway: &Gateway, upstream: &Upstream, tls: &Tls) -> TransportSocket {
     let alpn = if upstream.protocol == Protocol::Http1 { "http/1.1" } else { "h2" };
-    let san_type = if tls.server_name.parse::<std::net::IpAddr>().is_ok() { SanType::IpAddress } else { SanType::Dns };
+    // An address is no name to ask for (RFC 6066, section 3), and some servers refuse it.
+    let (san_type, sni) = match tls.server_name.parse::<IpAddr>() {
+        Ok(_) => (SanType::IpAddress, String::new()),
+        Err(_) => (SanType::Dns, tls.server_name.clone()),
+    };
     let context = UpstreamTlsContext {
-        sni: tls.server_name.clone(),
+        sni,
         common_tls_context: Some(CommonTlsContext {
             alpn_protocols: vec![alpn.to_owned()],
             validation_context_type: Some(ValidationContextType::CombinedValidationContext(

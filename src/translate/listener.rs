@@ -4,12 +4,12 @@
 //! cause one.
 
 use super::cluster::socket_address;
-use super::{ads, duration, listener_secret_name};
+use super::{ads, duration, inline, listener_secret_name};
 use crate::model::Listener;
 use crate::names::ListenerName;
 use crate::resource::any;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType as SocketConfig;
-use envoy_types::pb::envoy::config::core::v3::{DataSource, TransportSocket, data_source};
+use envoy_types::pb::envoy::config::core::v3::TransportSocket;
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener as EnvoyListener};
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
@@ -49,17 +49,11 @@ pub fn listener(name: &ListenerName, listener: &Listener) -> EnvoyListener {
 
 /// The certificate and key of a TLS listener, from the content of its files.
 pub fn listener_secret(name: &ListenerName, certificate: &[u8], key: &[u8]) -> Secret {
-    let inline = |bytes: &[u8]| {
-        Some(DataSource {
-            specifier: Some(data_source::Specifier::InlineBytes(bytes.to_vec())),
-            ..Default::default()
-        })
-    };
     Secret {
         name: listener_secret_name(name),
         r#type: Some(secret::Type::TlsCertificate(TlsCertificate {
-            certificate_chain: inline(certificate),
-            private_key: inline(key),
+            certificate_chain: Some(inline(certificate)),
+            private_key: Some(inline(key)),
             ..Default::default()
         })),
     }

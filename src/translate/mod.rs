@@ -29,7 +29,10 @@ use crate::names::{GatewayName, ListenerName, UpstreamName};
 use crate::resource::{Kind, Resource, canonical, field};
 use bytes::Bytes;
 use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
-use envoy_types::pb::envoy::config::core::v3::{AggregatedConfigSource, ApiVersion, ConfigSource};
+use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
+use envoy_types::pb::envoy::config::core::v3::{
+    AggregatedConfigSource, ApiVersion, ConfigSource, DataSource,
+};
 use envoy_types::pb::envoy::config::route::v3::VirtualHost;
 use envoy_types::pb::google::protobuf::{Duration, UInt32Value};
 use prost::Message;
@@ -96,6 +99,15 @@ fn ads() -> ConfigSource {
         config_source_specifier: Some(ConfigSourceSpecifier::Ads(AggregatedConfigSource {})),
         ..Default::default()
     }
+}
+
+/// The content of a file, so that no Envoy needs the file. As text where it is text, which PEM is: people read it.
+fn inline(bytes: &[u8]) -> DataSource {
+    let specifier = match std::str::from_utf8(bytes) {
+        Ok(text) => Specifier::InlineString(text.to_owned()),
+        Err(_) => Specifier::InlineBytes(bytes.to_vec()),
+    };
+    DataSource { specifier: Some(specifier), ..Default::default() }
 }
 
 fn duration(d: std::time::Duration) -> Duration {

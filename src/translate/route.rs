@@ -13,10 +13,12 @@ use envoy_types::pb::envoy::config::route::v3::route_action::{ClusterSpecifier, 
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::weighted_cluster::ClusterWeight;
 use envoy_types::pb::envoy::config::route::v3::{
-    CookieMatcher, DirectResponseAction, HeaderMatcher, QueryParameterMatcher, Route, RouteAction, RouteMatch,
-    WeightedCluster,
+    CookieMatcher, DirectResponseAction, HeaderMatcher, QueryParameterMatcher, Route, RouteAction,
+    RouteMatch, WeightedCluster,
 };
-use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher, string_matcher::MatchPattern};
+use envoy_types::pb::envoy::r#type::matcher::v3::{
+    RegexMatcher, StringMatcher, string_matcher::MatchPattern,
+};
 use std::time::Duration;
 
 /// The response header that names the upstream.

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::model::{
-    Condition, DirectAccess, Endpoint, HealthCheck, Host, Match, Pattern, Pem, Protocol, Tls, Upstream,
+    Authentication, Condition, DirectAccess, Endpoint, HealthCheck, Host, Match, Pattern, Pem, Protocol, Tls,
+    Upstream,
 };
 use crate::weight::{Split, WHOLE, Weight};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
@@ -90,6 +91,7 @@ fn a_gateway(name: &'static str) -> impl Strategy<Value = Gateway> {
                 .into_iter()
                 .map(|(c, u)| Match { conditions: vec![c], upstream: upstream_name(u) })
                 .collect(),
+            authentication: Authentication::None,
             direct_access: direct.then(|| DirectAccess { header: "x-serin-upstream".into() }),
             expose_upstream,
         },

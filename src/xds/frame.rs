@@ -14,7 +14,13 @@ pub struct Frame(Vec<Bytes>);
 
 impl Frame {
     /// A `DeltaDiscoveryResponse`. `resources` are fields of it, tags included.
-    pub(crate) fn delta(kind: Kind, version: Version, resources: Bytes, removed: &[Arc<str>], nonce: u64) -> Self {
+    pub(crate) fn delta(
+        kind: Kind,
+        version: Version,
+        resources: Bytes,
+        removed: &[Arc<str>],
+        nonce: u64,
+    ) -> Self {
         let mut tail = BytesMut::new();
         field(4, kind.type_url().as_bytes(), &mut tail);
         field(5, nonce_text(nonce).as_bytes(), &mut tail);
@@ -101,7 +107,10 @@ mod tests {
             let frame =
                 Frame::delta(Kind::Cluster, Version(7), resource.delta_field().clone(), &["gone".into()], 26);
             let delta = DeltaDiscoveryResponse::decode(message(frame).as_slice()).unwrap();
-            assert_eq!((delta.nonce.as_str(), delta.system_version_info.as_str()), ("1a", "0000000000000007"));
+            assert_eq!(
+                (delta.nonce.as_str(), delta.system_version_info.as_str()),
+                ("1a", "0000000000000007")
+            );
             assert_eq!((delta.resources.len(), delta.removed_resources), (1, vec!["gone".to_owned()]));
             let frame = Frame::sotw(Kind::Cluster, Version(7), resource.sotw_field(), 1);
             let sotw = DiscoveryResponse::decode(message(frame).as_slice()).unwrap();

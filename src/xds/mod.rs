@@ -78,7 +78,9 @@ fn kind_of_request(type_url: &str, only: Option<Kind>) -> Result<Option<Kind>, M
     match (Kind::of_type_url(type_url), only) {
         (_, Some(only)) if type_url.is_empty() => Ok(Some(only)),
         (Some(kind), Some(only)) if kind == only => Ok(Some(kind)),
-        (_, Some(only)) => Err(Malformed::WrongType { expected: only.type_url(), asked: type_url.to_owned() }),
+        (_, Some(only)) => {
+            Err(Malformed::WrongType { expected: only.type_url(), asked: type_url.to_owned() })
+        }
         (kind, None) => Ok(kind),
     }
 }

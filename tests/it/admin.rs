@@ -121,15 +121,15 @@ async fn probes_know_when_files_are_read() {
 /// Reads `OpenMetrics`: the value of each sample. Fails on what a strict reader would refuse.
 fn samples(text: &str) -> BTreeMap<String, f64> {
     let body = text.strip_suffix("# EOF\n").expect("the end is marked");
-    let (mut samples, mut family) = (BTreeMap::new(), String::new());
+    let (mut samples, mut family) = (BTreeMap::new(), "");
     for line in body.lines() {
         if let Some(comment) = line.strip_prefix("# ") {
             let mut words = comment.splitn(3, ' ');
             assert!(matches!(words.next(), Some("HELP" | "TYPE" | "UNIT")), "{line}");
-            family = words.next().unwrap().to_owned();
+            family = words.next().unwrap();
             continue;
         }
-        assert!(line.starts_with(&family), "{line} is not of the family {family}");
+        assert!(line.starts_with(family), "{line} is not of the family {family}");
         let (name, value) = line.rsplit_once(' ').unwrap();
         assert!(samples.insert(name.to_owned(), value.parse().unwrap()).is_none(), "{line} twice");
     }

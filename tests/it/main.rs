@@ -4,6 +4,12 @@
 
 mod admin;
 mod bad_files;
+mod cli;
+mod docs;
+mod e2e;
+mod examples;
+mod golden;
 mod launch;
 mod protocol;
 mod real;
+mod schema;

@@ -125,7 +125,7 @@ async fn envoys_get_what_is_meant_for_their_cluster() {
     let app = start(folder.path()).await;
     let channel = connect(&app).await;
     for (cluster, count) in [("edge", 4), ("core", 2)] {
-        let first = DeltaDiscoveryRequest { node: node("n", cluster), ..subscribe(Kind::Cluster, &[]) };
+        let first = DeltaDiscoveryRequest { node: Some(node("n", cluster)), ..subscribe(Kind::Cluster, &[]) };
         let mut stream = delta(&channel, ADS, first).await;
         assert_eq!(stream.hear_and_take(Kind::Cluster).await.len(), count, "{cluster}");
     }

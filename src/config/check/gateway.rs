@@ -4,7 +4,7 @@ use super::{Surroundings, Wrong, header, host, labels, matches, name, path, repo
 use crate::config::problems::{At, Problems};
 use crate::config::{raw, spelling};
 use crate::diag::Code;
-use crate::model::{DirectAccess, Gateway, Upstream};
+use crate::model::{Authentication, DirectAccess, Gateway, Upstream};
 use crate::names::{GatewayName, ListenerName, UpstreamName};
 use std::time::Duration;
 
@@ -74,6 +74,7 @@ pub(crate) fn gateway(
             traffic: traffic?,
             matches,
             direct_access,
+            authentication: Authentication::None,
             expose_upstream: raw.expose_upstream.unwrap_or(false),
         })
     };

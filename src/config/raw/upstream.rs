@@ -31,7 +31,7 @@ pub(crate) struct UpstreamObject {
     pub(crate) protocol: Option<Protocol>,
     /// Set: TLS with a verified server certificate.
     pub(crate) tls: Option<Tls>,
-    /// Requests in flight from each Envoy; more are answered 503 at once. Default: 1024, as Envoy has it.
+    /// Requests in flight from each Envoy; more are answered 503 at once. Default: no limit.
     #[schemars(range(min = 1, max = 4_294_967_295_u32))]
     pub(crate) max_concurrent: Option<u32>,
 }

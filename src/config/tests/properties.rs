@@ -3,7 +3,7 @@
 #![expect(clippy::format_push_string, reason = "texts of tests read better as one format")]
 
 use super::*;
-use crate::model::Gateway;
+use crate::model::{Authentication, Gateway};
 use crate::weight::{Split, WHOLE, Weight};
 use proptest::prelude::*;
 
@@ -186,6 +186,7 @@ fn gateway() -> impl Strategy<Value = Gateway> {
                     .map(|(c, upstream)| Match { conditions: vec![c], upstream })
                     .collect(),
                 direct_access: header.map(|header| DirectAccess { header }),
+                authentication: Authentication::None,
                 expose_upstream,
             }
         },

@@ -22,10 +22,8 @@ use tonic::{Status, Streaming};
 
 /// Waits, but not for ever.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("not in {DEADLINE:?}: {what}"),
-    }
+    let outcome = tokio::time::timeout(DEADLINE, future).await;
+    outcome.unwrap_or_else(|_| panic!("not in {DEADLINE:?}: {what}"))
 }
 
 /// A control plane on free ports.
@@ -135,13 +133,13 @@ where
     }
 }
 
-pub(crate) fn node(id: &str, cluster: &str) -> Option<Node> {
-    Some(Node { id: id.into(), cluster: cluster.into(), ..Default::default() })
+pub(crate) fn node(id: &str, cluster: &str) -> Node {
+    Node { id: id.into(), cluster: cluster.into(), ..Default::default() }
 }
 
 pub(crate) fn subscribe(kind: Kind, names: &[&str]) -> DeltaDiscoveryRequest {
     DeltaDiscoveryRequest {
-        node: node("test", "test"),
+        node: Some(node("test", "test")),
         type_url: kind.type_url().into(),
         resource_names_subscribe: names.iter().map(|n| (*n).to_owned()).collect(),
         ..Default::default()
@@ -150,7 +148,7 @@ pub(crate) fn subscribe(kind: Kind, names: &[&str]) -> DeltaDiscoveryRequest {
 
 pub(crate) fn ask(kind: Kind, names: &[&str]) -> DiscoveryRequest {
     DiscoveryRequest {
-        node: node("test", "test"),
+        node: Some(node("test", "test")),
         type_url: kind.type_url().into(),
         resource_names: names.iter().map(|n| (*n).to_owned()).collect(),
         ..Default::default()

@@ -1,0 +1,94 @@
+//! Who may use a gateway. Everything secret in here is masked from birth.
+
+use super::Secret;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How a gateway finds out who is calling. It covers all of the gateway's routes alike.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Authentication {
+    /// Open to everyone.
+    #[default]
+    None,
+    /// User and password, by HTTP Basic (RFC 7617).
+    Basic(BasicAuth),
+    /// A key that stands for a client.
+    AccessKey(AccessKey),
+    /// A signed token (RFC 7519) of a known issuer.
+    Jwt(Jwt),
+}
+
+/// The users of a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BasicAuth {
+    /// At least one, names unique, in the order of the file.
+    pub users: Vec<User>,
+    /// What a browser shows when it asks.
+    pub realm: String,
+}
+
+/// One user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Without a colon.
+    pub name: String,
+    /// The part of the htpasswd line behind the colon: `{SHA}` and the base64 of a SHA-1, the one form Envoy takes.
+    pub hash: Secret,
+}
+
+/// The keys of a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessKey {
+    /// At least one, keys unique, in the order of the file.
+    pub keys: Vec<Key>,
+    /// Where a request carries its key.
+    pub source: KeySource,
+    /// The request header that tells the model which client it is; lower case.
+    pub client_header: String,
+}
+
+/// One key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Whom it stands for; passed on to the model. Several keys may stand for one client.
+    pub client: String,
+    /// The key itself.
+    pub key: Secret,
+}
+
+/// Where a request carries its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// In `x-api-key`, else in `Authorization: Bearer`.
+    Default,
+    /// In this header; lower case.
+    Header(String),
+    /// In this query parameter.
+    Query(String),
+    /// In this cookie.
+    Cookie(String),
+}
+
+/// Tokens of one issuer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jwt {
+    /// The claim `iss` of every token.
+    pub issuer: String,
+    /// The issuer's public keys.
+    pub jwks: Jwks,
+    /// One of these is in the claim `aud` of every token; empty: any audience.
+    pub audiences: Vec<String>,
+    /// Request headers (lower case) and the claims that they tell the model.
+    pub claim_headers: BTreeMap<String, String>,
+    /// Claims and the values of which a token must have one.
+    pub require: BTreeMap<String, Vec<String>>,
+}
+
+/// Where an issuer's public keys (RFC 7517) are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Jwks {
+    /// Here: a JSON Web Key Set with at least one key.
+    Inline(Arc<str>),
+    /// At this URL; fetched by Serin and handed to Envoy.
+    Uri(String),
+}

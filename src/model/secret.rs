@@ -1,0 +1,46 @@
+//! What must never be seen: masked from birth, and exposed in one place, on its way to Envoy.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The content of a PEM file. Never printed: it may hold a private key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pem(Arc<[u8]>);
+
+impl Pem {
+    /// Takes the bytes of a file.
+    pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
+        Self(bytes.into())
+    }
+    /// For the one place that hands it to Envoy.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[PEM of {} bytes]", self.0.len())
+    }
+}
+
+/// A text that nobody may see: it is neither printed nor serialized.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// Takes a text.
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+    /// For the one place that hands it to Envoy.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}

@@ -1,0 +1,345 @@
+//! The house rules: who may know whom, and how a file looks. In one crate no compiler guards the borders, so this does.
+//!
+//! It sees names, not meaning: `use`, paths, and the words inside macros. A re-export could hide an edge, hence the
+//! rule that no room re-exports another.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use syn::visit::{self, Visit};
+
+/// A room of `src` or a file in one, the rooms that it may use, and the crates. `std` and `thiserror` are free to
+/// all. A row for a file stands in place of its room's; a room's row is for all its other files.
+const HOUSE: &[(&str, &str, &str)] = &[
+    // Words and numbers.
+    ("names", "", "serde"),
+    ("weight", "names", "serde"),
+    ("clock", "", "jiff serde"),
+    ("latest", "", "arc_swap tokio"),
+    ("diag", "", "serde unicode_width"),
+    // What is decided: no runtime, no file, no socket.
+    ("model", "names weight", ""),
+    (
+        "config",
+        "diag model names weight",
+        "indexmap regex rustls_pki_types serde serde_json serde_yaml strsim",
+    ),
+    ("config/yaml.rs", "diag", "granit_parser"),
+    ("config/yaml/syntax.rs", "diag", "granit_parser"),
+    ("config/raw/gateway.rs", "", "indexmap schemars serde serde_json"),
+    ("config/raw/matches.rs", "", "indexmap schemars serde"),
+    ("config/raw/scalar.rs", "", "schemars serde"),
+    ("config/raw/schema.rs", "", "schemars serde_json"),
+    ("config/raw/settings.rs", "", "indexmap schemars serde"),
+    ("config/raw/upstream.rs", "", "schemars serde"),
+    ("resource", "", "blake3 bytes envoy_types prost prost_reflect"),
+    ("translate", "model names resource", "bytes envoy_types prost"),
+    ("translate/ownership.rs", "resource", "serde_json"), // reads what was dumped
+    ("snapshot", "resource", "bytes"),
+    ("snapshot/dump.rs", "resource", "prost_reflect serde_json"),
+    // The protocol: state machines without a socket, and one file with all of it.
+    ("xds", "resource snapshot", "bytes envoy_types"),
+    ("xds/registry.rs", "clock resource", "arc_swap"),
+    (
+        "xds/server.rs",
+        "clock latest resource snapshot",
+        "axum bytes envoy_types futures_util http http_body prost tokio tokio_stream tonic tracing",
+    ),
+    // The loop: a pure world, and one file that waits.
+    ("control", "clock config diag model names resource snapshot translate weight xds", "bytes serde"),
+    ("control/run.rs", "clock latest snapshot", "tokio tracing"),
+    // Files in. `control` owns the type of the border.
+    ("source", "config control", ""),
+    ("source/watch.rs", "clock control", "notify tokio tracing"),
+    // The doors for people.
+    ("admin", "control latest xds", ""),
+    ("admin/api.rs", "clock control resource snapshot translate xds", "axum serde serde_json"),
+    ("admin/grpc.rs", "control diag resource xds", "tokio tokio_stream tonic"),
+    ("admin/metrics.rs", "control diag", "prometheus_client"),
+    ("admin/problem.rs", "", "axum serde_json"),
+    // Envoy for people; nothing that serves Envoys needs it.
+    ("launch", "model", "http reqwest rustix serde_json sha2 tempfile tokio tracing"),
+    ("launch/toy.rs", "weight", "axum http serde_json tokio tokio_stream tracing"),
+    // Where everything meets.
+    (
+        "app",
+        "admin control latest model snapshot source xds",
+        "axum tokio tokio_stream tonic tonic_health tonic_reflection tracing",
+    ),
+    ("observe", "", "clap tracing_subscriber"),
+    (
+        "cli",
+        "admin app clock config control diag launch model names observe resource snapshot source translate weight xds",
+        "anyhow clap clap_complete clap_mangen reqwest serde serde_json serde_yaml similar tempfile tokio tracing",
+    ),
+    ("main", "", ""),
+];
+
+/// Longer files want a line `// long because: ...`.
+const LONG: usize = 600;
+
+/// Free to all: it only derives.
+const FREE: &[&str] = &["thiserror"];
+
+#[test]
+fn each_room_knows_only_whom_it_may() {
+    let mut complaints = String::new();
+    let mut idle: BTreeMap<&str, BTreeSet<String>> = rows().collect();
+    for file in Source::all() {
+        let Some((place, may)) = row_of(&file) else {
+            writeln!(complaints, "{} has no row", file.path).unwrap();
+            continue;
+        };
+        for name in file.uses.difference(&may) {
+            writeln!(complaints, "{} may not use `{name}`", file.path).unwrap();
+        }
+        idle.get_mut(place).unwrap().retain(|name| !file.uses.contains(name));
+    }
+    // A permission that nobody needs is a door left open.
+    for (place, names) in idle {
+        for name in names {
+            writeln!(complaints, "the row of {place} allows `{name}`, which it does not use").unwrap();
+        }
+    }
+    assert!(complaints.is_empty(), "see HOUSE in tests/architecture.rs:\n{complaints}");
+}
+
+#[test]
+fn each_row_is_a_place() {
+    let places: Vec<&str> = HOUSE.iter().map(|(place, ..)| *place).collect();
+    let there = |place: &&&str| {
+        let path = src().join(place);
+        path.is_file() || path.is_dir() || path.with_extension("rs").is_file()
+    };
+    let gone: Vec<_> = places.iter().filter(|place| !there(place)).collect();
+    assert!(gone.is_empty(), "rows without a place: {gone:?}");
+    assert_eq!(places.iter().collect::<BTreeSet<_>>().len(), places.len(), "a place has two rows");
+}
+
+#[test]
+fn no_rooms_know_each_other_in_a_circle() {
+    let mut knows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in Source::all() {
+        let rooms = file.uses.iter().filter_map(|u| u.strip_prefix("crate::")).map(str::to_owned);
+        knows.entry(file.room.clone()).or_default().extend(rooms.filter(|r| *r != file.room));
+    }
+    // Take away, again and again, the rooms that know nobody who is left: a circle stays.
+    loop {
+        let left: BTreeSet<String> = knows.keys().cloned().collect();
+        let before = knows.len();
+        knows.retain(|_, rooms| !rooms.is_disjoint(&left));
+        if knows.len() == before {
+            break;
+        }
+    }
+    assert!(knows.is_empty(), "a circle is among {:?}", knows.keys());
+}
+
+#[test]
+fn each_file_is_tidy() {
+    let mut complaints = String::new();
+    for file in Source::all_with_tests() {
+        let mut complain = |what: &str| writeln!(complaints, "{}: {what}", file.path).unwrap();
+        if !file.text.starts_with("//!") {
+            complain("does not begin with `//!`");
+        }
+        if file.text.lines().count() > LONG && !file.text.contains("// long because: ") {
+            complain("is too long");
+        }
+        if file.uses.contains("crate::*") {
+            complain("uses `crate::*`, which hides whom it knows");
+        }
+        if file.uses.contains("super::") {
+            complain("leaves its room by `super`; write `crate::`");
+        }
+        if file.text.lines().any(|l| l.trim_start().starts_with("pub use crate::")) {
+            complain("re-exports another room, which hides whom its users know");
+        }
+    }
+    assert!(complaints.is_empty(), "{complaints}");
+}
+
+#[test]
+fn a_forbidden_use_is_seen() {
+    let seen = |text: &str| Uses::of("room/file.rs", text);
+    for (text, name) in [
+        ("use crate::xds::Frame;", "crate::xds"),
+        ("use crate::{names::A, xds};", "crate::xds"),
+        ("fn f() { crate::xds::f() }", "crate::xds"),
+        ("fn f(x: tokio::net::TcpStream) {}", "tokio"),
+        ("use tokio as t;", "tokio"),
+        ("fn f() { let _ = vec![tokio::task::id()]; }", "tokio"),
+        ("fn f() { tokio::pin!(x); }", "tokio"),
+        ("#[derive(serde::Serialize)] struct A;", "serde"),
+        ("use crate::*;", "crate::*"),
+        ("use super::super::xds;", "super::"),
+    ] {
+        assert!(seen(text).contains(name), "{text}: {:?}", seen(text));
+    }
+    assert!(seen("#[cfg(test)] mod tests { use crate::xds::Frame; }").is_empty());
+    assert!(seen("use super::file; mod a { use super::super::file; }").is_empty());
+}
+
+/// The rows: place, and what it may use.
+fn rows() -> impl Iterator<Item = (&'static str, BTreeSet<String>)> {
+    HOUSE.iter().map(|(place, rooms, crates)| {
+        let rooms = rooms.split_whitespace().map(|room| format!("crate::{room}"));
+        (*place, rooms.chain(crates.split_whitespace().map(str::to_owned)).collect())
+    })
+}
+
+fn row_of(file: &Source) -> Option<(&'static str, BTreeSet<String>)> {
+    let of = |place: &str| rows().find(|(p, _)| *p == place);
+    of(&file.path).or_else(|| of(&file.room))
+}
+
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// A file of `src`.
+struct Source {
+    /// Below `src`.
+    path: String,
+    room: String,
+    text: String,
+    /// Other rooms as `crate::room`, and crates.
+    uses: BTreeSet<String>,
+}
+
+impl Source {
+    /// Without `lib.rs`, which lists the rooms, and tests, which may use anything.
+    fn all() -> impl Iterator<Item = Self> {
+        let is_test = |path: &str| path.ends_with("/tests.rs") || path.contains("/tests/");
+        Self::all_with_tests().filter(move |f| f.path != "lib.rs" && !is_test(&f.path)).map(|mut file| {
+            let own = format!("crate::{}", file.room);
+            file.uses.retain(|u| *u != own && !FREE.contains(&&**u));
+            file
+        })
+    }
+
+    fn all_with_tests() -> impl Iterator<Item = Self> {
+        let mut paths = Vec::new();
+        walk(&src(), &mut paths);
+        assert!(paths.len() > 50, "only {} files in src", paths.len());
+        paths.into_iter().map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let path = path.strip_prefix(src()).unwrap().to_str().unwrap().to_owned();
+            let room = path.split(['/', '.']).next().unwrap().to_owned();
+            let uses = Uses::of(&path, &text);
+            Self { path, room, text, uses }
+        })
+    }
+}
+
+fn walk(directory: &Path, out: &mut Vec<PathBuf>) {
+    let mut entries: Vec<_> = std::fs::read_dir(directory).unwrap().map(|e| e.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            walk(&path, out);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            out.push(path);
+        }
+    }
+}
+
+/// The dependencies of `Cargo.toml`, as code names them.
+fn crates() -> BTreeSet<String> {
+    let manifest = include_str!("../Cargo.toml");
+    let dependencies = manifest.split("\n[dependencies]\n").nth(1).unwrap().split("\n[").next().unwrap();
+    let name = |line: &str| line.split_once(" = ").map(|(name, _)| name.replace('-', "_"));
+    dependencies.lines().filter(|l| !l.starts_with('#')).filter_map(name).collect()
+}
+
+/// Gathers what a file names.
+struct Uses {
+    found: BTreeSet<String>,
+    crates: BTreeSet<String>,
+    /// How many `super` lead to the root of the crate.
+    depth: usize,
+}
+
+impl Uses {
+    fn of(path: &str, text: &str) -> BTreeSet<String> {
+        let file = syn::parse_file(text).unwrap();
+        let depth = path.trim_end_matches("mod.rs").trim_end_matches('/').split('/').count();
+        let mut uses = Self { found: BTreeSet::new(), crates: crates(), depth };
+        uses.visit_file(&file);
+        uses.found
+    }
+
+    fn take(&mut self, names: &[String]) {
+        match names {
+            [head, next, ..] if head == "crate" => drop(self.found.insert(format!("crate::{next}"))),
+            [head, ..] if self.crates.contains(head) => drop(self.found.insert(head.clone())),
+            _ if names.iter().take_while(|n| *n == "super").count() >= self.depth => {
+                self.found.insert("super::".to_owned());
+            }
+            _ => {}
+        }
+    }
+
+    fn tree(&mut self, tree: &syn::UseTree, before: &[String]) {
+        let with = |name: String| [before, &[name]].concat();
+        match tree {
+            syn::UseTree::Path(path) => self.tree(&path.tree, &with(path.ident.to_string())),
+            syn::UseTree::Name(name) => self.take(&with(name.ident.to_string())),
+            syn::UseTree::Rename(name) => self.take(&with(name.ident.to_string())),
+            syn::UseTree::Glob(_) => self.take(&with("*".to_owned())),
+            syn::UseTree::Group(group) => group.items.iter().for_each(|tree| self.tree(tree, before)),
+        }
+    }
+
+    /// Macros and attributes are only words to us.
+    fn take_words(&mut self, tokens: &impl ToString) {
+        let words = tokens.to_string().replace("::", " :: ");
+        let mut before = "";
+        let mut words = words.split_whitespace().peekable();
+        while let Some(word) = words.next() {
+            if before != "::" && words.peek() == Some(&"::") {
+                let next = words.clone().nth(1).unwrap_or_default();
+                self.take(&[word.to_owned(), next.to_owned()]);
+            }
+            before = word;
+        }
+    }
+}
+
+impl<'a> Visit<'a> for Uses {
+    fn visit_item_mod(&mut self, item: &'a syn::ItemMod) {
+        let is_test =
+            |a: &syn::Attribute| a.meta.require_list().is_ok_and(|l| l.tokens.to_string() == "test");
+        if !item.attrs.iter().any(is_test) {
+            self.depth += 1;
+            visit::visit_item_mod(self, item);
+            self.depth -= 1;
+        }
+    }
+
+    fn visit_item_use(&mut self, item: &'a syn::ItemUse) {
+        self.tree(&item.tree, &[]);
+    }
+
+    fn visit_path(&mut self, path: &'a syn::Path) {
+        // One word alone is a local name that only sounds like a crate.
+        if path.segments.len() > 1 {
+            self.take(&path.segments.iter().map(|s| s.ident.to_string()).collect::<Vec<_>>());
+        }
+        visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, item: &'a syn::Macro) {
+        self.take_words(&item.tokens);
+        visit::visit_macro(self, item);
+    }
+
+    fn visit_attribute(&mut self, item: &'a syn::Attribute) {
+        if let syn::Meta::List(list) = &item.meta {
+            self.take_words(&list.tokens);
+        }
+        visit::visit_attribute(self, item);
+    }
+}

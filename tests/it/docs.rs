@@ -1,0 +1,103 @@
+//! What the documents say is so: their gateways load, and their commands, flags and metrics are real.
+#![cfg(test)]
+
+use crate::cli::serin;
+use crate::examples::{entries, examples, project};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// The documents for people; `docs/file-format.md` has tests of its own beside the schema.
+fn documents() -> Vec<PathBuf> {
+    let mut all: Vec<PathBuf> =
+        ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "envoy/README.md"].map(project).into();
+    all.extend(entries(&project("docs")).into_iter().filter(|p| p.extension().is_some_and(|e| e == "md")));
+    all.extend(examples().iter().map(|example| example.join("README.md")));
+    all
+}
+
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let begin = format!("```{language}\n");
+    text.split(&begin).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn gateways_in_documents_are_good() {
+    let mut seen = 0;
+    for document in documents().iter().filter(|d| !d.ends_with("file-format.md")) {
+        let text = std::fs::read_to_string(document).unwrap();
+        for block in blocks(&text, "yaml").iter().filter(|b| b.starts_with("apiVersion: serin/")) {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("gateway.yaml");
+            std::fs::write(&file, block).unwrap();
+            let run = serin(&["validate", file.to_str().unwrap()]);
+            assert_eq!(run.code, 0, "{}: {}", document.display(), run.err);
+            seen += 1;
+        }
+    }
+    assert!(seen >= 1, "no document shows a gateway");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for target in text.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap()) {
+            if !target.is_empty() && !target.contains("://") {
+                let path = document.parent().unwrap().join(target);
+                assert!(path.exists(), "{} links to {target}", document.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn commands_in_documents_are_real() {
+    let mut seen = BTreeSet::new();
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        let lines = blocks(&text, "sh").join("\n").replace("\\\n", " ");
+        for line in lines.lines().filter_map(|l| l.trim().strip_prefix("serin ")) {
+            let line = line.split(['#', '>', '|', '&']).next().unwrap();
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let help = serin(&[words[0], "--help"]).good();
+            for flag in words.iter().filter(|w| w.starts_with('-')) {
+                assert!(help.contains(flag), "{}: {line}: no {flag}", document.display());
+            }
+            seen.insert(words[0].to_owned());
+        }
+    }
+    assert!(seen.len() >= 8, "only {seen:?}");
+}
+
+#[test]
+fn each_example_explains_itself() {
+    for example in examples() {
+        let readme = std::fs::read_to_string(example.join("README.md")).unwrap();
+        let name = example.file_name().unwrap().to_str().unwrap();
+        assert!(readme.starts_with("# ") && readme.contains(&format!("examples/{name}")), "{name}");
+    }
+}
+
+#[test]
+fn operations_name_each_setting_of_serve() {
+    let text = std::fs::read_to_string(project("docs/operations.md")).unwrap();
+    let help = serin(&["serve", "--help"]).good();
+    let flags =
+        help.split_whitespace().filter(|w| w.starts_with("--") && *w != "--help" && *w != "--version");
+    for flag in flags.map(|f| f.trim_end_matches([',', ']'])) {
+        assert!(text.contains(flag), "docs/operations.md does not explain {flag}");
+    }
+    for variable in help.split("[env: ").skip(1).map(|rest| rest.split('=').next().unwrap()) {
+        assert!(text.contains(variable), "docs/operations.md does not explain {variable}");
+    }
+}
+
+#[test]
+fn operations_name_each_metric() {
+    let text = std::fs::read_to_string(project("docs/operations.md")).unwrap();
+    let code =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/admin/metrics.rs")).unwrap();
+    for name in code.split("registry.register(\"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        assert!(text.contains(&format!("`serin_{name}")), "docs/operations.md does not explain serin_{name}");
+    }
+}

@@ -1,0 +1,12 @@
+//! The whole: files, control plane, a real Envoy, real requests.
+#![cfg(test)]
+
+mod demo;
+mod edits;
+mod features;
+mod isolation;
+mod outage;
+mod split;
+mod stage;
+mod streams;
+mod tls;

@@ -1,0 +1,117 @@
+//! Golden cases of translation: gateway files and the Envoy resources that become of them.
+//!
+//! Every gateway file of `examples/` is a case, and every `tests/golden/<case>/gateway.yaml`. What `serin translate`
+//! prints is `tests/golden/<case>/<file>.envoy.yaml`; where an example has several gateways, what Envoys are told of
+//! all of them together is `<node.cluster>.routes.yaml`. `BLESS=1` rewrites them; read each before you commit it.
+
+use crate::examples::{Case, cases, entries, examples, gateways, project};
+use crate::real::validate;
+use serde_json::{Value, json};
+use serin::cli::read_directory;
+use serin::clock;
+use serin::control::{Event, World};
+use serin::model::Settings;
+use serin::resource::Kind;
+use serin::snapshot::{Snapshot, dump};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+#[test]
+fn each_case_translates_as_expected() {
+    let mut expected: BTreeMap<PathBuf, String> =
+        cases().into_iter().map(|case| (case.golden.clone(), translate(&case, &[]))).collect();
+    for example in examples().iter().filter(|e| gateways(e).len() > 1) {
+        let folder = project("tests/golden").join(example.file_name().unwrap());
+        for (audience, routes) in told(example) {
+            expected.insert(folder.join(format!("{audience}.routes.yaml")), routes);
+        }
+    }
+    assert!(expected.len() >= 20, "only {} goldens", expected.len());
+
+    let bless = std::env::vars_os().any(|(key, _)| key == "BLESS");
+    let mut wrong = Vec::new();
+    for (golden, text) in &expected {
+        if bless {
+            std::fs::create_dir_all(golden.parent().unwrap()).unwrap();
+            std::fs::write(golden, text).unwrap();
+        }
+        let there = std::fs::read_to_string(golden).unwrap_or_default();
+        if there != *text {
+            let diff = similar::TextDiff::from_lines(&there, text).unified_diff().to_string();
+            wrong.push(format!("{}:\n{diff}", golden.display()));
+        }
+    }
+    let stale: Vec<_> = goldens().difference(&expected.into_keys().collect()).cloned().collect();
+    assert!(stale.is_empty(), "nothing becomes these files any more: {stale:?}");
+    assert!(wrong.is_empty(), "not as expected; `make bless` and review:\n{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn envoy_accepts_each_case() {
+    for case in cases() {
+        let mut bootstrap: Value = serde_yaml::from_str(&translate(&case, &["--bootstrap"])).unwrap();
+        add_listener_certificates(&mut bootstrap);
+        validate(&bootstrap.to_string()).await;
+    }
+}
+
+/// What `serin translate` prints.
+fn translate(case: &Case, flags: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_serin"));
+    command.arg("translate").args(flags).arg(&case.file);
+    if let Some(settings) = &case.settings {
+        command.arg("--config").arg(settings);
+    }
+    let run = command.output().unwrap();
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success() && said.is_empty(), "{}: {said}", case.name);
+    String::from_utf8(run.stdout).unwrap()
+}
+
+/// The route configurations that Envoys are told of a directory, by `node.cluster`.
+fn told(directory: &Path) -> BTreeMap<String, String> {
+    let mut world = World::new(Settings::default());
+    world.apply(Event::Files(read_directory(directory)), clock::now());
+    let fleet = world.fleet();
+    let mut all: BTreeMap<String, String> =
+        fleet.named.iter().map(|(n, s)| (n.to_string(), routes(s))).collect();
+    all.insert("everyone".into(), routes(&fleet.everyone));
+    all.retain(|_, text| !text.is_empty());
+    all
+}
+
+fn routes(snapshot: &Snapshot) -> String {
+    let routes = snapshot.resources().filter(|r| r.kind() == Kind::Route);
+    routes.map(|r| serde_yaml::to_string(&dump(r).unwrap()).unwrap()).collect()
+}
+
+fn goldens() -> BTreeSet<PathBuf> {
+    let folders = entries(&project("tests/golden"));
+    let files = folders.iter().flat_map(|folder| entries(folder));
+    let is_golden = |name: &str| name.ends_with(".envoy.yaml") || name.ends_with(".routes.yaml");
+    files.filter(|f| f.file_name().and_then(|n| n.to_str()).is_some_and(is_golden)).collect()
+}
+
+/// Envoy wants every secret that a listener names; `translate` knows no keys.
+fn add_listener_certificates(bootstrap: &mut Value) {
+    let made = rcgen::generate_simple_self_signed(["fraud.example.com".to_owned()]).unwrap();
+    let names: Vec<Value> = bootstrap["static_resources"]["listeners"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|listener| {
+            listener
+                .pointer("/filter_chains/0/transport_socket/typed_config/common_tls_context")?
+                .pointer("/tls_certificate_sds_secret_configs/0/name")
+                .cloned()
+        })
+        .collect();
+    let secrets = bootstrap["static_resources"]["secrets"].as_array_mut().unwrap();
+    secrets.extend(names.into_iter().map(|name| {
+        json!({ "name": name, "tls_certificate": {
+            "certificate_chain": { "inline_string": made.cert.pem() },
+            "private_key": { "inline_string": made.signing_key.serialize_pem() },
+        }})
+    }));
+}
