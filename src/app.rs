@@ -114,17 +114,18 @@ impl App {
         };
         let registry = Arc::new(Registry::default());
         let sources = Sources { view: Arc::clone(&outputs.view), registry: Arc::clone(&registry) };
+        let (stop, stopped) = signal::channel(false);
         let discovery = Discovery {
             fleet: Arc::clone(&outputs.fleet),
             registry: Arc::clone(&registry),
             verdicts: verdicts_in,
+            stopped: stopped.clone(),
         };
         let grpc = grpc_routes(&discovery, &sources, &outputs)?;
         let watched = Watched { directory: settings.gateways.clone(), files: listener_files(&settings) };
         let watching = watch(Scanner::new(watched), events_in.clone())
             .map_err(|e| Error::Source(settings.gateways.display().to_string(), e))?;
 
-        let (stop, stopped) = signal::channel(false);
         let mut tasks = JoinSet::new();
         let view = Arc::clone(&outputs.view);
         tasks.spawn(until(stopped.clone(), run(World::new(settings), events, outputs)));
@@ -158,7 +159,7 @@ impl App {
 }
 
 fn grpc_routes(discovery: &Discovery, sources: &Sources, outputs: &Outputs) -> Result<axum::Router, Error> {
-    let state = grpc::State::new(sources.clone(), outputs.notes.clone());
+    let state = grpc::State::new(sources.clone(), outputs.notes.clone(), discovery.stopped.clone());
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(grpc::v1::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -174,20 +175,20 @@ fn grpc_routes(discovery: &Discovery, sources: &Sources, outputs: &Outputs) -> R
     Ok(discovery.routes().merge(own))
 }
 
-async fn serve_grpc(listener: TcpListener, routes: axum::Router, stopped: signal::Receiver<bool>) {
+async fn serve_grpc(listener: TcpListener, routes: axum::Router, mut stopped: signal::Receiver<bool>) {
+    let stop = async move {
+        let _ = stopped.wait_for(|s| *s).await;
+    };
     let served = Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE.0))
         .http2_keepalive_timeout(Some(KEEP_ALIVE.1))
         .max_concurrent_streams(Some(STREAMS_PER_CONNECTION))
         .add_routes(Routes::from(routes))
-        .serve_with_incoming(quick(listener));
-    // Discovery streams never end by themselves, so a stop must not wait for them.
-    let served = async {
-        if let Err(e) = served.await {
-            tracing::error!("xDS is not served any more: {e}");
-        }
-    };
-    until(stopped, served).await;
+        .serve_with_incoming_shutdown(quick(listener), stop);
+    // Streams end with the same signal, so that connections can.
+    if let Err(e) = served.await {
+        tracing::error!("xDS is not served any more: {e}");
+    }
 }
 
 /// Connections without Nagle's delay: a change of weights is one small packet.

@@ -56,7 +56,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     // The doors for people.
     ("admin", "control latest xds", ""),
     ("admin/api.rs", "clock control resource snapshot translate xds", "axum serde serde_json"),
-    ("admin/grpc.rs", "control diag resource xds", "tokio tokio_stream tonic"),
+    ("admin/grpc.rs", "control diag resource xds", "futures_util tokio tokio_stream tonic"),
     ("admin/metrics.rs", "control diag", "prometheus_client"),
     ("admin/problem.rs", "", "axum serde_json"),
     // Envoy for people; nothing that serves Envoys needs it.

@@ -88,9 +88,7 @@ pub fn router(sources: Sources) -> Router {
         .route("/proxies", get(proxies))
         .route("/config/{name}", get(config))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such page in the API"))
-        .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this page can only be read, with GET")
-        });
+        .method_not_allowed_fallback(only_read);
     Router::new()
         .nest("/api/v1", api)
         .route("/healthz", get(async || "ok\n"))
@@ -99,7 +97,12 @@ pub fn router(sources: Sources) -> Router {
         .fallback(async || {
             Problem::new(StatusCode::NOT_FOUND, "there is no such page; the API is at /api/v1")
         })
+        .method_not_allowed_fallback(only_read)
         .with_state(sources)
+}
+
+async fn only_read() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this page can only be read, with GET")
 }
 
 async fn ready(State(sources): State<Sources>) -> Result<&'static str, Problem> {

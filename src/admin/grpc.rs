@@ -5,7 +5,7 @@ use crate::control::{GatewayView, Note};
 use crate::diag::{Diagnostic, Severity};
 use crate::xds::Proxy;
 use std::pin::Pin;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tokio_stream::{Stream, StreamExt};
@@ -30,12 +30,13 @@ pub mod v1 {
 pub struct State {
     sources: Sources,
     notes: broadcast::Sender<Note>,
+    stopped: watch::Receiver<bool>,
 }
 
 impl State {
-    /// Reads from `sources`, and follows `notes`.
-    pub fn new(sources: Sources, notes: broadcast::Sender<Note>) -> Self {
-        Self { sources, notes }
+    /// Reads from `sources`, and follows `notes` until `stopped` is true.
+    pub fn new(sources: Sources, notes: broadcast::Sender<Note>, stopped: watch::Receiver<bool>) -> Self {
+        Self { sources, notes, stopped }
     }
 }
 
@@ -95,7 +96,9 @@ impl v1::state_server::State for State {
             let wanted = only.is_empty() || event.gateway == only || event.kind == "missed";
             wanted.then(|| Ok(v1::Event { sequence, ..event }))
         });
-        Ok(Response::new(Box::pin(events)))
+        let mut stopped = self.stopped.clone();
+        let stop = async move { _ = stopped.wait_for(|s| *s).await };
+        Ok(Response::new(Box::pin(futures_util::StreamExt::take_until(events, Box::pin(stop)))))
     }
 }
 

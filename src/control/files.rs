@@ -30,8 +30,8 @@ pub(super) struct File {
     newest: Arc<Loaded>,
     /// The newest version that could be used, and is served while `newest` cannot be.
     good: Option<Arc<Loaded>>,
-    /// The problem that `newest` has with another file.
-    conflict: Option<Diagnostic>,
+    /// The problems that `newest` has with other files.
+    conflicts: Vec<Diagnostic>,
     arrival: u64,
     vanished: Option<Timestamp>,
 }
@@ -39,7 +39,7 @@ pub(super) struct File {
 impl File {
     /// Everything that is wrong or suspicious about the newest version.
     pub(super) fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.newest.diagnostics.iter().chain(&self.conflict)
+        self.newest.diagnostics.iter().chain(&self.conflicts)
     }
 
     /// Whether the newest version cannot be used.
@@ -50,6 +50,12 @@ impl File {
     /// The newest version that can be used, if it were alone.
     fn usable(&self) -> Option<&Arc<Loaded>> {
         if self.newest.gateway.is_some() { Some(&self.newest) } else { self.good.as_ref() }
+    }
+
+    /// Whether the newest version is another one than what is known to be good.
+    fn has_news(&self) -> bool {
+        self.newest.gateway.is_some()
+            && !self.good.as_ref().is_some_and(|good| good.gateway == self.newest.gateway)
     }
 
     /// Whether the file is not there any more.
@@ -139,7 +145,7 @@ impl Files {
                 |p| p.arrival,
             );
             let good = previous.and_then(|p| p.good);
-            let file = File { document, newest, good, conflict: None, arrival, vanished: None };
+            let file = File { document, newest, good, conflicts: Vec::new(), arrival, vanished: None };
             self.by_path.insert(path, file);
         }
         self.all_vanished = !self.by_path.is_empty() && self.by_path.values().all(|f| f.vanished.is_some());
@@ -161,31 +167,51 @@ impl Files {
     }
 
     /// Lets files meet: finds who claims what another has, and remembers the good ones.
+    ///
+    /// A file that is in conflict goes back to its last good version, which may claim what yet another file wants;
+    /// so they meet again, until nobody goes back any more.
     fn meet(&mut self) {
-        self.by_path.values_mut().for_each(|f| f.conflict = None);
-        let order: Vec<(Arc<str>, Arc<Loaded>)> = self
-            .in_order()
-            .filter_map(|(path, f)| f.usable().map(|loaded| (path.clone(), Arc::clone(loaded))))
-            .collect();
-        for (index, diagnostic) in config::conflicts(order.iter().map(|(_, l)| l.as_ref())) {
-            let Some((path, loaded)) = order.get(index) else { continue };
-            // One that is gone, or that is itself a fallback, gives way without a word.
-            if let Some(file) = self.by_path.get_mut(path)
-                && file.vanished.is_none()
-                && Arc::ptr_eq(loaded, &file.newest)
-            {
-                file.conflict = Some(diagnostic);
+        self.by_path.values_mut().for_each(|f| f.conflicts.clear());
+        loop {
+            let order: Vec<(Arc<str>, Arc<Loaded>)> = self
+                .in_order()
+                .filter_map(|(path, f)| {
+                    let loaded = if f.conflicts.is_empty() { f.usable() } else { f.good.as_ref() };
+                    loaded.map(|loaded| (path.clone(), Arc::clone(loaded)))
+                })
+                .collect();
+            let mut found: BTreeMap<&Arc<str>, Vec<Diagnostic>> = BTreeMap::new();
+            for (index, diagnostic) in config::conflicts(order.iter().map(|(_, l)| l.as_ref())) {
+                if let Some((path, _)) = order.get(index) {
+                    found.entry(path).or_default().push(diagnostic);
+                }
+            }
+            let mut again = false;
+            for (path, diagnostics) in found {
+                // One that is gone, or that is itself a fallback, gives way without a word.
+                let alone = |f: &&mut File| f.vanished.is_none() && f.newest.gateway.is_some();
+                if let Some(file) =
+                    self.by_path.get_mut(path).filter(alone).filter(|f| f.conflicts.is_empty())
+                {
+                    again |= file.good.is_some();
+                    file.conflicts = diagnostics;
+                }
+            }
+            if !again {
+                break;
             }
         }
-        for file in self.by_path.values_mut().filter(|f| f.conflict.is_none() && f.newest.gateway.is_some()) {
+        for file in self.by_path.values_mut().filter(|f| f.conflicts.is_empty() && f.newest.gateway.is_some())
+        {
             file.good = Some(Arc::clone(&file.newest));
         }
     }
 
-    /// Files that are there before files that are gone, then by age.
+    /// Files that are there before files that are gone, those that want what they have before those that want
+    /// something else, then by age.
     fn in_order(&self) -> impl Iterator<Item = (&Arc<str>, &File)> {
         let mut files: Vec<_> = self.by_path.iter().collect();
-        files.sort_by_key(|(_, f)| (f.vanished.is_some(), f.arrival));
+        files.sort_by_key(|(_, f)| (f.vanished.is_some(), f.conflicts.is_empty() && f.has_news(), f.arrival));
         files.into_iter()
     }
 

@@ -69,11 +69,21 @@ impl Version {
 impl Offers {
     /// From now on this is what should be told about a gateway; `None`: nothing.
     pub(super) fn set(&mut self, name: &GatewayName, version: Option<Version>, now: Timestamp) {
+        self.replace(name, version, now, now.plus(LINGER));
+    }
+
+    /// Like [`Offers::set`], for a version that Envoys refuse: no Envoy can be using what only it has, and some
+    /// would go on to refuse it, with all that comes with it.
+    pub(super) fn step_back(&mut self, name: &GatewayName, version: Option<Version>, now: Timestamp) {
+        self.replace(name, version, now, now);
+    }
+
+    fn replace(&mut self, name: &GatewayName, version: Option<Version>, now: Timestamp, until: Timestamp) {
         let Some(version) = version else {
             if let Some(told) = self.told.remove(name) {
                 let Told { routes, warming } = told;
-                self.linger(&routes, now);
-                warming.into_iter().for_each(|(w, _)| self.linger(&w, now));
+                self.linger(&routes, now, until);
+                warming.into_iter().for_each(|(w, _)| self.linger(&w, now, until));
             }
             return;
         };
@@ -84,7 +94,7 @@ impl Offers {
         if let Some((abandoned, _)) = told.warming.take() {
             let before = abandoned.warm_up(&told.routes).is_some();
             if before && !Arc::ptr_eq(&abandoned.gateway, &version.gateway) {
-                self.linger(&abandoned, now);
+                self.linger(&abandoned, now, until);
             }
         }
         let Some(told) = self.told.get_mut(name) else { return };
@@ -92,7 +102,7 @@ impl Offers {
             told.warming = Some((version, now.plus(wait)));
         } else {
             let old = std::mem::replace(&mut told.routes, version);
-            self.linger(&old, now);
+            self.linger(&old, now, until);
         }
     }
 
@@ -107,7 +117,7 @@ impl Offers {
         let lingered = self.lingering.len();
         self.lingering.retain(|l| l.until > now);
         let changed = !replaced.is_empty() || self.lingering.len() != lingered;
-        replaced.iter().for_each(|old| self.linger(old, now));
+        replaced.iter().for_each(|old| self.linger(old, now, now.plus(LINGER)));
         changed
     }
 
@@ -153,8 +163,10 @@ impl Offers {
         told.flat_map(|v| &v.gateway.proxies).map(String::as_str).collect()
     }
 
-    fn linger(&mut self, old: &Version, now: Timestamp) {
-        let until = now.plus(LINGER);
+    fn linger(&mut self, old: &Version, now: Timestamp, until: Timestamp) {
+        if until <= now {
+            return;
+        }
         let told: BTreeSet<_> = self
             .told
             .get(&old.gateway.name)

@@ -113,8 +113,9 @@ pub(super) fn view(
     fleet: &Fleet,
 ) -> View {
     let mut gateways = BTreeMap::new();
+    let by_file: BTreeMap<&Arc<str>, &Wanted> = wanted.values().map(|w| (&w.file, w)).collect();
     for (path, file) in files.iter() {
-        let own = file.name().and_then(|name| wanted.get(name)).filter(|w| w.file == *path);
+        let own = by_file.get(path).copied();
         if file.is_vanished() && own.is_none() {
             continue;
         }
@@ -122,8 +123,10 @@ pub(super) fn view(
         diagnostics.extend(own.and_then(|w| w.refusal(trial)).map(|text| refusal(path, text)));
         let broken = diagnostics.iter().any(|d| d.severity == Severity::Error);
         let serving = own.and_then(|w| w.serving(trial));
-        // A second file with a name that is taken must not hide the one that serves.
-        let name = file.name().filter(|n| own.is_some() || !wanted.contains_key(*n));
+        // The name that serves, whatever the broken file says now. A second file with a name that is taken must
+        // not hide the one that has it.
+        let free = |n: &&GatewayName| !wanted.contains_key(*n) && !gateways.contains_key(n.as_str());
+        let name = own.map(|w| &w.newest.name).or_else(|| file.name().filter(free));
         let name: Arc<str> = name.map_or_else(|| path.clone(), |n| n.as_str().into());
         let view = GatewayView {
             name: name.clone(),

@@ -28,6 +28,8 @@ pub struct World {
     trial: Trial,
     offers: Offers,
     fleet: Fleet,
+    /// What Envoys refused though it is of no gateway, so that people are told once and not by every Envoy.
+    told_refused: BTreeMap<(Kind, Arc<str>), crate::resource::Version>,
     notes: Vec<Note>,
 }
 
@@ -60,6 +62,7 @@ impl World {
             trial: Trial::default(),
             offers: Offers::default(),
             fleet: Fleet::default(),
+            told_refused: BTreeMap::new(),
             notes: Vec::new(),
         }
     }
@@ -115,8 +118,7 @@ impl World {
     }
 
     fn snapshot(&self, previous: &Arc<Snapshot>, audience: Option<&str>) -> Arc<Snapshot> {
-        let sees =
-            |proxies: &BTreeSet<String>| proxies.is_empty() || audience.is_some_and(|a| proxies.contains(a));
+        let sees = |proxies: &BTreeSet<String>| sees(proxies, audience);
         let mut resources: Vec<Arc<Resource>> = self.offers.resources(sees).cloned().collect();
         let mut routes: BTreeMap<&ListenerName, Vec<_>> = BTreeMap::new();
         for (gateway, encoded) in self.offers.routes().filter(|(g, _)| sees(&g.proxies)) {
@@ -233,7 +235,10 @@ impl World {
     fn offer(&mut self, name: &GatewayName, now: Timestamp) {
         let Some(wanted) = self.wanted.get(name) else { return };
         let version = match &wanted.taken {
-            _ if !self.trial.is_offered(name) => wanted.taken.clone(),
+            taken if !self.trial.is_offered(name) => {
+                let taken = taken.clone();
+                return self.offers.step_back(name, taken, now);
+            }
             Some(taken) if taken.gateway == wanted.newest => Some(taken.clone()),
             _ => Some(Version::new(Arc::clone(&wanted.newest))),
         };
@@ -287,6 +292,7 @@ impl World {
                     .filter(|r| !r.is_accepted() && self.is_current(r))
                     .flat_map(|r| self.gateways_of(r))
                     .collect();
+                self.tell_of_common(&resources, &text, now);
                 match self.trial.refused(suspects, &text, now) {
                     Ruling::Nothing => return false,
                     Ruling::Offers => {}
@@ -305,11 +311,35 @@ impl World {
         true
     }
 
+    /// Tells people that Envoys refuse a listener or its certificate: no gateway can be blamed, nothing can be
+    /// offered instead, and somebody has to look.
+    fn tell_of_common(&mut self, resources: &[Arc<Resource>], text: &str, now: Timestamp) {
+        for resource in resources {
+            let (kind, name, version) = (resource.kind(), resource.name(), resource.version());
+            let common = kind == Kind::Listener || (kind == Kind::Secret && name.starts_with("tls/"));
+            if !common || !self.is_current(resource) {
+                continue;
+            }
+            if self.told_refused.insert((kind, Arc::clone(name)), version) != Some(version) {
+                let message = format!("Envoy refuses {kind} {name}: {text}");
+                self.notes.push(Note { time: now, gateway: None, kind: NoteKind::Alarm, message });
+            }
+        }
+    }
+
+    /// The audiences (`None`: everyone) that are told this very resource now.
+    fn audiences_of(&self, resource: &Resource) -> impl Iterator<Item = Option<&str>> {
+        let named = self.fleet.named.iter().map(|(audience, snapshot)| (Some(&**audience), snapshot));
+        let (kind, name, version) = (resource.kind(), Arc::clone(resource.name()), resource.version());
+        std::iter::once((None, &self.fleet.everyone))
+            .chain(named)
+            .filter(move |(_, s)| s.get(kind, &name).is_some_and(|r| r.version() == version))
+            .map(|(audience, _)| audience)
+    }
+
     /// Whether a resource is what some audience is told now.
-    fn is_current(&self, resource: &Arc<Resource>) -> bool {
-        self.fleet.snapshots().any(|s| {
-            s.get(resource.kind(), resource.name()).is_some_and(|r| r.version() == resource.version())
-        })
+    fn is_current(&self, resource: &Resource) -> bool {
+        self.audiences_of(resource).next().is_some()
     }
 
     /// The gateways whose newest version a resource holds.
@@ -324,8 +354,12 @@ impl World {
             // A listener depends on no gateway.
             Kind::Listener => Vec::new(),
             Kind::Route => {
+                // One name, but another content for each audience.
+                let audiences: Vec<Option<&str>> = self.audiences_of(resource).collect();
                 let on_listener = |w: &Wanted| w.newest.listener.as_str() == &**resource.name();
-                let all = self.wanted.iter().filter(|(_, w)| on_listener(w)).map(|(name, _)| name);
+                let seen = |w: &Wanted| audiences.iter().any(|a| sees(&w.newest.proxies, *a));
+                let in_it = |w: &Wanted| on_listener(w) && seen(w);
+                let all = self.wanted.iter().filter(|(_, w)| in_it(w)).map(|(name, _)| name);
                 all.filter(told).cloned().collect()
             }
         }
@@ -353,6 +387,11 @@ impl Wanted {
             self.taken.as_ref().map(|t| &t.gateway)
         }
     }
+}
+
+/// Whether Envoys of an audience (`None`: of none that is named) serve a gateway that is meant for these.
+fn sees(proxies: &BTreeSet<String>, audience: Option<&str>) -> bool {
+    proxies.is_empty() || audience.is_some_and(|a| proxies.contains(a))
 }
 
 fn place(place: &crate::diag::Place) -> String {

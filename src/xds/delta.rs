@@ -7,7 +7,7 @@
 
 use super::frame::{Frame, parse_nonce};
 use super::subscription::Subscription;
-use super::{Malformed, Verdict, kind_of_request};
+use super::{MAX_NAMES, Malformed, Verdict, kind_of_request};
 use crate::resource::{Kind, Resource, Version};
 use crate::snapshot::{Set, Snapshot, concat};
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
@@ -46,6 +46,8 @@ struct Typed {
     /// Parts of a response that was refused, each to be offered alone.
     again: VecDeque<Vec<Arc<Resource>>>,
     in_flight: VecDeque<Offer>,
+    /// What the client said it holds from an earlier stream, and nobody had taken on a stream of this process.
+    confirmed: Vec<Arc<Resource>>,
     /// The client waits for an answer even if there is nothing to say.
     owes_answer: bool,
 }
@@ -60,10 +62,15 @@ enum Differs {
     Refused(Version),
 }
 
+/// It holds some version that is none of ours.
+const UNKNOWN: Differs = Differs::Holds(Version(0));
+
 #[derive(Debug)]
 struct Offer {
     nonce: u64,
+    version: Version,
     resources: Vec<Arc<Resource>>,
+    removed: Vec<Arc<str>>,
 }
 
 /// Which half of the news to tell.
@@ -86,11 +93,19 @@ impl Delta {
         let Some(kind) = kind_of_request(&request.type_url, self.only)? else { return Ok(None) };
         let Some(typed) = self.kinds.get_mut(kind.index()) else { return Ok(None) };
         let first = !typed.subscription.is_started();
+        let all_before = typed.subscription.is_wildcard();
+        let left = request.resource_names_unsubscribe.clone();
         let asked = typed.subscription.update(
             request.resource_names_subscribe,
             request.resource_names_unsubscribe,
             kind.is_wildcard(),
         )?;
+        for name in left.iter().filter(|name| !typed.subscription.covers(name)) {
+            typed.differs.remove(name.as_str());
+        }
+        if typed.subscription.is_wildcard() && !all_before && !first {
+            typed.widen();
+        }
         typed.differs.extend(asked.into_iter().map(|name| (name, Differs::Asked)));
         if first {
             // "the server should send only what differs from these": only the first request of a stream has them.
@@ -100,6 +115,10 @@ impl Delta {
                 let holds = Version::parse(&version).unwrap_or_default();
                 typed.differs.insert(name.into(), Differs::Holds(holds));
             }
+        }
+        if typed.differs.len() > MAX_NAMES {
+            // Names that come and go while their answers wait for other answers would add up.
+            return Err(Malformed::TooManyNames(MAX_NAMES));
         }
         let refusal = request.error_detail.map(|e| e.message);
         Ok(parse_nonce(&request.response_nonce).and_then(|nonce| typed.answered(kind, nonce, refusal)))
@@ -131,6 +150,16 @@ impl Delta {
         FIRST.iter().rev().find_map(|kind| self.offer(*kind, snapshot, Part::Everything))
     }
 
+    /// What the client turned out to hold from an earlier stream, of which no Envoy had said so before: as good as
+    /// taken. After a restart of the control plane this is how it learns that what it serves is sound.
+    pub fn confirmed(&mut self) -> Option<Verdict> {
+        Kind::ALL.into_iter().find_map(|kind| {
+            let typed = self.kinds.get_mut(kind.index()).filter(|t| !t.confirmed.is_empty())?;
+            let (first, version) = (std::mem::take(&mut typed.confirmed), typed.held.version());
+            Some(Verdict::Accepted { kind, version, first, refusing: typed.is_refusing() })
+        })
+    }
+
     fn is_waiting(&self, kind: Kind) -> bool {
         self.kinds.get(kind.index()).is_some_and(|typed| !typed.in_flight.is_empty())
     }
@@ -144,8 +173,9 @@ impl Delta {
         if typed.in_flight.len() == MAX_IN_FLIGHT {
             typed.in_flight.pop_front();
         }
-        typed.in_flight.push_back(Offer { nonce: self.nonce, resources });
-        Some(Response { kind, version: set.version(), frame })
+        let version = set.version();
+        typed.in_flight.push_back(Offer { nonce: self.nonce, version, resources, removed });
+        Some(Response { kind, version, frame })
     }
 }
 
@@ -188,7 +218,12 @@ impl Typed {
             let held = self.held.get(&name).map(|r| Differs::Holds(r.version()));
             let state = differs.or(held);
             match (set.get(&name), state) {
-                (Some(new), Some(Differs::Holds(v))) if new.version() == v => {}
+                (Some(new), Some(Differs::Holds(v))) if new.version() == v => {
+                    // Said by the client, not known from this stream.
+                    if differs.is_some() && new.accept() {
+                        self.confirmed.push(Arc::clone(new));
+                    }
+                }
                 (Some(new), Some(Differs::Refused(v))) if new.version() == v => {
                     self.differs.insert(name, Differs::Refused(v));
                 }
@@ -212,6 +247,20 @@ impl Typed {
         Some((upserts, removed, encoded))
     }
 
+    /// The client wants everything from now on, and until now wanted only what it named.
+    fn widen(&mut self) {
+        for resource in self.held.resources().filter(|r| self.subscription.covers_by_name(r.name())) {
+            let holds = Differs::Holds(resource.version());
+            self.differs.entry(Arc::clone(resource.name())).or_insert(holds);
+        }
+        self.held = Arc::default();
+        self.owes_answer = true;
+    }
+
+    fn is_refusing(&self) -> bool {
+        self.differs.values().any(|d| matches!(d, Differs::Refused(_)))
+    }
+
     /// The common case, one answer for all clients: a client that was up to date and wants all that is new.
     fn shared_news(&mut self, set: &Arc<Set>) -> Option<News> {
         let change = set.change_since(&self.held)?;
@@ -230,10 +279,16 @@ impl Typed {
     /// The next part of a refused response that is still what there is to offer.
     fn next_again(&mut self, set: &Set) -> Option<Vec<Arc<Resource>>> {
         while let Some(group) = self.again.pop_front() {
-            let current: Vec<_> = group
-                .into_iter()
-                .filter(|r| set.get(r.name()).is_some_and(|now| now.version() == r.version()))
-                .collect();
+            let group = group.into_iter().filter(|r| self.subscription.covers(r.name()));
+            let (current, past): (Vec<_>, Vec<_>) =
+                group.partition(|r| set.get(r.name()).is_some_and(|now| now.version() == r.version()));
+            for resource in past {
+                // It never came to be held in this form, should the form come back.
+                let state = self.differs.entry(Arc::clone(resource.name())).or_insert(UNKNOWN);
+                if matches!(state, Differs::Holds(_)) {
+                    *state = UNKNOWN;
+                }
+            }
             if !current.is_empty() {
                 return Some(current);
             }
@@ -247,8 +302,17 @@ impl Typed {
         let offer = self.in_flight.drain(..=at).next_back()?;
         let Some(text) = refusal else {
             let first: Vec<_> = offer.resources.into_iter().filter(|r| r.accept()).collect();
-            return Some(Verdict::Accepted { kind, first });
+            return Some(Verdict::Accepted {
+                kind,
+                version: offer.version,
+                first,
+                refusing: self.is_refusing(),
+            });
         };
+        if !offer.resources.is_empty() {
+            // A response that is refused as a whole took nothing away either.
+            offer.removed.into_iter().for_each(|name| _ = self.differs.entry(name).or_insert(UNKNOWN));
+        }
         match offer.resources.as_slice() {
             [] => None,
             [one] => {

@@ -17,11 +17,13 @@ mod registry;
 pub mod server;
 pub mod sotw;
 mod subscription;
+#[cfg(test)]
+mod tests;
 
 pub use frame::Frame;
 pub use registry::{Proxy, Registry, StreamStatus, TypeStatus};
 
-use crate::resource::{Kind, Resource};
+use crate::resource::{Kind, Resource, Version};
 use std::sync::Arc;
 
 /// What a request of an Envoy says about resources that it was offered.
@@ -31,8 +33,12 @@ pub enum Verdict {
     Accepted {
         /// Their kind.
         kind: Kind,
+        /// Of the set that the response brought the client to.
+        version: Version,
         /// Taken for the first time by any Envoy.
         first: Vec<Arc<Resource>>,
+        /// Whether it still refuses another resource of this kind, which was offered apart.
+        refusing: bool,
     },
     /// It refused the response as a whole, or one resource in it; which one, the protocol does not tell.
     Refused {

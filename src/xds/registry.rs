@@ -173,6 +173,8 @@ pub(super) fn scrub(text: &str) -> Arc<str> {
     // "Proto constraint validation failed (X.Y: value must be ...): name: \"...\" ..." quotes from "): " on.
     let head = line.split_inclusive("): ").next().unwrap_or_default();
     let head = head.split("credential key").next().unwrap_or_default();
+    // Texts of a message stand in double quotes, whatever comes before it.
+    let head = head.split('"').next().unwrap_or_default();
     let cut: String = head.chars().filter(|c| !c.is_control()).take(300).collect();
     cut.trim_end_matches([' ', ':']).into()
 }

@@ -23,7 +23,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tonic::Status;
 use tonic::codec::{DecodeBuf, Decoder, Streaming};
 use tonic::transport::server::TcpConnectInfo;
@@ -42,6 +42,8 @@ pub struct Discovery {
     pub registry: Arc<Registry>,
     /// Where verdicts go.
     pub verdicts: mpsc::Sender<Verdict>,
+    /// True: all streams end, so that Envoys go elsewhere.
+    pub stopped: watch::Receiver<bool>,
 }
 
 impl Discovery {
@@ -91,6 +93,7 @@ impl Discovery {
             protocol: P::new(only),
             requests,
             fleet: self.fleet.subscribe(),
+            stopped: self.stopped.clone(),
             shared: self.clone(),
             address,
             entry: None,
@@ -111,6 +114,7 @@ trait Protocol: Send + 'static {
     fn header(request: &mut Self::Request) -> Header;
     fn on_request(&mut self, request: Self::Request) -> Result<Option<Verdict>, Malformed>;
     fn next(&mut self, snapshot: &Snapshot) -> Option<Response>;
+    fn confirmed(&mut self) -> Option<Verdict>;
 }
 
 /// What both requests have in common.
@@ -134,6 +138,9 @@ impl Protocol for Delta {
     fn next(&mut self, snapshot: &Snapshot) -> Option<Response> {
         self.next(snapshot)
     }
+    fn confirmed(&mut self) -> Option<Verdict> {
+        self.confirmed()
+    }
 }
 
 impl Protocol for Sotw {
@@ -151,12 +158,16 @@ impl Protocol for Sotw {
     fn next(&mut self, snapshot: &Snapshot) -> Option<Response> {
         self.next(snapshot)
     }
+    fn confirmed(&mut self) -> Option<Verdict> {
+        self.confirmed()
+    }
 }
 
 struct Stream<P: Protocol> {
     protocol: P,
     requests: Streaming<P::Request>,
     fleet: Subscriber<Fleet>,
+    stopped: watch::Receiver<bool>,
     shared: Discovery,
     address: String,
     entry: Option<Entry>,
@@ -165,6 +176,16 @@ struct Stream<P: Protocol> {
 impl<P: Protocol> Stream<P> {
     /// The next frame for the client; `None` when it is done.
     async fn next(&mut self) -> Option<Result<Frame, Status>> {
+        let mut stopped = self.stopped.clone();
+        tokio::select! {
+            biased;
+            // It also ends when the control plane is dropped.
+            _ = stopped.wait_for(|s| *s) => None,
+            frame = self.next_frame() => frame,
+        }
+    }
+
+    async fn next_frame(&mut self) -> Option<Result<Frame, Status>> {
         // "Never answer before all files are loaded": an empty first answer would take everything away.
         if !self.fleet.published().await {
             return None;
@@ -172,7 +193,11 @@ impl<P: Protocol> Stream<P> {
         loop {
             if let Some(entry) = &self.entry {
                 let fleet = self.fleet.load();
-                if let Some(response) = self.protocol.next(fleet.snapshot(&entry.status.cluster)) {
+                let response = self.protocol.next(fleet.snapshot(&entry.status.cluster));
+                while let Some(verdict) = self.protocol.confirmed() {
+                    self.note_verdict(verdict).await;
+                }
+                if let Some(response) = response {
                     return Some(Ok(self.note_response(response)));
                 }
             }
@@ -182,7 +207,9 @@ impl<P: Protocol> Stream<P> {
                     Ok(Some(request)) => if let Err(status) = self.take(request).await {
                         return Some(Err(status));
                     },
-                    Ok(None) | Err(_) => return None,
+                    Ok(None) => return None,
+                    // Too large, or no request at all; a client that is gone does not hear it.
+                    Err(status) => return Some(Err(status)),
                 },
                 more = self.fleet.changed() => if !more {
                     return None;
@@ -229,10 +256,10 @@ impl<P: Protocol> Stream<P> {
     async fn note_verdict(&mut self, verdict: Verdict) {
         let Some(Entry { status, .. }) = &self.entry else { return };
         match &verdict {
-            Verdict::Accepted { kind, first } => {
+            Verdict::Accepted { kind, version, first, refusing } => {
                 status.update(*kind, |s| {
-                    s.acknowledged = s.offered;
-                    s.refusal = None;
+                    s.acknowledged = Some(*version);
+                    s.refusal = s.refusal.take().filter(|_| *refusing);
                 });
                 if first.is_empty() {
                     return;

@@ -34,6 +34,8 @@ struct Typed {
     asked: BTreeSet<Arc<str>>,
     /// The last response, until it is answered.
     in_flight: Option<Vec<Arc<Resource>>>,
+    /// What the client said it holds from an earlier stream, and nobody had taken on a stream of this process.
+    confirmed: Vec<Arc<Resource>>,
     /// The nonce of the last response; a request with another one is about the past.
     nonce: u64,
 }
@@ -57,7 +59,12 @@ impl Sotw {
         {
             return Ok(None);
         }
+        let all_before = typed.subscription.is_wildcard();
         let added = typed.subscription.replace(request.resource_names, kind.is_wildcard())?;
+        if typed.subscription.is_wildcard() && !all_before {
+            // Everything is more than what was sent so far.
+            (typed.version, typed.held) = (None, Arc::default());
+        }
         if first {
             // A client that comes back says what it holds. Only if that is not all that it asks for now, its names
             // are open questions; `next` finds out.
@@ -94,6 +101,16 @@ impl Sotw {
         None
     }
 
+    /// What the client turned out to hold from an earlier stream, of which no Envoy had said so before: as good as
+    /// taken. After a restart of the control plane this is how it learns that what it serves is sound.
+    pub fn confirmed(&mut self) -> Option<Verdict> {
+        Kind::ALL.into_iter().find_map(|kind| {
+            let typed = self.kinds.get_mut(kind.index()).filter(|t| !t.confirmed.is_empty())?;
+            let (first, version) = (std::mem::take(&mut typed.confirmed), typed.version.unwrap_or_default());
+            Some(Verdict::Accepted { kind, version, first, refusing: false })
+        })
+    }
+
     fn is_waiting(&self, kind: Kind) -> bool {
         self.kinds.get(kind.index()).is_some_and(|typed| typed.in_flight.is_some())
     }
@@ -105,10 +122,16 @@ impl Typed {
             return None;
         }
         let all = self.subscription.is_wildcard();
+        if !all && self.subscription.names().is_empty() {
+            // It wants nothing (any more); an empty answer would only be about that.
+            return None;
+        }
         let subset = || self.subscription.names().iter().filter_map(|name| set.get(name));
         let version = if all { set.version() } else { version_of(subset()) };
         let came_back = self.held.is_empty() && self.version == Some(version);
         if came_back && self.asked.is_empty() {
+            let all_of_it = set.resources().filter(|r| all || self.subscription.covers(r.name()));
+            self.confirmed.extend(all_of_it.filter(|r| r.accept()).cloned());
             self.held = Arc::clone(set);
             return None;
         }
@@ -143,7 +166,12 @@ impl Typed {
         match refusal {
             None => {
                 let first = resources.into_iter().filter(|r| r.accept()).collect();
-                Some(Verdict::Accepted { kind, first })
+                Some(Verdict::Accepted {
+                    kind,
+                    version: self.version.unwrap_or_default(),
+                    first,
+                    refusing: false,
+                })
             }
             // `version` stays what was refused, so that it is not offered again.
             Some(text) => Some(Verdict::Refused { kind, resources, text }),

@@ -15,6 +15,8 @@ const WILDCARD: &str = "*";
 pub(super) struct Subscription {
     /// Whether the client has asked for anything on this stream.
     started: bool,
+    /// Whether it ever said a name, `*` included: from then on an empty list means nothing.
+    named: bool,
     wildcard: bool,
     names: BTreeSet<Arc<str>>,
 }
@@ -35,6 +37,11 @@ impl Subscription {
         self.wildcard || self.names.contains(name)
     }
 
+    /// Whether it asked for this resource by its name.
+    pub(super) fn covers_by_name(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
     /// The names it asked for, besides everything.
     pub(super) fn names(&self) -> &BTreeSet<Arc<str>> {
         &self.names
@@ -43,24 +50,20 @@ impl Subscription {
     /// The full list of a state-of-the-world request. Returns the names that are new; every name of a list that
     /// asks for everything again is not.
     ///
-    /// An empty list means everything only if the client never named anything on this stream; later it means
-    /// that it wants nothing any more.
+    /// An empty list means everything only if the client never named anything on this stream, `*` included; later
+    /// it means that it wants nothing any more.
     pub(super) fn replace(
         &mut self,
         list: Vec<String>,
         wildcard_kind: bool,
     ) -> Result<Vec<Arc<str>>, Malformed> {
-        let never_named = !self.started || (self.wildcard && self.names.is_empty());
         self.started = true;
         if list.is_empty() {
-            if wildcard_kind && never_named {
-                self.wildcard = true;
-            } else {
-                (self.wildcard, self.names) = (false, BTreeSet::new());
-            }
+            (self.wildcard, self.names) = (wildcard_kind && !self.named, BTreeSet::new());
             return Ok(Vec::new());
         }
         check_count(list.len())?;
+        self.named = true;
         self.wildcard = list.iter().any(|n| n == WILDCARD);
         let new: BTreeSet<Arc<str>> = list.into_iter().filter(|n| n != WILDCARD).map(Arc::from).collect();
         let added = new.difference(&self.names).cloned().collect();
@@ -162,6 +165,10 @@ mod tests {
             legacy.replace(vec![], true).unwrap();
             assert!(legacy.is_wildcard());
         }
+        let mut explicit = Subscription::default();
+        explicit.replace(list(&["*"]), true).unwrap();
+        explicit.replace(vec![], true).unwrap();
+        assert!(!explicit.is_wildcard());
     }
 
     #[test]

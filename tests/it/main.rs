@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
 
+mod admin;
 mod bad_files;
 mod cli;
 mod docs;
@@ -9,5 +10,6 @@ mod e2e;
 mod examples;
 mod golden;
 mod launch;
+mod protocol;
 mod real;
 mod schema;

@@ -1,0 +1,204 @@
+//! Traces of state-of-the-world streams.
+
+use super::super::MAX_NAMES;
+use super::super::sotw::Sotw;
+use super::*;
+use Kind::{Cluster, Endpoint, Listener, Route};
+use envoy_types::pb::envoy::service::discovery::v3::DiscoveryRequest;
+
+fn ask(kind: Kind, names: &[&str]) -> DiscoveryRequest {
+    DiscoveryRequest {
+        type_url: kind.type_url().into(),
+        resource_names: strings(names),
+        ..Default::default()
+    }
+}
+
+/// A stream and the one who talks to it.
+struct Client(Sotw);
+
+impl Client {
+    fn new() -> Self {
+        Self(Sotw::new(None))
+    }
+
+    fn says(&mut self, request: DiscoveryRequest) -> Option<Verdict> {
+        self.0.on_request(request).unwrap()
+    }
+
+    fn hears(&mut self, kind: Kind, names: &[&str], snapshot: &Snapshot) -> Heard {
+        let response = self.0.next(snapshot).unwrap_or_else(|| panic!("nothing of {kind}"));
+        let heard = Heard::sotw(response, snapshot);
+        assert_eq!((heard.kind, heard.names()), (kind, names.to_vec()));
+        heard
+    }
+
+    /// An answer, with the names that the client wants from then on.
+    fn answers(&mut self, heard: &Heard, names: &[&str], error_detail: Option<Status>) -> Option<Verdict> {
+        let (response_nonce, version_info) = (heard.nonce.clone(), heard.version.clone());
+        self.says(DiscoveryRequest { response_nonce, version_info, error_detail, ..ask(heard.kind, names) })
+    }
+
+    fn hears_and_takes(&mut self, kind: Kind, asked: &[&str], names: &[&str], snapshot: &Snapshot) -> Heard {
+        let heard = self.hears(kind, names, snapshot);
+        assert!(matches!(self.answers(&heard, asked, None), Some(Verdict::Accepted { .. })));
+        heard
+    }
+
+    fn is_quiet(&mut self, snapshot: &Snapshot) {
+        if let Some(response) = self.0.next(snapshot) {
+            panic!("not quiet: {:?}", Heard::sotw(response, snapshot));
+        }
+    }
+}
+
+#[test]
+fn clusters_are_sent_whole_and_what_is_missing_is_gone() {
+    let first = snapshot("cluster a=1, cluster b=2");
+    for star in [&[][..], &["*"]] {
+        let mut client = Client::new();
+        client.says(ask(Cluster, star));
+        client.hears_and_takes(Cluster, star, &["a", "b"], &first);
+        client.is_quiet(&first);
+        let second = after(&first, "cluster b=2");
+        client.hears_and_takes(Cluster, star, &["b"], &second);
+        client.hears_and_takes(Cluster, star, &[], &after(&second, ""));
+    }
+}
+
+#[test]
+fn an_empty_wildcard_is_answered_once() {
+    let mut client = Client::new();
+    client.says(ask(Listener, &[]));
+    client.hears_and_takes(Listener, &[], &[], &snapshot(""));
+    client.is_quiet(&snapshot(""));
+}
+
+#[test]
+fn of_endpoints_only_what_changed_or_was_asked_for_is_sent() {
+    let first = snapshot("endpoint a=1, endpoint b=2, endpoint c=3");
+    let mut client = Client::new();
+    client.says(ask(Endpoint, &["a"]));
+    client.hears_and_takes(Endpoint, &["a"], &["a"], &first);
+    client.says(ask(Endpoint, &["a", "b", "later"]));
+    client.hears_and_takes(Endpoint, &["a", "b", "later"], &["b"], &first);
+    client.is_quiet(&first);
+    let second = after(&first, "endpoint a=9, endpoint b=2, endpoint c=8");
+    client.hears_and_takes(Endpoint, &["a", "b", "later"], &["a"], &second);
+    let third = after(&second, "endpoint a=9, endpoint b=2, endpoint later=4");
+    client.hears_and_takes(Endpoint, &["a", "b", "later"], &["later"], &third);
+    client.is_quiet(&after(&third, "endpoint b=2, endpoint later=4"));
+}
+
+#[test]
+fn an_acknowledgement_may_change_the_names() {
+    let only = snapshot("route r=1, route s=2");
+    let mut client = Client::new();
+    client.says(ask(Route, &["r"]));
+    client.hears_and_takes(Route, &["r", "s"], &["r"], &only);
+    client.hears_and_takes(Route, &[], &["s"], &only);
+    client.is_quiet(&after(&only, "route r=3, route s=4"));
+}
+
+#[test]
+fn a_wildcard_may_begin_and_end_in_mid_stream() {
+    let only = snapshot("cluster a=1, cluster b=2");
+    let mut client = Client::new();
+    client.says(ask(Cluster, &["a"]));
+    client.hears_and_takes(Cluster, &["a"], &["a"], &only);
+    client.says(ask(Cluster, &["*", "a"]));
+    client.hears_and_takes(Cluster, &["*", "a"], &["a", "b"], &only);
+    client.says(ask(Cluster, &[]));
+    client.is_quiet(&after(&only, "cluster a=3"));
+}
+
+#[test]
+fn who_comes_back_with_the_current_version_is_sent_nothing() {
+    let only = snapshot("cluster a=1, cluster b=2, endpoint a=3, endpoint b=4");
+    for (kind, names) in [(Cluster, &[][..]), (Endpoint, &["a"])] {
+        let mut client = Client::new();
+        client.says(ask(kind, names));
+        let heard =
+            client.hears_and_takes(kind, names, if kind == Cluster { &["a", "b"] } else { &["a"] }, &only);
+
+        let restarted = snapshot("cluster a=1, cluster b=2, endpoint a=3, endpoint b=4");
+        let again = || DiscoveryRequest { version_info: heard.version.clone(), ..ask(kind, names) };
+        let mut client = Client::new();
+        client.says(again());
+        client.is_quiet(&restarted);
+        assert!(matches!(client.0.confirmed(), Some(Verdict::Accepted { first, .. }) if !first.is_empty()));
+        assert!(client.0.confirmed().is_none());
+
+        let mut client = Client::new();
+        client.says(again());
+        let changed = snapshot("cluster a=7, cluster b=2, endpoint a=8, endpoint b=4");
+        client.hears(kind, if kind == Cluster { &["a", "b"] } else { &["a"] }, &changed);
+    }
+}
+
+#[test]
+fn what_is_refused_is_not_sent_again_until_something_changes() {
+    let first = snapshot("route r=1, route s=2");
+    let mut client = Client::new();
+    client.says(ask(Route, &["r", "s"]));
+    client.hears_and_takes(Route, &["r", "s"], &["r", "s"], &first);
+    let second = after(&first, "route r=9, route s=2");
+    let heard = client.hears(Route, &["r"], &second);
+    let verdict = client.answers(&heard, &["r", "s"], Some(refusal()));
+    assert!(matches!(verdict, Some(Verdict::Refused { resources, .. }) if resources.len() == 1));
+    client.is_quiet(&second);
+    client.hears_and_takes(Route, &["r", "s"], &["r"], &after(&second, "route r=1, route s=2"));
+}
+
+#[test]
+fn answers_to_an_older_response_change_nothing() {
+    let first = snapshot("endpoint a=1");
+    let mut client = Client::new();
+    client.says(ask(Endpoint, &["a"]));
+    let old = client.hears(Endpoint, &["a"], &first);
+    let second = after(&first, "endpoint a=2");
+    let new = client.hears(Endpoint, &["a"], &second);
+    assert!(
+        client.answers(&old, &[], Some(refusal())).is_none(),
+        "neither a verdict nor an end of the subscription"
+    );
+    assert!(client.answers(&new, &["a"], None).is_some());
+    client.hears(Endpoint, &["a"], &after(&second, "endpoint a=3"));
+}
+
+#[test]
+fn a_nonce_of_an_earlier_stream_is_no_answer() {
+    let only = snapshot("cluster a=1");
+    let mut client = Client::new();
+    let request =
+        DiscoveryRequest { response_nonce: "1".into(), error_detail: Some(refusal()), ..ask(Cluster, &[]) };
+    assert!(client.says(request).is_none());
+    client.hears(Cluster, &["a"], &only);
+}
+
+#[test]
+fn what_refers_waits_for_clusters() {
+    let all = snapshot("cluster a=1, endpoint a=2, listener l=3, route r=4");
+    let mut client = Client::new();
+    for (kind, names) in [(Route, &["r"][..]), (Listener, &[]), (Endpoint, &["a"]), (Cluster, &[])] {
+        client.says(ask(kind, names));
+    }
+    let clusters = client.hears(Cluster, &["a"], &all);
+    client.hears(Endpoint, &["a"], &all);
+    client.is_quiet(&all);
+    client.answers(&clusters, &[], None);
+    client.hears(Listener, &["l"], &all);
+    client.hears(Route, &["r"], &all);
+    client.is_quiet(&all);
+}
+
+#[test]
+fn wrong_and_unknown_types_and_too_many_names() {
+    assert!(matches!(Sotw::new(Some(Route)).on_request(ask(Cluster, &[])), Err(Malformed::WrongType { .. })));
+    let mut client = Client::new();
+    client.says(DiscoveryRequest { type_url: "type.googleapis.com/unknown".into(), ..Default::default() });
+    client.is_quiet(&snapshot("cluster a=1"));
+    let resource_names = (0..=MAX_NAMES).map(|n| n.to_string()).collect();
+    let many = DiscoveryRequest { resource_names, ..ask(Route, &[]) };
+    assert!(matches!(client.0.on_request(many), Err(Malformed::TooManyNames(MAX_NAMES))));
+}
