@@ -17,7 +17,7 @@ const NOBODY: &str = "nobody:{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=";
 
 pub(super) fn filter() -> Any {
     any(&BasicAuth {
-        users: inline(NOBODY.to_owned()),
+        users: Some(inline(NOBODY.to_owned())),
         forward_username_header: CLIENT_HEADER.into(),
         ..Default::default()
     })
@@ -29,13 +29,12 @@ pub(super) fn on_route(basic: &Model) -> OnRoute {
         // Writing to a string cannot fail.
         let _ = writeln!(users, "{}:{}", user.name, user.hash.expose());
     }
-    let mut config = any(&BasicAuthPerRoute { users: inline(users) });
+    let mut config = any(&BasicAuthPerRoute { users: Some(inline(users)) });
     field(REALM_FIELD, basic.realm.as_bytes(), &mut config.value);
     // Envoy's filter passes the password on.
     OnRoute { filters: vec![(BASIC, config)], remove_headers: vec!["authorization".into()] }
 }
 
-fn inline(text: String) -> Option<DataSource> {
-    let specifier = Some(data_source::Specifier::InlineString(text));
-    Some(DataSource { specifier, ..Default::default() })
+fn inline(text: String) -> DataSource {
+    DataSource { specifier: Some(data_source::Specifier::InlineString(text)), ..Default::default() }
 }
