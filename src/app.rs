@@ -3,6 +3,7 @@
 use crate::admin::{self, Sources, grpc};
 use crate::control::run::{Outputs, run};
 use crate::control::{Event, View, World};
+use crate::issuer;
 use crate::latest::Latest;
 use crate::model::Settings;
 use crate::snapshot::Fleet;
@@ -128,6 +129,7 @@ impl App {
 
         let mut tasks = JoinSet::new();
         let view = Arc::clone(&outputs.view);
+        tasks.spawn(until(stopped.clone(), issuer::run(view.subscribe(), events_in.clone())));
         tasks.spawn(until(stopped.clone(), run(World::new(settings), events, outputs)));
         tasks.spawn(until(stopped.clone(), forward(verdicts, events_in)));
         tasks.spawn(serve_grpc(xds, grpc, stopped.clone()));

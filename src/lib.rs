@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod diag;
+pub mod issuer;
 pub mod latest;
 pub mod launch;
 pub mod model;

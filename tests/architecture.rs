@@ -60,12 +60,16 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("admin/metrics.rs", "control diag", "prometheus_client"),
     ("admin/problem.rs", "", "axum serde_json"),
     // Envoy for people; nothing that serves Envoys needs it.
+    // The keys of token issuers: the plan is pure, the fetch waits.
+    ("issuer", "clock control latest", "tokio tracing"),
+    ("issuer/plan.rs", "", ""),
+    ("issuer/fetch.rs", "", "reqwest serde_json"),
     ("launch", "model", "http reqwest rustix serde_json sha2 tempfile tokio tracing"),
     ("launch/toy.rs", "weight", "axum http serde_json tokio tokio_stream tracing"),
     // Where everything meets.
     (
         "app",
-        "admin control latest model snapshot source xds",
+        "admin control issuer latest model snapshot source xds",
         "axum tokio tokio_stream tonic tonic_health tonic_reflection tracing",
     ),
     ("observe", "", "clap tracing_subscriber"),

@@ -7,6 +7,7 @@ use crate::control::{GatewayView, View};
 use crate::snapshot::dump;
 use crate::translate;
 use crate::xds::{Proxy, TypeStatus};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -146,8 +147,9 @@ struct ConfigQuery {
 async fn config(
     State(sources): State<Sources>,
     Path(name): Path<String>,
-    Query(query): Query<ConfigQuery>,
+    query: Result<Query<ConfigQuery>, QueryRejection>,
 ) -> Result<Json<Vec<ResourceView>>, Problem> {
+    let Query(query) = query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
     let gateway = find(&sources, &name)?;
     if !gateway.serving {
         return Err(Problem::new(
@@ -221,7 +223,9 @@ fn tagged(headers: &HeaderMap, body: &impl Serialize) -> Response {
         Err(e) => return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(),
     };
     let tag = format!("\"{}\"", crate::resource::Version::of(&text));
-    if headers.get(header::IF_NONE_MATCH).is_some_and(|t| t.as_bytes() == tag.as_bytes()) {
+    // RFC 9110 section 13.1.2: a list, compared weakly, or a star.
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|t| t.to_str().ok()).unwrap_or_default();
+    if known.split(',').map(str::trim).any(|t| t == "*" || t.trim_start_matches("W/") == tag) {
         return (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
     }
     ([(header::ETAG, tag), (header::CONTENT_TYPE, "application/json".into())], text).into_response()

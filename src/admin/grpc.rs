@@ -82,7 +82,6 @@ impl v1::state_server::State for State {
         request: Request<v1::WatchEventsRequest>,
     ) -> Result<Response<Events>, Status> {
         let only = request.into_inner().gateway;
-        let mut sequence = 0;
         let events = BroadcastStream::new(self.notes.subscribe()).filter_map(move |note| {
             let event = match note {
                 Ok(note) => event(note),
@@ -92,9 +91,8 @@ impl v1::state_server::State for State {
                     ..Default::default()
                 },
             };
-            sequence += 1;
             let wanted = only.is_empty() || event.gateway == only || event.kind == "missed";
-            wanted.then(|| Ok(v1::Event { sequence, ..event }))
+            wanted.then_some(Ok(event))
         });
         let mut stopped = self.stopped.clone();
         let stop = async move { _ = stopped.wait_for(|s| *s).await };
@@ -104,7 +102,7 @@ impl v1::state_server::State for State {
 
 fn event(note: Note) -> v1::Event {
     v1::Event {
-        sequence: 0,
+        sequence: note.sequence,
         time: note.time.to_string(),
         gateway: note.gateway.map(|g| g.to_string()).unwrap_or_default(),
         kind: note.kind.as_str().into(),

@@ -16,6 +16,13 @@ pub enum Event {
     Files(Changes),
     /// An Envoy took or refused something.
     Verdict(Verdict),
+    /// The keys of a token issuer were fetched, or could not be.
+    IssuerKeys {
+        /// Where they are.
+        uri: String,
+        /// A JSON Web Key Set, or why there is none.
+        keys: Result<Arc<str>, String>,
+    },
     /// A deadline of [`World::deadline`](super::World::deadline) has come.
     Tick,
 }
@@ -39,6 +46,8 @@ impl Changes {
 /// Something worth telling people: logged, counted and streamed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Note {
+    /// Counts up by one for each note since the start, from 1.
+    pub sequence: u64,
     /// When.
     pub time: Timestamp,
     /// What it concerns; `None`: more than one gateway.

@@ -15,6 +15,7 @@
 
 mod event;
 mod files;
+mod issuers;
 mod offer;
 pub mod run;
 mod trial;

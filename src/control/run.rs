@@ -19,13 +19,17 @@ pub struct Outputs {
     pub notes: broadcast::Sender<Note>,
 }
 
+/// Events that are applied before what they came to is published: a storm of them must not hold it up.
+const BATCH: usize = 256;
+
 /// Runs until the queue is closed.
 pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: Outputs) {
     // Nothing is published before the first event, which holds all files.
     while let Some(event) = next(&world, &mut events).await {
         let now = clock::now();
         let mut changed = world.apply(event, now);
-        while let Ok(more) = events.try_recv() {
+        for _ in 0..BATCH {
+            let Ok(more) = events.try_recv() else { break };
             changed |= world.apply(more, now);
         }
         if changed {

@@ -1,6 +1,7 @@
 //! What people may see: plain values, without secrets, made anew in each turn that changes something.
 
 use super::files::Files;
+use super::issuers::{self, Issuers};
 use super::trial::Trial;
 use super::world::Wanted;
 use crate::diag::{Code, Diagnostic, Place, Severity};
@@ -10,7 +11,7 @@ use crate::snapshot::Fleet;
 use crate::translate;
 use crate::weight::Weight;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Everything that can be seen.
@@ -22,6 +23,8 @@ pub struct View {
     pub fleet: Fleet,
     /// All gateway files are gone at once.
     pub all_vanished: bool,
+    /// Where keys of token issuers are to be fetched.
+    pub issuer_keys: BTreeSet<String>,
 }
 
 /// Where a gateway stands.
@@ -110,6 +113,7 @@ pub(super) fn view(
     files: &Files,
     wanted: &BTreeMap<GatewayName, Wanted>,
     trial: &Trial,
+    issuers: &Issuers,
     fleet: &Fleet,
 ) -> View {
     let mut gateways = BTreeMap::new();
@@ -121,6 +125,8 @@ pub(super) fn view(
         }
         let mut diagnostics: Vec<Diagnostic> = file.diagnostics().cloned().collect();
         diagnostics.extend(own.and_then(|w| w.refusal(trial)).map(|text| refusal(path, text)));
+        let unfetched = own.and_then(|w| issuers.failure(&w.newest));
+        diagnostics.extend(unfetched.map(|(why, has_older)| keys_not_fetched(path, why, has_older)));
         let broken = diagnostics.iter().any(|d| d.severity == Severity::Error);
         let serving = own.and_then(|w| w.serving(trial));
         // The name that serves, whatever the broken file says now. A second file with a name that is taken must
@@ -138,7 +144,23 @@ pub(super) fn view(
         };
         gateways.insert(name, Arc::new(view));
     }
-    View { gateways, fleet: fleet.clone(), all_vanished: files.all_vanished }
+    let issuer_keys = wanted.values().filter_map(|w| issuers::uri(&w.newest)).map(str::to_owned).collect();
+    View { gateways, fleet: fleet.clone(), all_vanished: files.all_vanished, issuer_keys }
+}
+
+fn keys_not_fetched(path: &Arc<str>, why: &str, has_older: bool) -> Diagnostic {
+    let (severity, then) = if has_older {
+        (Severity::Warning, "those of last time count")
+    } else {
+        (Severity::Error, "the gateway answers 503 to everyone")
+    };
+    Diagnostic {
+        severity,
+        code: Code::KeysNotFetched,
+        place: Place::file(Arc::clone(path)),
+        message: format!("the keys of the issuer cannot be fetched, {then}: {why}"),
+        help: Some("look whether `jwksUri` is right and can be reached from here, or use `jwksFile`".into()),
+    }
 }
 
 fn refusal(path: &Arc<str>, text: &str) -> Diagnostic {

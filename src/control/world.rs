@@ -2,6 +2,7 @@
 
 use super::event::{Changes, Event, Note, NoteKind};
 use super::files::{Chosen, Files};
+use super::issuers::Issuers;
 use super::offer::{Offers, Version};
 use super::trial::{Ruling, Standing, Trial};
 use super::view::{self, View};
@@ -30,7 +31,10 @@ pub struct World {
     fleet: Fleet,
     /// What Envoys refused though it is of no gateway, so that people are told once and not by every Envoy.
     told_refused: BTreeMap<(Kind, Arc<str>), crate::resource::Version>,
+    issuers: Issuers,
     notes: Vec<Note>,
+    /// How many notes were taken.
+    told: u64,
 }
 
 /// What should be served under a name, and what Envoys took of it.
@@ -63,7 +67,9 @@ impl World {
             offers: Offers::default(),
             fleet: Fleet::default(),
             told_refused: BTreeMap::new(),
+            issuers: Issuers::default(),
             notes: Vec::new(),
+            told: 0,
         }
     }
 
@@ -75,6 +81,22 @@ impl World {
                 true
             }
             Event::Verdict(verdict) => self.take_verdict(verdict, now),
+            Event::IssuerKeys { uri, keys } => {
+                let (changed, alarm) = self.issuers.take(&uri, keys);
+                if let Some(message) = alarm {
+                    self.notes.push(Note {
+                        sequence: 0,
+                        time: now,
+                        gateway: None,
+                        kind: NoteKind::Alarm,
+                        message,
+                    });
+                }
+                if changed {
+                    self.settle(now);
+                }
+                changed
+            }
             Event::Tick => self.take_time(now),
         };
         if changed {
@@ -90,12 +112,17 @@ impl World {
 
     /// What happened since it was asked last.
     pub fn take_notes(&mut self) -> Vec<Note> {
-        std::mem::take(&mut self.notes)
+        let mut notes = std::mem::take(&mut self.notes);
+        for note in &mut notes {
+            self.told += 1;
+            note.sequence = self.told;
+        }
+        notes
     }
 
     /// What people may see.
     pub fn view(&self) -> View {
-        view::view(&self.files, &self.wanted, &self.trial, &self.fleet)
+        view::view(&self.files, &self.wanted, &self.trial, &self.issuers, &self.fleet)
     }
 
     /// What Envoys should be told.
@@ -161,7 +188,13 @@ impl World {
                     Some(Attachment::TooLarge(size)) => format!("has {size} bytes, which is no certificate"),
                 };
                 let message = format!("{}, a file of listener {name}, {what}", path.display());
-                self.notes.push(Note { time: now, gateway: None, kind: NoteKind::Alarm, message });
+                self.notes.push(Note {
+                    sequence: 0,
+                    time: now,
+                    gateway: None,
+                    kind: NoteKind::Alarm,
+                    message,
+                });
             }
         }
         let outcome = self.files.apply(changes, &self.names, now);
@@ -192,7 +225,7 @@ impl World {
             lines.push((None, NoteKind::Repaired, "gateway files are back".into()));
         }
         for (gateway, kind, message) in lines {
-            self.notes.push(Note { time: now, gateway, kind, message });
+            self.notes.push(Note { sequence: 0, time: now, gateway, kind, message });
         }
         self.settle(now);
     }
@@ -209,6 +242,7 @@ impl World {
             self.note(now, &name, NoteKind::Removed, format!("gateway {name} no longer serves"));
         }
         for (name, Chosen { file, gateway }) in chosen {
+            let gateway = self.issuers.with_keys(gateway);
             match self.wanted.get_mut(&name) {
                 Some(wanted) if wanted.newest == gateway => wanted.file = file,
                 Some(wanted) => {
@@ -322,7 +356,13 @@ impl World {
             }
             if self.told_refused.insert((kind, Arc::clone(name)), version) != Some(version) {
                 let message = format!("Envoy refuses {kind} {name}: {text}");
-                self.notes.push(Note { time: now, gateway: None, kind: NoteKind::Alarm, message });
+                self.notes.push(Note {
+                    sequence: 0,
+                    time: now,
+                    gateway: None,
+                    kind: NoteKind::Alarm,
+                    message,
+                });
             }
         }
     }
@@ -366,7 +406,7 @@ impl World {
     }
 
     fn note(&mut self, time: Timestamp, gateway: &GatewayName, kind: NoteKind, message: String) {
-        self.notes.push(Note { time, gateway: Some(gateway.clone()), kind, message });
+        self.notes.push(Note { sequence: 0, time, gateway: Some(gateway.clone()), kind, message });
     }
 }
 
@@ -403,6 +443,9 @@ fn place(place: &crate::diag::Place) -> String {
 
 /// What a change is, for the log: a change of weights is the one people look for.
 fn change_sentence(old: &Gateway, new: &Gateway) -> String {
+    if old.authentication != new.authentication {
+        return format!("gateway {}: who may use it changed", new.name);
+    }
     if old.traffic == new.traffic {
         return format!("gateway {} changed", new.name);
     }

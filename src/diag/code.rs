@@ -1,8 +1,8 @@
 //! The kinds of mistakes, each with a text that never changes: people search for it.
 //!
 //! `F` is about files and YAML, `G` about the fields of a gateway, `U` about upstreams, `T` about traffic and
-//! matches, `S` about `serin.yaml`, `C` about two files that do not fit together and `E` about what only Envoy finds. A new kind gets the next
-//! number of its group and a page in `docs/errors/`; a number is never used again.
+//! matches, `S` about `serin.yaml`, `C` about two files that do not fit together and `E` about what only shows when
+//! it runs. A new kind gets the next number of its group and a page in `docs/errors/`; a number is never used again.
 
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -37,6 +37,8 @@ codes! {
 
     /// Envoy refuses what the file became.
     RefusedByEnvoy = "E001",
+    /// The keys of a token issuer cannot be fetched.
+    KeysNotFetched = "E002",
 
     /// The file cannot be read.
     Unreadable = "F001",

@@ -90,5 +90,10 @@ pub enum Jwks {
     /// Here: a JSON Web Key Set with at least one key.
     Inline(Arc<str>),
     /// At this URL; fetched by Serin and handed to Envoy.
-    Uri(String),
+    Uri {
+        /// Where.
+        uri: String,
+        /// What was there; `None`: nothing was fetched yet, and nobody can be let in.
+        keys: Option<Arc<str>>,
+    },
 }

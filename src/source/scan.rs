@@ -197,9 +197,11 @@ fn name(directory: &Path, path: &Path) -> Option<Arc<str>> {
     (!hidden).then(|| below.to_string_lossy().into())
 }
 
-/// Files that editors leave for a moment end otherwise (`~`, `.swp`, `.tmp`, vim's `4913`).
+/// Files that editors leave for a moment end otherwise (`~`, `.swp`, `.tmp`, vim's `4913`). The settings may lie
+/// beside the gateways.
 fn is_gateway_file(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e == "yaml" || e == "yml")
+    let is_yaml = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
+    is_yaml && path.file_name().is_some_and(|n| n != "serin.yaml")
 }
 
 fn list(directory: &Path, depth: usize, found: &mut impl FnMut(PathBuf)) {
@@ -232,7 +234,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| folder.path().join(name);
         std::fs::create_dir(file("team")).unwrap();
-        for name in ["b.yaml", "team/a.yml", "notes.txt", ".hidden.yaml", "b.yaml~"] {
+        for name in ["b.yaml", "team/a.yml", "notes.txt", ".hidden.yaml", "b.yaml~", "serin.yaml"] {
             std::fs::write(file(name), "x").unwrap();
         }
         let mut scanner = Scanner::new(Watched { directory: folder.path().into(), files: BTreeSet::new() });

@@ -29,5 +29,5 @@ pub(super) fn on_route(model: &AccessKey) -> OnRoute {
         forwarding: Some(Forwarding { header: model.client_header.clone(), hide_credentials: true }),
         ..Default::default()
     };
-    OnRoute { filters: vec![(ACCESS_KEY, any(&config))], remove_headers: Vec::new() }
+    OnRoute { filters: vec![(ACCESS_KEY, any(&config))], remove_headers: Vec::new(), ..OnRoute::default() }
 }

@@ -1,10 +1,10 @@
 //! HTTP Basic: user and password.
 
+use super::super::inline;
 use super::identity::CLIENT_HEADER;
 use super::{BASIC, OnRoute};
 use crate::model::BasicAuth as Model;
 use crate::resource::{any, field};
-use envoy_types::pb::envoy::config::core::v3::{DataSource, data_source};
 use envoy_types::pb::envoy::extensions::filters::http::basic_auth::v3::{BasicAuth, BasicAuthPerRoute};
 use envoy_types::pb::google::protobuf::Any;
 use std::fmt::Write;
@@ -17,7 +17,7 @@ const NOBODY: &str = "nobody:{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=";
 
 pub(super) fn filter() -> Any {
     any(&BasicAuth {
-        users: Some(inline(NOBODY.to_owned())),
+        users: Some(inline(NOBODY.as_bytes())),
         forward_username_header: CLIENT_HEADER.into(),
         ..Default::default()
     })
@@ -29,12 +29,12 @@ pub(super) fn on_route(basic: &Model) -> OnRoute {
         // Writing to a string cannot fail.
         let _ = writeln!(users, "{}:{}", user.name, user.hash.expose());
     }
-    let mut config = any(&BasicAuthPerRoute { users: Some(inline(users)) });
+    let mut config = any(&BasicAuthPerRoute { users: Some(inline(users.as_bytes())) });
     field(REALM_FIELD, basic.realm.as_bytes(), &mut config.value);
     // Envoy's filter passes the password on.
-    OnRoute { filters: vec![(BASIC, config)], remove_headers: vec!["authorization".into()] }
-}
-
-fn inline(text: String) -> DataSource {
-    DataSource { specifier: Some(data_source::Specifier::InlineString(text)), ..Default::default() }
+    OnRoute {
+        filters: vec![(BASIC, config)],
+        remove_headers: vec!["authorization".into()],
+        ..OnRoute::default()
+    }
 }

@@ -4,10 +4,11 @@
 //! route brings along, so that no gateway's issuer touches a listener. Keys are handed over inline: Envoy would
 //! fetch them anew with each push of the routes.
 
+use super::super::inline;
 use super::{CLAIMS, JWT, OnRoute};
 use crate::model::{Jwks, Jwt};
 use crate::resource::any;
-use envoy_types::pb::envoy::config::core::v3::{DataSource, TypedExtensionConfig, data_source};
+use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
 use envoy_types::pb::envoy::config::rbac::v3::permission::Rule;
 use envoy_types::pb::envoy::config::rbac::v3::principal::{Identifier, Set};
 use envoy_types::pb::envoy::config::rbac::v3::rbac::Action;
@@ -51,14 +52,13 @@ pub(super) fn claims_filter() -> Any {
 }
 
 pub(super) fn on_route(jwt: &Jwt) -> OnRoute {
-    let Jwks::Inline(keys) = &jwt.jwks else { return OnRoute::default() };
+    let (Jwks::Inline(keys) | Jwks::Uri { keys: Some(keys), .. }) = &jwt.jwks else {
+        return OnRoute::closed();
+    };
     let provider = JwtProvider {
         issuer: jwt.issuer.clone(),
         audiences: jwt.audiences.clone(),
-        jwks_source_specifier: Some(JwksSourceSpecifier::LocalJwks(DataSource {
-            specifier: Some(data_source::Specifier::InlineString(keys.to_string())),
-            ..Default::default()
-        })),
+        jwks_source_specifier: Some(JwksSourceSpecifier::LocalJwks(inline(keys.as_bytes()))),
         claim_to_headers: jwt
             .claim_headers
             .iter()
@@ -94,7 +94,7 @@ pub(super) fn on_route(jwt: &Jwt) -> OnRoute {
     if !jwt.require.is_empty() {
         filters.push((CLAIMS, any(&claims(jwt))));
     }
-    OnRoute { filters, remove_headers: Vec::new() }
+    OnRoute { filters, remove_headers: Vec::new(), ..OnRoute::default() }
 }
 
 /// All claims must hold; of each, one value suffices, alone or in a list.

@@ -13,7 +13,8 @@ pub(super) use identity::forged_identity;
 
 use crate::model::{Authentication, Gateway};
 use crate::resource::any;
-use envoy_types::pb::envoy::config::route::v3::Route;
+use envoy_types::pb::envoy::config::route::v3::route::Action;
+use envoy_types::pb::envoy::config::route::v3::{DirectResponseAction, Route};
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
@@ -61,6 +62,8 @@ pub(super) struct OnRoute {
     filters: Vec<(&'static str, Any)>,
     /// Credentials, which are not the model's business.
     remove_headers: Vec<String>,
+    /// Nobody can be let in, since nothing is there to tell them by.
+    closed: bool,
 }
 
 impl OnRoute {
@@ -78,8 +81,18 @@ impl OnRoute {
         on
     }
 
+    /// Nobody is let in.
+    fn closed() -> Self {
+        Self { closed: true, ..Self::default() }
+    }
+
     /// Says it on a route.
     pub(super) fn apply(&self, route: &mut Route) {
+        if self.closed {
+            route.action =
+                Some(Action::DirectResponse(DirectResponseAction { status: 503, ..Default::default() }));
+            return;
+        }
         let filters = self.filters.iter().map(|(name, config)| ((*name).to_owned(), config.clone()));
         route.typed_per_filter_config.extend(filters);
         route.request_headers_to_remove.extend(self.remove_headers.iter().cloned());

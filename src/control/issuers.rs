@@ -1,0 +1,68 @@
+//! The keys of token issuers, as far as they were fetched: the last good ones count.
+
+use crate::model::{Authentication, Gateway, Jwks};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What is known of each issuer's keys, by their URL.
+#[derive(Debug, Default)]
+pub(super) struct Issuers {
+    by_uri: BTreeMap<String, Issuer>,
+}
+
+#[derive(Debug, Default)]
+struct Issuer {
+    keys: Option<Arc<str>>,
+    failure: Option<String>,
+}
+
+/// The URL that a gateway wants keys from.
+pub(super) fn uri(gateway: &Gateway) -> Option<&str> {
+    match &gateway.authentication {
+        Authentication::Jwt(jwt) => match &jwt.jwks {
+            Jwks::Uri { uri, .. } => Some(uri),
+            Jwks::Inline(_) => None,
+        },
+        Authentication::None | Authentication::Basic(_) | Authentication::AccessKey(_) => None,
+    }
+}
+
+impl Issuers {
+    /// Takes what a fetch came to. Says whether anything is different now, and what people should know: that
+    /// fetching began to fail.
+    pub(super) fn take(&mut self, at: &str, keys: Result<Arc<str>, String>) -> (bool, Option<String>) {
+        let issuer = self.by_uri.entry(at.to_owned()).or_default();
+        match keys {
+            Ok(keys) => {
+                let changed = issuer.keys.as_ref() != Some(&keys) || issuer.failure.is_some();
+                *issuer = Issuer { keys: Some(keys), failure: None };
+                (changed, None)
+            }
+            Err(why) => {
+                let then = if issuer.keys.is_some() { "the last ones count" } else { "nobody is let in" };
+                let alarm = format!("the keys at {at} cannot be fetched, {then}: {why}");
+                let news = issuer.failure.replace(why.clone()).as_ref() != Some(&why);
+                (news, news.then_some(alarm))
+            }
+        }
+    }
+
+    /// The gateway with the keys that it wants.
+    pub(super) fn with_keys(&self, gateway: Arc<Gateway>) -> Arc<Gateway> {
+        let keys = uri(&gateway).and_then(|uri| self.by_uri.get(uri)?.keys.clone());
+        let Some(fetched) = keys else { return gateway };
+        let mut gateway = Gateway::clone(&gateway);
+        if let Authentication::Jwt(jwt) = &mut gateway.authentication
+            && let Jwks::Uri { keys, .. } = &mut jwt.jwks
+        {
+            *keys = Some(fetched);
+        }
+        Arc::new(gateway)
+    }
+
+    /// Why the keys that a gateway wants cannot be fetched, and whether it has older ones.
+    pub(super) fn failure(&self, gateway: &Gateway) -> Option<(&str, bool)> {
+        let issuer = self.by_uri.get(uri(gateway)?)?;
+        Some((issuer.failure.as_deref()?, issuer.keys.is_some()))
+    }
+}

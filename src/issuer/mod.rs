@@ -1,0 +1,53 @@
+//! The public keys of token issuers: fetched from where gateway files say, and told to the control loop.
+//!
+//! Envoy could fetch them itself, and would do so anew with each push of a route. Fetched here, they are fetched once
+//! for all Envoys, outlive an outage of the issuer, and change what Envoys are told only when they change.
+
+mod fetch;
+mod plan;
+
+use crate::clock::Stopwatch;
+use crate::control::{Event, View};
+use crate::latest::Subscriber;
+use plan::Plan;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// Keeps the keys that the published view asks for fresh, until nobody listens any more.
+pub async fn run(mut views: Subscriber<View>, events: mpsc::Sender<Event>) {
+    let client = match fetch::client() {
+        Ok(client) => client,
+        Err(error) => return tracing::error!("no keys of issuers can be fetched: {error}"),
+    };
+    let clock = Stopwatch::start();
+    let mut plan = Plan::default();
+    let mut under_way = JoinSet::new();
+    loop {
+        plan.want(&views.load().issuer_keys, clock.elapsed());
+        for uri in plan.due(clock.elapsed()) {
+            let client = client.clone();
+            under_way.spawn(async move {
+                let keys = fetch::keys(&client, &uri).await;
+                (uri, keys)
+            });
+        }
+        let wait = plan.deadline().map(|at| at.saturating_sub(clock.elapsed()));
+        tokio::select! {
+            more = views.changed() => if !more { return },
+            () = sleep(wait) => {}
+            Some(Ok((uri, keys))) = under_way.join_next() => {
+                plan.done(&uri, keys.is_ok(), clock.elapsed());
+                if events.send(Event::IssuerKeys { uri, keys }).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn sleep(wait: Option<std::time::Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
