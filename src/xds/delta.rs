@@ -11,7 +11,7 @@ use super::{MAX_NAMES, Malformed, Verdict, kind_of_request};
 use crate::resource::{Kind, Resource, Version};
 use crate::snapshot::{Set, Snapshot, concat};
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Unanswered responses that are remembered per kind. A client that reads and never answers costs no more.
@@ -23,6 +23,8 @@ pub struct Delta {
     only: Option<Kind>,
     kinds: [Typed; 5],
     nonce: u64,
+    /// Clusters that were offered before the client asked for endpoints.
+    early_clusters: BTreeSet<Arc<str>>,
 }
 
 /// What there is to say to a client.
@@ -85,7 +87,7 @@ enum Part {
 impl Delta {
     /// A new stream, for one kind or (`None`) for all.
     pub fn new(only: Option<Kind>) -> Self {
-        Self { only, kinds: Default::default(), nonce: 0 }
+        Self { only, kinds: Default::default(), nonce: 0, early_clusters: BTreeSet::new() }
     }
 
     /// Takes a request. The verdict is what it says about an earlier response, if anything.
@@ -111,9 +113,15 @@ impl Delta {
             // "the server should send only what differs from these": only the first request of a stream has them.
             typed.owes_answer =
                 typed.subscription.is_wildcard() && request.initial_resource_versions.is_empty();
+            let early = match kind {
+                Kind::Endpoint => std::mem::take(&mut self.early_clusters),
+                _ => BTreeSet::new(),
+            };
             for (name, version) in request.initial_resource_versions {
                 let holds = Version::parse(&version).unwrap_or_default();
-                typed.differs.insert(name.into(), Differs::Holds(holds));
+                if !early.contains(name.as_str()) {
+                    typed.differs.insert(name.into(), Differs::Holds(holds));
+                }
             }
         }
         if typed.differs.len() > MAX_NAMES {
@@ -174,8 +182,25 @@ impl Delta {
             typed.in_flight.pop_front();
         }
         let version = set.version();
+        let clusters: Vec<Arc<str>> = match kind {
+            Kind::Cluster => resources.iter().map(|r| Arc::clone(r.name())).collect(),
+            _ => Vec::new(),
+        };
         typed.in_flight.push_back(Offer { nonce: self.nonce, version, resources, removed });
+        self.endpoints_again(clusters);
         Some(Response { kind, version, frame })
+    }
+
+    /// A cluster that an Envoy replaces waits for its endpoints, though Envoy does not ask for them again, having
+    /// subscribed to them already. Without them it would wait until its fetch timeout.
+    fn endpoints_again(&mut self, clusters: Vec<Arc<str>>) {
+        let [_, endpoints, ..] = &mut self.kinds;
+        if endpoints.subscription.is_started() {
+            let covered = clusters.into_iter().filter(|name| endpoints.subscription.covers(name));
+            endpoints.differs.extend(covered.map(|name| (name, Differs::Asked)));
+        } else if self.only.is_none() {
+            self.early_clusters.extend(clusters);
+        }
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Sotw {
     only: Option<Kind>,
     kinds: [Typed; 5],
     nonce: u64,
+    /// Clusters were sent before the client asked for endpoints.
+    early_clusters: bool,
 }
 
 #[derive(Debug, Default)]
@@ -43,7 +45,7 @@ struct Typed {
 impl Sotw {
     /// A new stream, for one kind or (`None`) for all.
     pub fn new(only: Option<Kind>) -> Self {
-        Self { only, kinds: Default::default(), nonce: 0 }
+        Self { only, kinds: Default::default(), nonce: 0, early_clusters: false }
     }
 
     /// Takes a request. The verdict is what it says about the last response, if anything.
@@ -68,7 +70,8 @@ impl Sotw {
         if first {
             // A client that comes back says what it holds. Only if that is not all that it asks for now, its names
             // are open questions; `next` finds out.
-            typed.version = Version::parse(&request.version_info);
+            let early = kind == Kind::Endpoint && std::mem::take(&mut self.early_clusters);
+            typed.version = Version::parse(&request.version_info).filter(|_| !early);
         }
         if typed.version.is_none() || !first {
             typed.asked.extend(added);
@@ -92,13 +95,32 @@ impl Sotw {
                 continue;
             };
             let set = snapshot.set(kind);
+            let before = Arc::clone(&typed.held);
             let Some((version, resources, encoded)) = typed.news(set, kind.is_wildcard()) else { continue };
             self.nonce += 1;
             typed.nonce = self.nonce;
             typed.in_flight = Some(resources);
+            if kind == Kind::Cluster {
+                self.endpoints_again(&before, set);
+            }
             return Some(Response { kind, version, frame: Frame::sotw(kind, version, encoded, self.nonce) });
         }
         None
+    }
+
+    /// A cluster that an Envoy replaces waits for its endpoints, though Envoy does not ask for them again, having
+    /// subscribed to them already. Without them it would wait until its fetch timeout.
+    fn endpoints_again(&mut self, before: &Set, clusters: &Set) {
+        let [_, endpoints, ..] = &mut self.kinds;
+        if endpoints.subscription.is_started() {
+            clusters.differences(before, |name| {
+                if endpoints.subscription.names().contains(name) {
+                    endpoints.asked.insert(Arc::clone(name));
+                }
+            });
+        } else {
+            self.early_clusters = true;
+        }
     }
 
     /// What the client turned out to hold from an earlier stream, of which no Envoy had said so before: as good as

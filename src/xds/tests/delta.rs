@@ -411,3 +411,28 @@ fn names_are_limited_also_when_they_come_and_go() {
     });
     assert!(refused.take(10).count() < 10, "what waits for an answer is bounded");
 }
+
+/// Envoy replaces a cluster that changed, and waits for endpoints that it does not ask for again.
+#[test]
+fn endpoints_follow_a_cluster_that_changed_though_they_did_not() {
+    let first = snapshot("cluster a=1, cluster b=1, endpoint a=5, endpoint b=5");
+    let mut client = Client::new();
+    client.says(subscribe(Kind::Cluster, &[]));
+    client.hears_and_takes(Kind::Cluster, &["a", "b"], &[], &first);
+    client.says(subscribe(Kind::Endpoint, &["a", "b"]));
+    client.hears_and_takes(Kind::Endpoint, &["a", "b"], &[], &first);
+    let second = after(&first, "cluster a=2, cluster b=1, endpoint a=5, endpoint b=5");
+    client.hears_and_takes(Kind::Cluster, &["a"], &[], &second);
+    client.hears_and_takes(Kind::Endpoint, &["a"], &[], &second);
+    client.is_quiet(&second);
+
+    // The same for a client that comes back, whichever request comes first.
+    let version = |kind, name| (name, version_in(&first, kind, name));
+    let mut back = Client::new();
+    back.says(holding(Kind::Cluster, &[], &[version(Kind::Cluster, "a"), version(Kind::Cluster, "b")]));
+    back.hears_and_takes(Kind::Cluster, &["a"], &[], &second);
+    let held = [version(Kind::Endpoint, "a"), version(Kind::Endpoint, "b")];
+    back.says(holding(Kind::Endpoint, &["a", "b"], &held));
+    back.hears_and_takes(Kind::Endpoint, &["a"], &[], &second);
+    back.is_quiet(&second);
+}

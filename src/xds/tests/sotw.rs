@@ -202,3 +202,29 @@ fn wrong_and_unknown_types_and_too_many_names() {
     let many = DiscoveryRequest { resource_names, ..ask(Route, &[]) };
     assert!(matches!(client.0.on_request(many), Err(Malformed::TooManyNames(MAX_NAMES))));
 }
+
+/// Envoy replaces a cluster that changed, and waits for endpoints that it does not ask for again.
+#[test]
+fn endpoints_follow_a_cluster_that_changed_though_they_did_not() {
+    let first = snapshot("cluster a=1, cluster b=2, endpoint a=5, endpoint b=6");
+    let mut client = Client::new();
+    client.says(ask(Cluster, &[]));
+    client.hears_and_takes(Cluster, &[], &["a", "b"], &first);
+    client.says(ask(Endpoint, &["a", "b"]));
+    let endpoints = client.hears_and_takes(Endpoint, &["a", "b"], &["a", "b"], &first);
+    let second = after(&first, "cluster a=3, cluster b=2, endpoint a=5, endpoint b=6");
+    client.hears_and_takes(Cluster, &[], &["a", "b"], &second);
+    client.hears_and_takes(Endpoint, &["a", "b"], &["a"], &second);
+    client.is_quiet(&second);
+
+    // The same for a client that comes back with endpoints that did not change.
+    let mut back = Client::new();
+    back.says(DiscoveryRequest {
+        version_info: first.set(Cluster).version().to_string(),
+        ..ask(Cluster, &[])
+    });
+    back.hears_and_takes(Cluster, &[], &["a", "b"], &second);
+    back.says(DiscoveryRequest { version_info: endpoints.version, ..ask(Endpoint, &["a", "b"]) });
+    back.hears_and_takes(Endpoint, &["a", "b"], &["a", "b"], &second);
+    back.is_quiet(&second);
+}

@@ -1,7 +1,7 @@
 //! Edits while traffic flows: nothing fails, whatever is edited and however.
 
 use super::stage::{Stage, assert_all_well, canary, let_pass, toy, weight};
-use crate::real::eventually;
+use crate::real::{DEADLINE, eventually};
 use serin::launch::Until;
 use std::path::Path;
 use std::time::Duration;
@@ -150,5 +150,40 @@ async fn when_all_files_are_gone_everything_serves_on() {
     move_all(away.path(), stage.folder.path());
     eventually("no alarm", || !stage.app.view.load().all_vanished).await;
     assert_eq!(stage.ask("/a", &[]).await.0, 200);
+    stage.end([envoy]).await;
+}
+
+/// A cluster changes and its endpoints do not, and the other way round: both are taken, under load.
+#[tokio::test]
+async fn settings_and_endpoints_of_an_upstream_change_apart() {
+    let (a, b) = (toy("a").await, toy("b").await);
+    let text = |endpoints: &str, rest: &str| {
+        format!("apiVersion: serin/v1\nname: fraud\nupstreams:\n  v1: {{ endpoints: [{endpoints}]{rest} }}\n")
+    };
+    let (first, both) = (format!("'{}'", a.address()), format!("'{}', '{}'", a.address(), b.address()));
+    let stage = Stage::new(&[("fraud.yaml", &text(&first, ""))]).await;
+    let envoy = stage.envoy().await;
+    let mut load = stage.load("/", Some(300.0), Until::Stopped);
+    load.until(|r| r.requests() > 50).await;
+
+    stage.replace("fraud.yaml", &text(&first, ", maxConcurrent: 7"));
+    let limit = async {
+        while !envoy
+            .admin("/clusters")
+            .await
+            .unwrap()
+            .1
+            .contains("fraud/v1::default_priority::max_requests::7")
+        {
+            let_pass(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, limit)
+        .await
+        .expect("the cluster is replaced though its endpoints did not change");
+
+    stage.replace("fraud.yaml", &text(&both, ", maxConcurrent: 7"));
+    eventually("the new endpoint answers", || b.requests() > 0).await;
+    assert_all_well(&load.stop().await);
     stage.end([envoy]).await;
 }
