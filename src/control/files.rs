@@ -42,9 +42,24 @@ impl File {
         self.newest.diagnostics.iter().chain(&self.conflicts)
     }
 
+    /// The newest version, whatever is wrong with it.
+    pub(super) fn newest(&self) -> &Arc<Loaded> {
+        &self.newest
+    }
+
+    /// The problems that the newest version has with other files.
+    pub(super) fn conflicts(&self) -> &[Diagnostic] {
+        &self.conflicts
+    }
+
     /// Whether the newest version cannot be used.
     pub(super) fn is_broken(&self) -> bool {
         self.diagnostics().any(|d| d.severity == Severity::Error)
+    }
+
+    /// Whether it is there, right, and wants nothing that another has.
+    fn is_at_peace(&self) -> bool {
+        self.vanished.is_none() && self.conflicts.is_empty() && self.newest.gateway.is_some()
     }
 
     /// The newest version that can be used, if it were alone.
@@ -76,6 +91,12 @@ pub(super) struct Chosen {
     pub(super) gateway: Arc<Gateway>,
 }
 
+/// Whether two versions of a gateway take the same requests under the same name.
+fn claims_the_same(a: &Gateway, b: &Gateway) -> bool {
+    let claims = |g: &Gateway| (g.name.clone(), g.listener.clone(), g.path.clone());
+    claims(a) == claims(b) && a.hosts == b.hosts && a.proxies == b.proxies
+}
+
 /// What became of the files in one turn.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
@@ -89,6 +110,9 @@ pub(super) struct Outcome {
     pub(super) all_vanished: bool,
     /// They are back.
     pub(super) returned: bool,
+    /// Only what these gateways do with their requests changed, not which requests they take: no other file is
+    /// concerned. `None`: all files must be looked at.
+    pub(super) only: Option<Vec<Chosen>>,
 }
 
 impl Files {
@@ -134,9 +158,19 @@ impl Files {
             }
         }
         let context = Context { listeners, attached: &self.attached };
+        let peaceful = self.by_path.values().all(File::is_at_peace) && outcome.vanished.is_empty();
+        let mut only = peaceful.then(Vec::new);
         for (path, document) in to_load {
             let newest = Arc::new(config::load(&document, &context));
             let previous = self.by_path.remove(&path);
+            let before = previous.as_ref().and_then(|p| p.newest.gateway.as_ref());
+            only = match (only, before, &newest.gateway) {
+                (Some(mut list), Some(before), Some(gateway)) if claims_the_same(before, gateway) => {
+                    list.push(Chosen { file: Arc::clone(&path), gateway: Arc::clone(gateway) });
+                    Some(list)
+                }
+                _ => None,
+            };
             let arrival = previous.as_ref().map_or_else(
                 || {
                     self.arrivals += 1;
@@ -152,6 +186,15 @@ impl Files {
         outcome.all_vanished = self.all_vanished && !had_vanished;
         outcome.returned = had_vanished && !self.all_vanished;
 
+        if let Some(only) = only {
+            for chosen in &only {
+                if let Some(file) = self.by_path.get_mut(&chosen.file) {
+                    file.good = Some(Arc::clone(&file.newest));
+                }
+            }
+            outcome.only = Some(only);
+            return outcome;
+        }
         self.meet();
         for (path, file) in &self.by_path {
             match (was_broken.get(path), file.is_broken()) {

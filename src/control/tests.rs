@@ -78,17 +78,17 @@ impl Play {
         self.world.fleet().everyone
     }
 
-    fn gateway(&self, name: &str) -> Arc<GatewayView> {
+    fn gateway(&mut self, name: &str) -> Arc<GatewayView> {
         let view = self.world.view();
         let names: Vec<_> = view.gateways.keys().collect();
         view.gateways.get(name).cloned().unwrap_or_else(|| panic!("no {name} among {names:?}"))
     }
 
-    fn codes(&self, name: &str) -> Vec<&'static str> {
+    fn codes(&mut self, name: &str) -> Vec<&'static str> {
         self.gateway(name).diagnostics.iter().map(|d| d.code.as_str()).collect()
     }
 
-    fn is_serving(&self, name: &str) -> bool {
+    fn is_serving(&mut self, name: &str) -> bool {
         self.gateway(name).serving
     }
 

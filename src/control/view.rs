@@ -4,6 +4,7 @@ use super::files::Files;
 use super::issuers::{self, Issuers};
 use super::trial::Trial;
 use super::world::Wanted;
+use crate::config::Loaded;
 use crate::diag::{Code, Diagnostic, Place, Severity};
 use crate::model::Gateway;
 use crate::names::GatewayName;
@@ -109,7 +110,59 @@ pub struct UpstreamView {
     pub cluster: String,
 }
 
+/// The views of last time, and what each was made of: of many gateways few change in a turn.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    by_path: BTreeMap<Arc<str>, (Facts, Arc<GatewayView>)>,
+}
+
+/// All that the view of one file is made of.
+#[derive(Debug)]
+struct Facts {
+    name: Arc<str>,
+    loaded: Arc<Loaded>,
+    conflicts: Vec<Diagnostic>,
+    refusal: Option<String>,
+    /// Why the keys of its issuer cannot be fetched, and whether there are older ones.
+    unfetched: Option<(String, bool)>,
+    serving: Option<Arc<Gateway>>,
+}
+
+impl Facts {
+    fn is_same(&self, other: &Self) -> bool {
+        let same_gateway = match (&self.serving, &other.serving) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        same_gateway
+            && Arc::ptr_eq(&self.loaded, &other.loaded)
+            && self.name == other.name
+            && self.conflicts == other.conflicts
+            && self.refusal == other.refusal
+            && self.unfetched == other.unfetched
+    }
+
+    fn view(&self, path: &Arc<str>) -> GatewayView {
+        let mut diagnostics = [&self.loaded.diagnostics[..], &self.conflicts[..]].concat();
+        diagnostics.extend(self.refusal.as_deref().map(|text| refusal(path, text)));
+        let unfetched = self.unfetched.as_ref();
+        diagnostics.extend(unfetched.map(|(why, has_older)| keys_not_fetched(path, why, *has_older)));
+        let broken = diagnostics.iter().any(|d| d.severity == Severity::Error);
+        GatewayView {
+            name: Arc::clone(&self.name),
+            file: Arc::clone(path),
+            phase: if broken { Phase::Invalid } else { Phase::Stable },
+            serving: self.serving.is_some(),
+            gateway: self.serving.as_deref().map(served),
+            diagnostics,
+        }
+    }
+}
+
+/// What people may see now.
 pub(super) fn view(
+    cache: &mut Cache,
     files: &Files,
     wanted: &BTreeMap<GatewayName, Wanted>,
     trial: &Trial,
@@ -118,32 +171,35 @@ pub(super) fn view(
 ) -> View {
     let mut gateways = BTreeMap::new();
     let by_file: BTreeMap<&Arc<str>, &Wanted> = wanted.values().map(|w| (&w.file, w)).collect();
+    let mut next = BTreeMap::new();
     for (path, file) in files.iter() {
         let own = by_file.get(path).copied();
         if file.is_vanished() && own.is_none() {
             continue;
         }
-        let mut diagnostics: Vec<Diagnostic> = file.diagnostics().cloned().collect();
-        diagnostics.extend(own.and_then(|w| w.refusal(trial)).map(|text| refusal(path, text)));
-        let unfetched = own.and_then(|w| issuers.failure(&w.newest));
-        diagnostics.extend(unfetched.map(|(why, has_older)| keys_not_fetched(path, why, has_older)));
-        let broken = diagnostics.iter().any(|d| d.severity == Severity::Error);
-        let serving = own.and_then(|w| w.serving(trial));
         // The name that serves, whatever the broken file says now. A second file with a name that is taken must
         // not hide the one that has it.
         let free = |n: &&GatewayName| !wanted.contains_key(*n) && !gateways.contains_key(n.as_str());
         let name = own.map(|w| &w.newest.name).or_else(|| file.name().filter(free));
         let name: Arc<str> = name.map_or_else(|| path.clone(), |n| n.as_str().into());
-        let view = GatewayView {
-            name: name.clone(),
-            file: path.clone(),
-            phase: if broken { Phase::Invalid } else { Phase::Stable },
-            serving: serving.is_some(),
-            gateway: serving.map(|g| served(g)),
-            diagnostics,
+        let facts = Facts {
+            name: Arc::clone(&name),
+            loaded: Arc::clone(file.newest()),
+            conflicts: file.conflicts().to_vec(),
+            refusal: own.and_then(|w| w.refusal(trial)).map(str::to_owned),
+            unfetched: own
+                .and_then(|w| issuers.failure(&w.newest))
+                .map(|(why, older)| (why.to_owned(), older)),
+            serving: own.and_then(|w| w.serving(trial)).cloned(),
         };
-        gateways.insert(name, Arc::new(view));
+        let view = match cache.by_path.remove(path) {
+            Some((known, view)) if known.is_same(&facts) => view,
+            _ => Arc::new(facts.view(path)),
+        };
+        gateways.insert(name, Arc::clone(&view));
+        next.insert(Arc::clone(path), (facts, view));
     }
+    cache.by_path = next;
     let issuer_keys = wanted.values().filter_map(|w| issuers::uri(&w.newest)).map(str::to_owned).collect();
     View { gateways, fleet: fleet.clone(), all_vanished: files.all_vanished, issuer_keys }
 }

@@ -32,6 +32,7 @@ pub struct World {
     /// What Envoys refused though it is of no gateway, so that people are told once and not by every Envoy.
     told_refused: BTreeMap<(Kind, Arc<str>), crate::resource::Version>,
     issuers: Issuers,
+    views: view::Cache,
     notes: Vec<Note>,
     /// How many notes were taken.
     told: u64,
@@ -68,6 +69,7 @@ impl World {
             fleet: Fleet::default(),
             told_refused: BTreeMap::new(),
             issuers: Issuers::default(),
+            views: view::Cache::default(),
             notes: Vec::new(),
             told: 0,
         }
@@ -121,8 +123,8 @@ impl World {
     }
 
     /// What people may see.
-    pub fn view(&self) -> View {
-        view::view(&self.files, &self.wanted, &self.trial, &self.issuers, &self.fleet)
+    pub fn view(&mut self) -> View {
+        view::view(&mut self.views, &self.files, &self.wanted, &self.trial, &self.issuers, &self.fleet)
     }
 
     /// What Envoys should be told.
@@ -227,7 +229,10 @@ impl World {
         for (gateway, kind, message) in lines {
             self.notes.push(Note { sequence: 0, time: now, gateway, kind, message });
         }
-        self.settle(now);
+        match outcome.only {
+            Some(only) => only.into_iter().for_each(|chosen| self.choose(chosen, now)),
+            None => self.settle(now),
+        }
     }
 
     /// Brings what is wanted in line with the files.
@@ -241,26 +246,30 @@ impl World {
             self.offers.set(&name, None, now);
             self.note(now, &name, NoteKind::Removed, format!("gateway {name} no longer serves"));
         }
-        for (name, Chosen { file, gateway }) in chosen {
-            let gateway = self.issuers.with_keys(gateway);
-            match self.wanted.get_mut(&name) {
-                Some(wanted) if wanted.newest == gateway => wanted.file = file,
-                Some(wanted) => {
-                    let message = change_sentence(&wanted.newest, &gateway);
-                    wanted.file = file;
-                    wanted.newest = gateway;
-                    let taken = wanted.taken.as_ref().is_some_and(|t| t.gateway == wanted.newest);
-                    self.trial.begin(&name, taken);
-                    self.note(now, &name, NoteKind::Changed, message);
-                    self.offer(&name, now);
-                }
-                None => {
-                    let message = format!("gateway {name} serves from {file}");
-                    self.wanted.insert(name.clone(), Wanted { file, newest: gateway, taken: None });
-                    self.trial.begin(&name, false);
-                    self.note(now, &name, NoteKind::Loaded, message);
-                    self.offer(&name, now);
-                }
+        chosen.into_values().for_each(|chosen| self.choose(chosen, now));
+    }
+
+    /// From now on this version of a gateway should be served.
+    fn choose(&mut self, Chosen { file, gateway }: Chosen, now: Timestamp) {
+        let gateway = self.issuers.with_keys(gateway);
+        let name = gateway.name.clone();
+        match self.wanted.get_mut(&name) {
+            Some(wanted) if wanted.newest == gateway => wanted.file = file,
+            Some(wanted) => {
+                let message = change_sentence(&wanted.newest, &gateway);
+                wanted.file = file;
+                wanted.newest = gateway;
+                let taken = wanted.taken.as_ref().is_some_and(|t| t.gateway == wanted.newest);
+                self.trial.begin(&name, taken);
+                self.note(now, &name, NoteKind::Changed, message);
+                self.offer(&name, now);
+            }
+            None => {
+                let message = format!("gateway {name} serves from {file}");
+                self.wanted.insert(name.clone(), Wanted { file, newest: gateway, taken: None });
+                self.trial.begin(&name, false);
+                self.note(now, &name, NoteKind::Loaded, message);
+                self.offer(&name, now);
             }
         }
     }

@@ -133,7 +133,7 @@ impl Play {
         }
     }
 
-    fn refused(&self) -> Vec<String> {
+    fn refused(&mut self) -> Vec<String> {
         let view = self.world.view();
         let refused =
             view.gateways.values().filter(|g| g.diagnostics.iter().any(|d| d.code.as_str() == "E001"));
