@@ -24,10 +24,11 @@ const HOUSE: &[(&str, &str, &str)] = &[
     (
         "config",
         "diag model names weight",
-        "indexmap regex rustls_pki_types serde serde_json serde_yaml strsim",
+        "base64 indexmap regex rustls_pki_types serde serde_json serde_yaml strsim url",
     ),
     ("config/yaml.rs", "diag", "granit_parser"),
     ("config/yaml/syntax.rs", "diag", "granit_parser"),
+    ("config/raw/authentication.rs", "", "indexmap schemars serde serde_json"),
     ("config/raw/gateway.rs", "", "indexmap schemars serde serde_json"),
     ("config/raw/matches.rs", "", "indexmap schemars serde"),
     ("config/raw/scalar.rs", "", "schemars serde"),
