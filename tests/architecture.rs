@@ -24,10 +24,11 @@ const HOUSE: &[(&str, &str, &str)] = &[
     (
         "config",
         "diag model names weight",
-        "indexmap regex rustls_pki_types serde serde_json serde_yaml strsim",
+        "base64 indexmap regex rustls_pki_types serde serde_json serde_yaml strsim url",
     ),
     ("config/yaml.rs", "diag", "granit_parser"),
     ("config/yaml/syntax.rs", "diag", "granit_parser"),
+    ("config/raw/authentication.rs", "", "indexmap schemars serde serde_json"),
     ("config/raw/gateway.rs", "", "indexmap schemars serde serde_json"),
     ("config/raw/matches.rs", "", "indexmap schemars serde"),
     ("config/raw/scalar.rs", "", "schemars serde"),
@@ -76,7 +77,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     (
         "cli",
         "admin app clock config control diag launch model names observe resource snapshot source translate weight xds",
-        "anyhow clap clap_complete clap_mangen reqwest serde serde_json serde_yaml similar tempfile tokio tracing",
+        "anyhow base64 clap clap_complete clap_mangen getrandom reqwest rustix serde serde_json serde_yaml sha1 similar tempfile tokio tracing",
     ),
     ("main", "", ""),
 ];

@@ -5,14 +5,11 @@
 
 use super::output::Output;
 use super::settings::{DirectoryArgs, SettingsArgs};
-use super::{Failure, Outcome, check, wrong};
+use super::{Failure, Outcome, check, replace, wrong};
 use crate::config::{self, Loaded};
 use crate::model::Gateway;
 use crate::names::UpstreamName;
 use crate::weight::{WHOLE, Weight};
-use anyhow::Context;
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -131,50 +128,15 @@ fn complete(
 }
 
 fn write(path: &Path, gateway: &Gateway, weights: &[(UpstreamName, Weight)], out: &Output) -> Outcome {
-    let read = || std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-    let before = read()?;
-    let text = std::str::from_utf8(&before).context("the file is not UTF-8 any more")?;
-    let after = config::set_weights(text, weights)
-        .map_err(|why| wrong(format!("{} stays as it is: {why}", path.display())))?;
-    if after == text {
+    let changed = replace::edit(path, |text| {
+        config::set_weights(text, weights)
+            .map_err(|why| wrong(format!("{} stays as it is: {why}", path.display())))
+    })?;
+    if !changed {
         out.note(&format!("{} says so already", path.display()));
         return Ok(());
     }
-    replace(path, after.as_bytes(), || Ok(read()? == before))?;
     let parts: Vec<String> = weights.iter().map(|(u, w)| format!("{u} {w} %")).collect();
     out.note(&format!("{}: gateway {} is now {}", path.display(), gateway.name, parts.join(", ")));
-    Ok(())
-}
-
-/// Replaces a file in one step, with the owner and the mode bits that it had, if it is still what it was.
-fn replace(
-    path: &Path,
-    bytes: &[u8],
-    unchanged: impl FnOnce() -> anyhow::Result<bool>,
-) -> Result<(), Failure> {
-    // Behind a link lies the file; the link stays.
-    let path = path.canonicalize()?;
-    let metadata = path.metadata()?;
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let mut beside =
-        tempfile::Builder::new().prefix(".serin-").tempfile_in(directory).with_context(|| {
-            format!("cannot write in {}; change the file where it comes from", directory.display())
-        })?;
-    beside.write_all(bytes)?;
-    let fresh = beside.as_file().metadata()?;
-    if (fresh.uid(), fresh.gid()) != (metadata.uid(), metadata.gid()) {
-        // Before the mode bits, some of which a change of owner takes away.
-        fchown(beside.as_file(), Some(metadata.uid()), Some(metadata.gid()))
-            .with_context(|| format!("{} has another owner; change it as that owner", path.display()))?;
-    }
-    beside.as_file().set_permissions(metadata.permissions())?;
-    beside.as_file().sync_all()?;
-    if !unchanged()? {
-        return Err(wrong(format!(
-            "{} was changed by somebody else meanwhile; look at it and try again",
-            path.display()
-        )));
-    }
-    beside.persist(&path).with_context(|| format!("cannot replace {}", path.display()))?;
     Ok(())
 }

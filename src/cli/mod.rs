@@ -11,6 +11,9 @@ mod edit;
 pub mod envoy;
 mod get;
 mod output;
+mod prompt;
+mod replace;
+mod secrets;
 mod serve;
 mod settings;
 mod translate;
@@ -61,6 +64,12 @@ enum Command {
     SetWeight(edit::SetWeightArgs),
     /// Give all traffic to one upstream, in its gateway file; every other byte stays
     Promote(edit::PromoteArgs),
+    /// Access keys of clients
+    #[command(subcommand)]
+    Keys(secrets::KeysCommand),
+    /// Users with a password
+    #[command(subcommand)]
+    Users(secrets::UsersCommand),
     /// Find an Envoy, or install the pinned one, and print its path
     Envoy(envoy::EnvoyArgs),
     /// Print the JSON Schema of gateway files, for editors
@@ -142,6 +151,8 @@ async fn run(command: Command, out: &Output) -> Outcome {
         Command::Proxies(args) => get::proxies(args, out).await,
         Command::SetWeight(args) => edit::set_weight(&args, out),
         Command::Promote(args) => edit::promote(&args, out),
+        Command::Keys(command) => secrets::keys(&command, out),
+        Command::Users(command) => secrets::users(&command, out),
         Command::Bootstrap(args) => {
             out.text(&bootstrap::run(args).map_err(|e| Failure::Input(Some(e)))?);
             Ok(())

@@ -6,7 +6,7 @@
 //!
 //! Every stage reports what it finds, repairs it, and hands on, so that one run shows every mistake of a file,
 //! each at its place and each once. Only broken syntax ends a file early. Nothing here does I/O: files come in
-//! as [`Document`]s, and the files that they refer to as [`Attachment`]s.
+//! as [`Document`]s, and what they refer to as [`Attachment`]s.
 //!
 //! Laws: the same input gives the same output; any bytes give diagnostics and never a panic; a gateway comes out
 //! exactly when no diagnostic is an error.
@@ -18,6 +18,8 @@ mod conflict;
 mod edit;
 mod problems;
 mod raw;
+mod reference;
+mod secrets;
 mod shape;
 mod source;
 mod spelling;
@@ -26,6 +28,10 @@ mod yaml;
 
 pub use conflict::conflicts;
 pub use edit::{EditError, set_weights};
+pub use reference::{Attachment, Reference};
+pub use secrets::SecretEditError;
+pub use secrets::keys::add_key;
+pub use secrets::users::set_user;
 pub use source::MAX_FILE;
 
 use crate::diag::{Code, Diagnostic, Place};
@@ -65,21 +71,8 @@ pub enum Content {
 pub struct Context<'a> {
     /// The listeners of the settings.
     pub listeners: &'a BTreeSet<ListenerName>,
-    /// The files that the documents refer to, by the keys that [`references`] gives.
-    pub attached: &'a BTreeMap<PathBuf, Attachment>,
-}
-
-/// A file that a document refers to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Attachment {
-    /// The bytes.
-    Bytes(Arc<[u8]>),
-    /// There is no such file.
-    Missing,
-    /// Reading failed, for this reason.
-    Unreadable(String),
-    /// It has this many bytes, more than [`MAX_FILE`], and was not read.
-    TooLarge(u64),
+    /// What the documents refer to, as [`references`] gives it.
+    pub attached: &'a BTreeMap<Reference, Attachment>,
 }
 
 /// What became of one gateway file.
@@ -92,7 +85,7 @@ pub struct Loaded {
     /// In the order of the file.
     pub diagnostics: Vec<Diagnostic>,
     /// As [`references`] gives them.
-    pub references: BTreeSet<PathBuf>,
+    pub references: BTreeSet<Reference>,
     /// Where it says its name; the whole file when it does not.
     pub place_of_name: Place,
     /// Where it says what requests it takes: its path, else its hosts, else its name.
@@ -135,12 +128,8 @@ pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
     }
 }
 
-/// The files that a gateway file refers to, as keys of [`Context::attached`].
-///
-/// A relative path is meant from the folder of the document, so its key is that folder joined with the path as
-/// it is written: `../ca.pem` in `team/a.yaml` is `team/../ca.pem`, relative to the watched directory like the
-/// document itself. An absolute path is its own key.
-pub fn references(document: &Document) -> BTreeSet<PathBuf> {
+/// What a gateway file refers to: the keys of [`Context::attached`].
+pub fn references(document: &Document) -> BTreeSet<Reference> {
     let Ok(source) = Source::new(document) else { return BTreeSet::new() };
     let raw = read_gateway(&mut Problems::new(&source));
     raw.map(|(_, raw)| check::references(&raw, Path::new(&*document.path))).unwrap_or_default()

@@ -12,7 +12,7 @@ use super::problems::{Problems, shown_span};
 use super::spelling::{nearest, shorten};
 use super::tree::{Data, Entries, Node};
 use crate::diag::Code;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::ops::Range;
 
 /// Checks and repairs a whole document.
@@ -156,7 +156,13 @@ impl Shape<'_, '_> {
 
     /// Renames unknown keys that were surely meant for another, and removes all others.
     fn keys(&mut self, entries: &mut Entries, subject: &Subject, schema: &'static Value) {
-        let Some(known) = schema["properties"].as_object() else { return };
+        let none = Map::new();
+        let known = match schema["properties"].as_object() {
+            Some(known) => known,
+            // An object without any key.
+            None if schema["additionalProperties"] == false => &none,
+            None => return,
+        };
         let (mut kept, mut renamed) = (Entries::new(), Vec::new());
         for (key, entry) in std::mem::take(entries) {
             if known.contains_key(&key) {

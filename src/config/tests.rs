@@ -8,11 +8,29 @@ use crate::model::{
 use crate::names::UpstreamName;
 use std::time::Duration;
 
+mod authentication;
 mod properties;
 mod schema;
 
 /// A file with a PEM certificate attached as `ca.pem`; it is read for its frame, not for what is in it.
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+
+/// A key set attached as `idp.jwks`.
+const JWKS: &str = r#"{ "keys": [{ "kty": "RSA", "n": "AQAB", "e": "AQAB" }] }"#;
+
+/// What good files of these tests refer to.
+fn attached() -> BTreeMap<Reference, Attachment> {
+    [
+        ("ca.pem", CERTIFICATE),
+        ("fraud.htpasswd", "# people\nann:{SHA}UerAMSLQqYbz6Llq6MIZZr8lHaw=\n"),
+        ("fraud.keys", "acme:0123456789abcdef\n"),
+        ("idp.jwks", JWKS),
+    ]
+    .map(|(path, text)| (Reference::File(path.into()), Attachment::private(text.as_bytes())))
+    .into_iter()
+    .chain([(Reference::Environment("FRAUD_KEYS".into()), Attachment::private(*b"acme:0123456789abcdef"))])
+    .collect()
+}
 
 fn document(path: &str, text: &str) -> Document {
     Document { path: path.into(), content: Content::Text(text.as_bytes().into()) }
@@ -20,9 +38,8 @@ fn document(path: &str, text: &str) -> Document {
 
 fn load_at(path: &str, bytes: &[u8]) -> Loaded {
     let listeners = ["default", "edge"].map(|name| ListenerName::new(name).unwrap()).into();
-    let attached = [(PathBuf::from("ca.pem"), Attachment::Bytes(CERTIFICATE.as_bytes().into()))].into();
     let document = Document { path: path.into(), content: Content::Text(bytes.into()) };
-    load(&document, &Context { listeners: &listeners, attached: &attached })
+    load(&document, &Context { listeners: &listeners, attached: &attached() })
 }
 
 fn good(path: &str, text: &str) -> Loaded {
@@ -122,7 +139,8 @@ fn the_split_lists_later_upstreams_first_and_keeps_zeros() {
 #[test]
 fn references_are_meant_from_the_folder_of_the_file() {
     let text = "apiVersion: serin/v1\nname: a\nupstreams:\n  v1: { url: https://a, tls: { caFile: ../ca.pem } }\n  v2: { url: https://a, tls: { caFile: ./ca.pem } }\n  v3: { url: https://a, tls: { caFile: /etc/ca.pem } }\n  v4: { url: 5, tls: { caFile: 5 } }\n";
-    let expected: BTreeSet<_> = ["team/../ca.pem", "team/ca.pem", "/etc/ca.pem"].map(PathBuf::from).into();
+    let expected: BTreeSet<_> =
+        ["team/../ca.pem", "team/ca.pem", "/etc/ca.pem"].map(|p| Reference::File(p.into())).into();
     assert_eq!(references(&document("team/a.yaml", text)), expected);
     assert_eq!(load_at("team/a.yaml", text.as_bytes()).references, expected);
     assert_eq!(references(&document("a.yaml", "a: [")), BTreeSet::new());

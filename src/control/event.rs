@@ -1,12 +1,11 @@
 //! What the loop is told, and what it has to say.
 
 use crate::clock::Timestamp;
-use crate::config::{Attachment, Document};
+use crate::config::{Attachment, Document, Reference};
 use crate::names::GatewayName;
 use crate::xds::Verdict;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Something that happened outside.
@@ -32,8 +31,8 @@ pub enum Event {
 pub struct Changes {
     /// Gateway files by their path below the watched directory; `None`: gone.
     pub documents: BTreeMap<Arc<str>, Option<Document>>,
-    /// Files that gateway files or settings refer to, which are read with them.
-    pub attached: BTreeMap<PathBuf, Attachment>,
+    /// What gateway files or settings refer to, which is read with them.
+    pub attached: BTreeMap<Reference, Attachment>,
 }
 
 impl Changes {

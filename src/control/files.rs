@@ -5,19 +5,18 @@
 
 use super::{Changes, GRACE};
 use crate::clock::Timestamp;
-use crate::config::{self, Attachment, Context, Document, Loaded};
+use crate::config::{self, Attachment, Context, Document, Loaded, Reference};
 use crate::diag::{Diagnostic, Severity};
 use crate::model::Gateway;
 use crate::names::{GatewayName, ListenerName};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// All gateway files and what they refer to.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     by_path: BTreeMap<Arc<str>, File>,
-    pub(super) attached: BTreeMap<PathBuf, Attachment>,
+    pub(super) attached: BTreeMap<Reference, Attachment>,
     /// Counts files as they first come to serve: who was there first has the right.
     arrivals: u64,
     /// All files are gone at once: nothing is removed until one is back.
@@ -136,7 +135,7 @@ impl Files {
             .collect();
         let had_vanished = self.all_vanished;
         let mut outcome = Outcome::default();
-        let touched: BTreeSet<PathBuf> = changes.attached.keys().cloned().collect();
+        let touched: BTreeSet<Reference> = changes.attached.keys().cloned().collect();
         self.attached.extend(changes.attached);
 
         let mut to_load = Vec::new();

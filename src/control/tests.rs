@@ -2,15 +2,15 @@
 
 mod files;
 mod refusals;
+mod secrets;
 
 use super::{Changes, Event, GRACE, GatewayView, LINGER, NoteKind, Phase, WARM_UP, World};
 use crate::clock::Timestamp;
-use crate::config::{Attachment, Content, Document};
+use crate::config::{Attachment, Content, Document, Reference};
 use crate::model::{Listener, ListenerTls, Settings};
 use crate::names::ListenerName;
 use crate::resource::{Kind, Resource, Version};
 use crate::snapshot::Snapshot;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ impl Play {
     }
 
     fn attach(&mut self, path: &str, attachment: Attachment) {
-        let attached = [(PathBuf::from(path), attachment)].into();
+        let attached = [(Reference::File(path.into()), attachment)].into();
         self.event(Event::Files(Changes { attached, ..Default::default() }));
     }
 

@@ -82,7 +82,7 @@ pub struct Served {
     pub hosts: Vec<String>,
     /// As in the file.
     pub path: String,
-    /// "none"
+    /// "none", "basicAuth", "accessKey" or "jwt".
     pub authentication: &'static str,
     /// In the order of the file.
     pub upstreams: Vec<UpstreamView>,
@@ -237,7 +237,7 @@ fn served(gateway: &Gateway) -> Served {
         listener: gateway.listener.to_string(),
         hosts: gateway.hosts.iter().map(ToString::to_string).collect(),
         path: gateway.path.clone(),
-        authentication: "none",
+        authentication: gateway.authentication.as_str(),
         upstreams: gateway
             .upstreams
             .iter()

@@ -7,7 +7,7 @@ use super::offer::{Offers, Version};
 use super::trial::{Ruling, Standing, Trial};
 use super::view::{self, View};
 use crate::clock::Timestamp;
-use crate::config::Attachment;
+use crate::config::{Attachment, Reference};
 use crate::diag::Severity;
 use crate::model::{Gateway, Listener, Settings};
 use crate::names::{GatewayName, ListenerName};
@@ -16,6 +16,7 @@ use crate::snapshot::{Fleet, Snapshot};
 use crate::translate;
 use crate::xds::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Everything the control plane knows.
@@ -167,8 +168,8 @@ impl World {
     fn listener_secret(&self, name: &ListenerName) -> Option<Arc<Resource>> {
         let Listener { tls, .. } = self.settings.listeners.get(name)?;
         let tls = tls.as_ref()?;
-        let bytes = |path| match self.files.attached.get(path) {
-            Some(Attachment::Bytes(bytes)) => Some(bytes),
+        let bytes = |path: &Path| match self.files.attached.get(&Reference::File(path.into())) {
+            Some(Attachment::Bytes { bytes, .. }) => Some(bytes),
             _ => None,
         };
         let secret_name = translate::listener_secret_name(name);
@@ -183,8 +184,8 @@ impl World {
         for (name, listener) in &self.settings.listeners {
             let Some(tls) = &listener.tls else { continue };
             for path in [&tls.cert_file, &tls.key_file] {
-                let what = match changes.attached.get(path) {
-                    None | Some(Attachment::Bytes(_)) => continue,
+                let what = match changes.attached.get(&Reference::File(path.clone())) {
+                    None | Some(Attachment::Bytes { .. }) => continue,
                     Some(Attachment::Missing) => "is not there".to_owned(),
                     Some(Attachment::Unreadable(why)) => format!("cannot be read: {why}"),
                     Some(Attachment::TooLarge(size)) => format!("has {size} bytes, which is no certificate"),

@@ -1,8 +1,9 @@
 //! The kinds of mistakes, each with a text that never changes: people search for it.
 //!
-//! `F` is about files and YAML, `G` about the fields of a gateway, `U` about upstreams, `T` about traffic and
-//! matches, `S` about `serin.yaml`, `C` about two files that do not fit together and `E` about what only shows when
-//! it runs. A new kind gets the next number of its group and a page in `docs/errors/`; a number is never used again.
+//! `A` is about authentication, `F` about files and YAML, `G` about the fields of a gateway, `U` about upstreams, `T`
+//! about traffic and matches, `S` about `serin.yaml`, `C` about two files that do not fit together and `E` about
+//! what only shows when it runs. A new kind gets the next number of its group and a page in `docs/errors/`; a number
+//! is never used again.
 
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -30,6 +31,39 @@ macro_rules! codes {
 }
 
 codes! {
+    /// `authentication` without a mode, or with several.
+    AuthenticationMode = "A001",
+    /// A file or a variable with secrets or keys that is not there or cannot be read.
+    SecretFile = "A002",
+    /// A file with secrets that every user of the machine may read.
+    SecretExposed = "A003",
+    /// A users file without a user, or with a line that says none.
+    UsersFile = "A004",
+    /// A hash of a password that Envoy does not take.
+    PasswordHash = "A005",
+    /// A realm that cannot stand in a header.
+    Realm = "A006",
+    /// A keys file without a key, or with a line that says none.
+    KeysFile = "A007",
+    /// An access key that can be guessed.
+    ShortKey = "A008",
+    /// More than one place where requests carry their key.
+    KeySource = "A009",
+    /// An issuer that no token can have.
+    Issuer = "A010",
+    /// Neither `jwksUri` nor `jwksFile`, or both.
+    JwksSource = "A011",
+    /// A file that is not a set of public keys.
+    JwksFile = "A012",
+    /// A private key where public ones belong.
+    PrivateKey = "A013",
+    /// A URL from which no keys can be had safely.
+    JwksUri = "A014",
+    /// An audience that is empty or comes twice.
+    Audiences = "A015",
+    /// A claim, or the value of one, that no token can have.
+    Claim = "A016",
+
     /// Two files claim one gateway name.
     SameName = "C001",
     /// Two gateways claim the same listener, host and path.

@@ -18,6 +18,18 @@ pub enum Authentication {
     Jwt(Jwt),
 }
 
+impl Authentication {
+    /// The word of gateway files and the API.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Basic(_) => "basicAuth",
+            Self::AccessKey(_) => "accessKey",
+            Self::Jwt(_) => "jwt",
+        }
+    }
+}
+
 /// The users of a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BasicAuth {

@@ -12,15 +12,22 @@ pub(super) struct Stamp {
     modified: i128,
     size: u64,
     file: (u64, u64),
+    mode: u32,
 }
 
 impl Stamp {
+    /// Whether every user of the machine may read it.
+    pub(super) fn is_exposed(&self) -> bool {
+        self.mode & 0o004 != 0
+    }
+
     pub(super) fn of(metadata: &Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
         Self {
             modified: i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()),
             size: metadata.len(),
             file: (metadata.dev(), metadata.ino()),
+            mode: metadata.mode(),
         }
     }
 }

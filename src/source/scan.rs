@@ -1,7 +1,7 @@
 //! Compares the watched directory with what was told of it before.
 
 use super::read::{Found, Stamp, read, stamp};
-use crate::config::{self, Attachment, Content, Document};
+use crate::config::{self, Attachment, Content, Document, Reference};
 use crate::control::Changes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -25,22 +25,22 @@ pub struct Scanner {
     watched: Watched,
     documents: BTreeMap<Arc<str>, Seen>,
     /// By the keys of [`config::Context::attached`].
-    attached: BTreeMap<PathBuf, Attached>,
+    attached: BTreeMap<Reference, Attached>,
 }
 
 #[derive(Debug)]
 struct Attached {
     attachment: Attachment,
     stamp: Option<Stamp>,
-    /// Where it lies, without `..`, as events name it.
-    path: PathBuf,
+    /// Where it lies, without `..`, as events name it; `None`: in the environment, which never changes.
+    path: Option<PathBuf>,
 }
 
 #[derive(Debug)]
 struct Seen {
     content: Content,
     stamp: Option<Stamp>,
-    references: BTreeSet<PathBuf>,
+    references: BTreeSet<Reference>,
 }
 
 /// How closely to look at files that seem unchanged.
@@ -92,7 +92,7 @@ impl Scanner {
                 self.look_at_document(name, Depth::Content, &mut changes);
                 attached = true;
             }
-            attached |= self.attached.values().any(|a| a.path == path);
+            attached |= self.is_attached(path);
         }
         if attached {
             self.look_at_attached(Depth::Stamps, &mut changes);
@@ -102,13 +102,17 @@ impl Scanner {
 
     /// Whether a path is one that [`Scanner::scan_files`] would look at.
     pub(super) fn knows(&self, path: &Path) -> bool {
-        self.attached.values().any(|a| a.path == path)
-            || (is_gateway_file(path) && name(&self.watched.directory, path).is_some())
+        self.is_attached(path) || (is_gateway_file(path) && name(&self.watched.directory, path).is_some())
+    }
+
+    fn is_attached(&self, path: &Path) -> bool {
+        self.attached.values().any(|a| a.path.as_deref() == Some(path))
     }
 
     /// The directories in which something may change.
     pub(super) fn directories(&self) -> BTreeSet<PathBuf> {
-        let parents = self.attached.values().filter_map(|a| a.path.parent().map(Path::to_path_buf));
+        let parents =
+            self.attached.values().filter_map(|a| a.path.as_deref()?.parent().map(Path::to_path_buf));
         parents.filter(|p| !p.starts_with(&self.watched.directory)).collect()
     }
 
@@ -146,26 +150,28 @@ impl Scanner {
     }
 
     fn look_at_attached(&mut self, depth: Depth, changes: &mut Changes) {
-        let wanted: BTreeSet<PathBuf> = self
+        let wanted: BTreeSet<Reference> = self
             .documents
             .values()
             .flat_map(|s| s.references.iter().cloned())
-            .chain(self.watched.files.iter().cloned())
+            .chain(self.watched.files.iter().cloned().map(Reference::File))
             .collect();
         self.attached.retain(|key, _| wanted.contains(key));
         for key in wanted {
             let seen = self.attached.get(&key);
-            let path =
-                seen.map_or_else(|| without_dots(&self.watched.directory.join(&key)), |a| a.path.clone());
-            if depth == Depth::Stamps && seen.is_some_and(|a| a.stamp.is_some() && a.stamp == stamp(&path)) {
-                continue;
-            }
-            let (found, stamp) = read(&path);
-            let attachment = match found {
-                Found::Bytes(bytes) => Attachment::Bytes(bytes),
-                Found::TooLarge(size) => Attachment::TooLarge(size),
-                Found::Unreadable(why) => Attachment::Unreadable(why),
-                Found::Gone => Attachment::Missing,
+            let (attachment, stamp, path) = match &key {
+                Reference::Environment(_) if seen.is_some() => continue,
+                Reference::Environment(name) => (variable(name), None, None),
+                Reference::File(file) => {
+                    let path = seen.and_then(|a| a.path.clone());
+                    let path = path.unwrap_or_else(|| without_dots(&self.watched.directory.join(file)));
+                    let same = |a: &Attached| a.stamp.is_some() && a.stamp == stamp(&path);
+                    if depth == Depth::Stamps && seen.is_some_and(same) {
+                        continue;
+                    }
+                    let (attachment, stamp) = attachment(&path);
+                    (attachment, stamp, Some(path))
+                }
             };
             if seen.map(|a| &a.attachment) != Some(&attachment) {
                 changes.attached.insert(key.clone(), attachment.clone());
@@ -173,6 +179,24 @@ impl Scanner {
             self.attached.insert(key, Attached { attachment, stamp, path });
         }
     }
+}
+
+/// A file that something refers to.
+fn attachment(path: &Path) -> (Attachment, Option<Stamp>) {
+    let (found, stamp) = read(path);
+    let attachment = match found {
+        Found::Bytes(bytes) => Attachment::Bytes { bytes, exposed: stamp.is_some_and(|s| s.is_exposed()) },
+        Found::TooLarge(size) => Attachment::TooLarge(size),
+        Found::Unreadable(why) => Attachment::Unreadable(why),
+        Found::Gone => Attachment::Missing,
+    };
+    (attachment, stamp)
+}
+
+/// A variable of the environment that something refers to.
+fn variable(name: &str) -> Attachment {
+    use std::os::unix::ffi::OsStrExt;
+    std::env::var_os(name).map_or(Attachment::Missing, |value| Attachment::private(value.as_bytes()))
 }
 
 /// A path without its `.` and `..`.
@@ -250,6 +274,40 @@ mod tests {
         assert_eq!(names(&scanner.scan()), [("b.yaml", false)]);
         std::fs::remove_dir_all(folder.path()).unwrap();
         assert_eq!(names(&scanner.scan()), [("team/a.yml", false)]);
+    }
+
+    #[test]
+    fn what_files_refer_to_is_told_with_who_may_read_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let text =
+            "apiVersion: serin/v1\nname: a\nupstreams: { v1: http://a }\nauthentication: { accessKey: ";
+        let from = |name: &str, keys: &str| {
+            std::fs::write(file(name), format!("{text}{{ keysFile: {keys} }} }}\n")).unwrap();
+        };
+        from("file.yaml", "a.keys");
+        from("here.yaml", "{ env: CARGO_MANIFEST_DIR }");
+        from("nowhere.yaml", "{ env: NO_SUCH_VARIABLE }");
+        std::fs::write(file("a.keys"), "x").unwrap();
+        let allow = |mode| {
+            std::fs::set_permissions(file("a.keys"), std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        allow(0o644);
+        let mut scanner = Scanner::new(Watched { directory: folder.path().into(), files: BTreeSet::new() });
+        let variable = |name: &str| Reference::Environment(name.to_owned());
+        let keys = |exposed| {
+            (Reference::File("a.keys".into()), Attachment::Bytes { bytes: (*b"x").into(), exposed })
+        };
+        let expected = [
+            keys(true),
+            (variable("CARGO_MANIFEST_DIR"), Attachment::private(env!("CARGO_MANIFEST_DIR").as_bytes())),
+            (variable("NO_SUCH_VARIABLE"), Attachment::Missing),
+        ];
+        assert_eq!(scanner.scan().attached, expected.into());
+        assert!(scanner.scan().is_empty());
+        allow(0o640);
+        assert_eq!(scanner.scan().attached, [keys(false)].into());
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Golden cases of mistakes: `tests/bad-files/<case>.yaml` and the exact text that its author reads.
 //!
-//! A case whose name begins with `settings-` is a `serin.yaml`, any other a gateway file. `BLESS=1` rewrites the
+//! A case whose name begins with `settings-` is a `serin.yaml`, any other a gateway file, whose secrets are the files
+//! of `attached`. `BLESS=1` rewrites the
 //! texts; read each of them before you commit it.
 
-use serin::config::{Attachment, Content, Context, Document, load, settings};
+use serin::config::{Attachment, Content, Context, Document, Reference, load, settings};
 use serin::diag::{Severity, Style, render};
 use serin::names::ListenerName;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 #[test]
 fn each_mistake_is_explained_in_good_english() {
@@ -19,10 +20,11 @@ fn each_mistake_is_explained_in_good_english() {
         mine.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
     };
     let cases = names("yaml");
+    let attached = attached(&folder);
     let mut wrong = Vec::new();
     for case in &cases {
         let bytes = std::fs::read(folder.join(format!("{case}.yaml"))).unwrap();
-        let text = explain(case, &bytes);
+        let text = explain(case, &bytes, &attached);
         let golden = folder.join(format!("{case}.txt"));
         if bless {
             std::fs::write(&golden, &text).unwrap();
@@ -36,13 +38,13 @@ fn each_mistake_is_explained_in_good_english() {
     assert!(cases.len() >= 45, "only {} cases", cases.len());
 }
 
-fn explain(case: &str, bytes: &[u8]) -> String {
+fn explain(case: &str, bytes: &[u8], attached: &BTreeMap<Reference, Attachment>) -> String {
     let document = Document { path: format!("{case}.yaml").into(), content: Content::Text(bytes.into()) };
     let diagnostics = if case.starts_with("settings-") {
         settings(&document).expect_err(case)
     } else {
         let listeners = ["default", "edge"].map(|name| ListenerName::new(name).unwrap()).into();
-        load(&document, &Context { listeners: &listeners, attached: &attached() }).diagnostics
+        load(&document, &Context { listeners: &listeners, attached }).diagnostics
     };
     assert!(!diagnostics.is_empty(), "{case} has no mistake");
     assert!(diagnostics.iter().all(|d| d.help.is_some()), "{case}: a mistake without help");
@@ -50,20 +52,29 @@ fn explain(case: &str, bytes: &[u8]) -> String {
         case.starts_with("warning-") || diagnostics.iter().any(|d| d.severity == Severity::Error),
         "{case} only warns"
     );
-    render(&diagnostics, Style::Plain)
+    let text = render(&diagnostics, Style::Plain);
+    assert!(
+        !case.starts_with("auth-") || !text.replace("ann:tiger@", "").contains("tiger"),
+        "{case} says a secret"
+    );
+    text
 }
 
-fn attached() -> BTreeMap<PathBuf, Attachment> {
+/// What the cases refer to: the files of `attached` as `secrets/<name>`, and what no file can be.
+fn attached(folder: &Path) -> BTreeMap<Reference, Attachment> {
     let certificate = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap().cert.pem();
-    let bytes = |text: &str| Attachment::Bytes(text.as_bytes().into());
-    [
-        ("secrets/ca.pem", bytes(&certificate)),
-        ("secrets/key.pem", bytes("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")),
-        ("secrets/broken.pem", bytes("-----BEGIN CERTIFICATE-----\n***\n-----END CERTIFICATE-----\n")),
+    let files = std::fs::read_dir(folder.join("attached")).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.map(|path| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let bytes = std::fs::read(&path).unwrap().into();
+        (format!("secrets/{name}"), Attachment::Bytes { bytes, exposed: name.starts_with("exposed.") })
+    });
+    let others = [
+        ("secrets/ca.pem", Attachment::private(certificate.as_bytes())),
         ("secrets/missing.pem", Attachment::Missing),
         ("secrets/locked.pem", Attachment::Unreadable("permission denied".to_owned())),
         ("secrets/huge.pem", Attachment::TooLarge(5_000_000)),
-    ]
-    .map(|(path, attachment)| (PathBuf::from(path), attachment))
-    .into()
+    ];
+    let others = others.map(|(path, attachment)| (path.to_owned(), attachment));
+    files.chain(others).map(|(path, attachment)| (Reference::File(path.into()), attachment)).collect()
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 
 mod edit;
 mod offline;
+mod secrets;
 
 /// What a run left.
 pub(crate) struct Run {

@@ -1,10 +1,12 @@
 //! A gateway as a whole.
 
-use super::{Surroundings, Wrong, header, host, labels, matches, name, path, report, traffic, upstream};
+use super::{
+    Surroundings, Wrong, authentication, header, host, labels, matches, name, path, report, traffic, upstream,
+};
 use crate::config::problems::{At, Problems};
 use crate::config::{raw, spelling};
 use crate::diag::Code;
-use crate::model::{Authentication, DirectAccess, Gateway, Upstream};
+use crate::model::{DirectAccess, Gateway, Upstream};
 use crate::names::{GatewayName, ListenerName, UpstreamName};
 use std::time::Duration;
 
@@ -48,6 +50,7 @@ pub(crate) fn gateway(
         &root.at("timeout"),
         problems,
     );
+    let authentication = authentication::authentication(raw, root, around, problems);
     let direct_access = direct_access(raw, root, problems);
     let upstreams = upstreams(raw, root, around, problems);
     let traffic = traffic::traffic(raw, root, problems);
@@ -74,7 +77,7 @@ pub(crate) fn gateway(
             traffic: traffic?,
             matches,
             direct_access,
-            authentication: Authentication::None,
+            authentication: authentication?,
             expose_upstream: raw.expose_upstream.unwrap_or(false),
         })
     };

@@ -26,6 +26,48 @@ pub(super) fn name(text: &str) -> Result<String, Wrong> {
     Err(Wrong::new(format!("`{shown}` is not the name of a header"), help))
 }
 
+/// A request header that carries an access key, in lower case.
+pub(super) fn key(text: &str) -> Result<String, Wrong> {
+    let lower = name(text)?;
+    if lower == "cookie" {
+        return Err(Wrong::new("the header `cookie` holds many things", "name the cookie under `cookie`"));
+    }
+    free(lower)
+}
+
+/// A request header in which the model is told something, in lower case.
+pub(super) fn told(text: &str) -> Result<String, Wrong> {
+    let lower = name(text)?;
+    let taken = matches!(lower.as_str(), "authorization" | "cookie" | "x-request-id" | "x-serin-upstream");
+    if taken || lower.starts_with("x-forwarded-") {
+        return Err(taken_already(&lower));
+    }
+    free(lower)
+}
+
+/// Not one that HTTP or Envoy lives by.
+fn free(lower: String) -> Result<String, Wrong> {
+    let taken = matches!(
+        lower.as_str(),
+        "connection"
+            | "content-length"
+            | "content-type"
+            | "expect"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    );
+    if taken || lower.starts_with("x-envoy-") { Err(taken_already(&lower)) } else { Ok(lower) }
+}
+
+fn taken_already(lower: &str) -> Wrong {
+    let help = "use a name of your own, such as `x-serin-client`";
+    Wrong::new(format!("the header `{}` has a meaning of its own", shorten(lower)), help)
+}
+
 /// A cookie.
 pub(super) fn cookie(text: &str) -> Result<String, Wrong> {
     if token(text) {
@@ -53,6 +95,20 @@ fn token(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headers_that_others_live_by_are_left_alone() {
+        assert_eq!(
+            (key("Authorization").as_deref(), told("X-User").as_deref()),
+            (Ok("authorization"), Ok("x-user"))
+        );
+        for bad in ["Cookie", "X-Envoy-Retry-On", "Content-Length", "te", ":path", "host"] {
+            assert!(key(bad).is_err() && told(bad).is_err(), "{bad}");
+        }
+        for bad in ["authorization", "X-Forwarded-For", "x-serin-upstream"] {
+            assert!(told(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn headers_are_tokens_in_lower_case_without_a_meaning_of_their_own() {

@@ -5,6 +5,8 @@
 //! passed over in silence.
 
 mod address;
+mod attached;
+mod authentication;
 mod duration;
 mod gateway;
 mod header;
@@ -19,23 +21,23 @@ mod tls;
 mod traffic;
 mod upstream;
 
+pub(super) use attached::references;
 pub(super) use gateway::gateway;
 pub(super) use settings::settings;
-pub(super) use tls::references;
 
-use super::Attachment;
 use super::problems::{At, Problems};
+use super::{Attachment, Reference};
 use crate::diag::Code;
 use crate::names::{ListenerName, NameError};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What a gateway file is checked against.
 pub(super) struct Surroundings<'a> {
     /// The file, as in [`super::Document::path`].
     pub(super) file: &'a Path,
     pub(super) listeners: &'a BTreeSet<ListenerName>,
-    pub(super) attached: &'a BTreeMap<PathBuf, Attachment>,
+    pub(super) attached: &'a BTreeMap<Reference, Attachment>,
 }
 
 /// What is wrong with a text, and what to do.

@@ -1,16 +1,13 @@
-//! TLS to an upstream, and the files that a gateway refers to.
+//! TLS to an upstream.
 
 use super::address::{Url, dns_name};
-use super::{Surroundings, Wrong, report};
+use super::{Surroundings, Wrong, attached, report};
 use crate::config::problems::{At, Problems};
-use crate::config::source::MAX_FILE;
-use crate::config::{Attachment, raw, resolve, spelling};
+use crate::config::{Reference, raw, spelling};
 use crate::diag::Code;
 use crate::model::{Pem, Tls};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The TLS of an upstream; nothing when it has none, and after a complaint.
@@ -81,60 +78,24 @@ fn server_name(
 }
 
 fn certificates(file: &str, around: &Surroundings<'_>) -> Result<Pem, Wrong> {
-    let shown = spelling::shorten(file);
-    let wrong = |what: String, help: &str| Err(Wrong::new(format!("the file `{shown}` {what}"), help));
     if file.is_empty() {
         return Err(Wrong::new(
             "the path of the file is empty",
             "name a PEM file, relative to this gateway file",
         ));
     }
-    let bytes: &Arc<[u8]> = match around.attached.get(&resolve(around.file, file)) {
-        Some(Attachment::Bytes(bytes)) if bytes.len() as u64 > MAX_FILE => {
-            return wrong(
-                format!("has {} bytes; at most {MAX_FILE} are read", bytes.len()),
-                "keep only the certificates that are needed",
-            );
-        }
-        Some(Attachment::Bytes(bytes)) => bytes,
-        Some(Attachment::TooLarge(size)) => {
-            return wrong(
-                format!("has {size} bytes; at most {MAX_FILE} are read"),
-                "keep only the certificates that are needed",
-            );
-        }
-        Some(Attachment::Unreadable(why)) => {
-            return wrong(format!("cannot be read: {why}"), "let the user that runs Serin read it");
-        }
-        Some(Attachment::Missing) | None => {
-            return wrong(
-                "does not exist".to_owned(),
-                "write its path relative to this gateway file, or an absolute one",
-            );
-        }
-    };
+    let (origin, reference) = (attached::file(file), Reference::file(around.file, file));
+    let found = attached::find(&origin, &reference, around, "keep only the certificates that are needed")?;
+    let wrong = |what: &str, help: &str| Err(Wrong::new(format!("{origin} {what}"), help));
     let mut count = 0;
-    for certificate in CertificateDer::pem_slice_iter(bytes) {
+    for certificate in CertificateDer::pem_slice_iter(found.bytes) {
         if certificate.is_err() {
-            return wrong("is not sound PEM".to_owned(), "copy the file again from its source");
+            return wrong("is not sound PEM", "copy the file again from its source");
         }
         count += 1;
     }
     if count == 0 {
-        return wrong(
-            "holds no certificate".to_owned(),
-            "name a PEM file with `-----BEGIN CERTIFICATE-----`",
-        );
+        return wrong("holds no certificate", "name a PEM file with `-----BEGIN CERTIFICATE-----`");
     }
-    Ok(Pem::new(bytes.clone()))
-}
-
-/// The files that a gateway refers to, as keys of [`crate::config::Context::attached`].
-pub(crate) fn references(raw: &raw::Gateway, file: &Path) -> BTreeSet<PathBuf> {
-    let upstreams = raw.upstreams.iter().flat_map(|all| all.values()).flatten();
-    let files = upstreams.filter_map(|upstream| match upstream {
-        raw::Upstream::Object(object) => object.tls.as_ref()?.ca_file.as_deref(),
-        raw::Upstream::Url(_) => None,
-    });
-    files.filter(|f| !f.is_empty()).map(|f| resolve(file, f)).collect()
+    Ok(Pem::new(Arc::clone(found.bytes)))
 }

@@ -1,6 +1,6 @@
 //! The gateway file.
 
-use super::{Duration, Match, Percent, Upstream};
+use super::{Authentication, Duration, Match, Percent, Upstream};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -41,6 +41,9 @@ pub(crate) struct Gateway {
     /// The longest time for a whole request; `0s` sets no limit, for streams. Default: `60s`.
     #[schemars(example = &"60s")]
     pub(crate) timeout: Option<Duration>,
+    /// Who may use the gateway. Default: everyone.
+    #[schemars(example = json!({ "accessKey": { "keysFile": "secrets/fraud.keys" } }))]
+    pub(crate) authentication: Option<Authentication>,
     /// The deployed versions of the model: a name for each, with a URL or a map.
     #[schemars(required, example = json!({ "v1": "http://fraud-v1:8080" }))]
     pub(crate) upstreams: Option<IndexMap<String, Option<Upstream>>>,

@@ -4,6 +4,7 @@
 //! is derived from these structs, and `shape` checks a file against it before it gets here. Doc comments become
 //! the descriptions that editors show, so they speak to users.
 
+mod authentication;
 mod gateway;
 mod matches;
 mod scalar;
@@ -11,6 +12,7 @@ mod schema;
 mod settings;
 mod upstream;
 
+pub(super) use authentication::{AccessKey, Authentication, BasicAuth, Content, Jwt, OneOrMore};
 pub(super) use gateway::{DirectAccess, Gateway};
 pub(super) use matches::{Match, Patterns, StringMatch};
 pub(super) use scalar::{Duration, Percent};

@@ -114,6 +114,9 @@ fn map_remedy(schema: &Value, wanted: &[&Value]) -> String {
 
 /// Which keys there are.
 pub(super) fn known_keys(properties: &Map<String, Value>) -> String {
+    if properties.is_empty() {
+        return "there are no keys here: write {}".to_owned();
+    }
     format!(
         "the keys here are {}",
         properties.keys().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ")

@@ -3,7 +3,7 @@
 #![expect(clippy::format_push_string, reason = "texts of tests read better as one format")]
 
 use super::*;
-use crate::model::{Authentication, Gateway};
+use crate::model::{AccessKey, Authentication, BasicAuth, Gateway, Jwks, Jwt, Key, KeySource, Secret, User};
 use crate::weight::{Split, WHOLE, Weight};
 use proptest::prelude::*;
 
@@ -139,6 +139,40 @@ fn an_upstream(name: UpstreamName) -> impl Strategy<Value = Upstream> {
     )
 }
 
+/// Secrets are those of the attached files.
+fn authentication() -> impl Strategy<Value = Authentication> {
+    let users = vec![User { name: "ann".into(), hash: Secret::new("{SHA}UerAMSLQqYbz6Llq6MIZZr8lHaw=") }];
+    let keys = vec![Key { client: "acme".into(), key: Secret::new("0123456789abcdef") }];
+    let source = prop_oneof![
+        Just(KeySource::Default),
+        "x-[a-m]{1,8}".prop_map(KeySource::Header),
+        "[a-zA-Z]{1,8}".prop_map(KeySource::Query),
+        "[a-zA-Z]{1,8}".prop_map(KeySource::Cookie),
+    ];
+    let key = (source, "x-[n-z]{1,8}").prop_map(move |(source, client_header)| {
+        Authentication::AccessKey(AccessKey { keys: keys.clone(), source, client_header })
+    });
+    let text = || "[!-~é]{1,12}";
+    let texts =
+        move || prop::collection::btree_set(text(), 1..3).prop_map(|s| s.into_iter().collect::<Vec<_>>());
+    let jwks = prop_oneof![
+        Just(Jwks::Inline(JWKS.into())),
+        Just(Jwks::Uri { uri: "https://idp/keys".into(), keys: None })
+    ];
+    let audiences = prop_oneof![Just(Vec::new()), texts()];
+    let claims = (
+        prop::collection::btree_map("x-[a-z]{1,8}", text(), 0..3),
+        prop::collection::btree_map(text(), texts(), 0..3),
+    );
+    let jwt =
+        (text(), jwks, audiences, claims).prop_map(|(issuer, jwks, audiences, (claim_headers, require))| {
+            Authentication::Jwt(Jwt { issuer, jwks, audiences, claim_headers, require })
+        });
+    let realm = "[!#-Z]{1,12}";
+    let basic = realm.prop_map(move |realm| Authentication::Basic(BasicAuth { users: users.clone(), realm }));
+    prop_oneof![Just(Authentication::None), basic, key, jwt]
+}
+
 fn gateway() -> impl Strategy<Value = Gateway> {
     let names = ["v1", "no", "123"].map(|n| UpstreamName::new(n).unwrap());
     let upstreams = names.clone().map(an_upstream);
@@ -155,7 +189,7 @@ fn gateway() -> impl Strategy<Value = Gateway> {
     let matches = prop::collection::vec((condition, prop::sample::select(names.to_vec())), 0..3);
     let path = "(/[a-z0-9.~]{1,4}x){0,3}".prop_map(|p| if p.is_empty() { "/".to_owned() } else { p });
     let texts = ("[ -~é\n\t]{0,40}", prop::collection::btree_map("[a-z./]{1,8}", "[ -~]{0,12}", 0..3));
-    let switches = (prop::option::of("x-[a-z]{1,8}"), any::<bool>(), 0u64..86_400_000);
+    let switches = (prop::option::of("x-[a-z]{1,8}"), any::<bool>(), 0u64..86_400_000, authentication());
     let places = (prop::collection::btree_set(host, 1..4), path.clone(), prop::option::of(path));
     (texts, places, upstreams, 0..=WHOLE, matches, switches).prop_map(
         move |(
@@ -164,7 +198,7 @@ fn gateway() -> impl Strategy<Value = Gateway> {
             upstreams,
             part,
             matches,
-            (header, expose_upstream, timeout),
+            (header, expose_upstream, timeout, authentication),
         )| {
             let weight = |w| Weight::new(w).unwrap();
             let [a, b, c] = names.clone();
@@ -186,11 +220,45 @@ fn gateway() -> impl Strategy<Value = Gateway> {
                     .map(|(c, upstream)| Match { conditions: vec![c], upstream })
                     .collect(),
                 direct_access: header.map(|header| DirectAccess { header }),
-                authentication: Authentication::None,
+                authentication,
                 expose_upstream,
             }
         },
     )
+}
+
+fn print_authentication(authentication: &Authentication) -> serde_json::Value {
+    use serde_json::json;
+    match authentication {
+        Authentication::None => json!({ "none": {} }),
+        Authentication::Basic(basic) => {
+            json!({ "basicAuth": { "usersFile": "fraud.htpasswd", "realm": basic.realm } })
+        }
+        Authentication::AccessKey(keys) => {
+            let mut out = json!({ "keysFile": "fraud.keys", "clientHeader": keys.client_header });
+            match &keys.source {
+                KeySource::Default => {}
+                KeySource::Header(name) => out["header"] = json!(name),
+                KeySource::Query(name) => out["query"] = json!(name),
+                KeySource::Cookie(name) => out["cookie"] = json!(name),
+            }
+            json!({ "accessKey": out })
+        }
+        Authentication::Jwt(jwt) => {
+            let mut out = json!({ "issuer": jwt.issuer, "claimHeaders": jwt.claim_headers });
+            match &jwt.jwks {
+                Jwks::Inline(_) => out["jwksFile"] = json!("idp.jwks"),
+                Jwks::Uri { uri, .. } => out["jwksUri"] = json!(uri),
+            }
+            if !jwt.audiences.is_empty() {
+                out["audiences"] = json!(jwt.audiences);
+            }
+            if !jwt.require.is_empty() {
+                out["require"] = json!(jwt.require);
+            }
+            json!({ "jwt": out })
+        }
+    }
 }
 
 /// A gateway as a file, in JSON's corner of YAML.
@@ -233,6 +301,7 @@ fn print(gateway: &Gateway) -> String {
             .unwrap_or_default();
         out += &upstream.max_concurrent.map(|m| format!("    maxConcurrent: {m}\n")).unwrap_or_default();
     }
+    out += &format!("authentication: {}\n", print_authentication(&gateway.authentication));
     out += "traffic:\n";
     for (name, weight) in gateway.traffic.parts() {
         out += &format!("  {name}: {weight}\n");

@@ -166,7 +166,7 @@ fn a_broken_senior_keeps_its_place() {
 fn a_changed_certificate_is_a_changed_gateway() {
     let pem = |tag: &str| {
         let text = format!("-----BEGIN CERTIFICATE-----\n{tag}\n-----END CERTIFICATE-----\n");
-        Attachment::Bytes(text.as_bytes().into())
+        Attachment::private(text.as_bytes())
     };
     let text =
         "apiVersion: serin/v1\nname: a\nupstreams: { v1: { url: https://a, tls: { caFile: ca.pem } } }\n";
@@ -187,7 +187,7 @@ fn a_listener_keeps_the_last_certificate_that_could_be_read() {
     let listener = Listener { address: [127, 0, 0, 1].into(), port: 8443, tls: Some(tls) };
     let listeners = [(ListenerName::new("default").unwrap(), listener)].into();
     let mut play = Play::with(Settings { listeners, ..Settings::default() });
-    let bytes = |text: &str| Attachment::Bytes(text.as_bytes().into());
+    let bytes = |text: &str| Attachment::private(text.as_bytes());
     play.attach("/c.pem", bytes("certificate"));
     play.attach("/k.pem", bytes("key"));
     play.write("a.yaml", gateway("a"));

@@ -1,0 +1,216 @@
+//! Who may use a gateway.
+
+mod jwt;
+
+use super::attached::{self, reference};
+use super::{Surroundings, Wrong, header, report};
+use crate::config::problems::{At, Problems};
+use crate::config::secrets::{Faults, keys, users};
+use crate::config::{raw, spelling};
+use crate::diag::{Code, Severity};
+use crate::model::{AccessKey, Authentication, BasicAuth, KeySource};
+
+/// The header that names the client, unless the file names another.
+const DEFAULT_CLIENT_HEADER: &str = "x-serin-client";
+const MAX_REALM: usize = 200;
+
+/// How callers are known; nothing after a complaint, for a gateway with a mistake here must not be open.
+pub(super) fn authentication(
+    raw: &raw::Gateway,
+    root: &At<'_>,
+    around: &Surroundings<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<Authentication> {
+    let at = root.at("authentication");
+    let Some(modes) = &raw.authentication else {
+        return (!at.is_there()).then_some(Authentication::None);
+    };
+    let name = raw.name.as_deref();
+    let said: Vec<_> =
+        ["none", "basicAuth", "accessKey", "jwt"].into_iter().filter(|mode| at.at(mode).is_there()).collect();
+    match said.as_slice() {
+        [_] => {
+            if let Some(raw) = &modes.basic_auth {
+                basic(raw, name, &at.at("basicAuth"), around, problems).map(Authentication::Basic)
+            } else if let Some(raw) = &modes.access_key {
+                access_key(raw, &at.at("accessKey"), around, problems).map(Authentication::AccessKey)
+            } else if let Some(raw) = &modes.jwt {
+                jwt::jwt(raw, &at.at("jwt"), around, problems).map(Authentication::Jwt)
+            } else {
+                modes.none.as_ref().map(|_| Authentication::None)
+            }
+        }
+        [] => {
+            let help = "write one of `basicAuth`, `accessKey` and `jwt`, or `none: {}` to let everyone in";
+            problems.error(Code::AuthenticationMode, &at, "`authentication` does not say how", help);
+            None
+        }
+        [first, second, ..] => {
+            let message = format!("`{first}` and `{second}` exclude each other");
+            let help = "keep one of them; for both write two gateways with different hosts or paths";
+            problems.error(Code::AuthenticationMode, &at.key(second), message, help);
+            None
+        }
+    }
+}
+
+fn basic(
+    raw: &raw::BasicAuth,
+    gateway: Option<&str>,
+    at: &At<'_>,
+    around: &Surroundings<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<BasicAuth> {
+    let realm = match &raw.realm {
+        Some(text) => report(realm(text), Code::Realm, &at.at("realm"), problems),
+        None if at.at("realm").is_there() => None,
+        None => gateway.map(str::to_owned),
+    };
+    let at = at.at("usersFile");
+    let content = content(raw.users_file.as_ref()?, &at, around, Privacy::Secret, problems)?;
+    let (users, faults) = users::parse(content.text);
+    let good = tell(&faults, &content.origin, &at, problems);
+    if users.is_empty() && good {
+        let message = format!("{} has no user", content.origin);
+        problems.error(Code::UsersFile, &at, message, "add one with `serin users set FILE USER`");
+        return None;
+    }
+    Some(BasicAuth { users, realm: realm? }).filter(|_| good)
+}
+
+/// A text that stands in quotes in a response header.
+fn realm(text: &str) -> Result<String, Wrong> {
+    let good = |c: char| (c.is_ascii_graphic() || c == ' ') && c != '"' && c != '\\';
+    if !text.trim().is_empty() && text.len() <= MAX_REALM && text.chars().all(good) {
+        return Ok(text.to_owned());
+    }
+    let help = format!("write 1 to {MAX_REALM} letters, digits, spaces and signs of ASCII, without quotes");
+    Err(Wrong::new(format!("`{}` cannot be a realm", spelling::shorten(text)), help))
+}
+
+fn access_key(
+    raw: &raw::AccessKey,
+    at: &At<'_>,
+    around: &Surroundings<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<AccessKey> {
+    let source = key_source(raw, at, problems);
+    let client_header = match &raw.client_header {
+        Some(text) => report(header::told(text), Code::HeaderName, &at.at("clientHeader"), problems),
+        None if at.at("clientHeader").is_there() => None,
+        None => Some(DEFAULT_CLIENT_HEADER.to_owned()),
+    };
+    if let (Some(KeySource::Header(key)), Some(client)) = (&source, &client_header)
+        && key == client
+    {
+        let message = format!("the header `{key}` cannot carry both the key and the client");
+        let help = "name two headers: one in `header`, another in `clientHeader`";
+        problems.error(Code::HeaderName, &at.at("header"), message, help);
+    }
+    let at = at.at("keysFile");
+    let content = content(raw.keys_file.as_ref()?, &at, around, Privacy::Secret, problems)?;
+    let (keys, faults) = keys::parse(content.text, source.as_ref().unwrap_or(&KeySource::Default));
+    let good = tell(&faults, &content.origin, &at, problems);
+    if keys.is_empty() && good {
+        let message = format!("{} has no key", content.origin);
+        problems.error(Code::KeysFile, &at, message, "add one with `serin keys new FILE CLIENT`");
+        return None;
+    }
+    Some(AccessKey { keys, source: source?, client_header: client_header? }).filter(|_| good)
+}
+
+fn key_source(raw: &raw::AccessKey, at: &At<'_>, problems: &mut Problems<'_>) -> Option<KeySource> {
+    let said: Vec<_> = ["header", "query", "cookie"].into_iter().filter(|k| at.at(k).is_there()).collect();
+    match said.as_slice() {
+        [] => Some(KeySource::Default),
+        [_] => {
+            if let Some(text) = &raw.header {
+                report(header::key(text), Code::HeaderName, &at.at("header"), problems).map(KeySource::Header)
+            } else if let Some(text) = &raw.query {
+                let name = header::parameter(text);
+                report(name, Code::ConditionName, &at.at("query"), problems).map(KeySource::Query)
+            } else {
+                let name = header::cookie(raw.cookie.as_deref()?);
+                report(name, Code::ConditionName, &at.at("cookie"), problems).map(KeySource::Cookie)
+            }
+        }
+        [first, second, ..] => {
+            let message = format!("`{first}` and `{second}` exclude each other");
+            let help = "keep the one in which clients send their key";
+            problems.error(Code::KeySource, &at.key(second), message, help);
+            None
+        }
+    }
+}
+
+/// Who may see a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Privacy {
+    /// Only its owner and Serin.
+    Secret,
+    /// Everyone.
+    Public,
+}
+
+/// The text of a file or a variable, and its name in messages.
+struct Content<'a> {
+    text: &'a str,
+    origin: String,
+}
+
+fn content<'a>(
+    raw: &raw::Content,
+    at: &At<'_>,
+    around: &Surroundings<'a>,
+    privacy: Privacy,
+    problems: &mut Problems<'_>,
+) -> Option<Content<'a>> {
+    let (origin, at) = match raw {
+        raw::Content::File(path) => (attached::file(path), at.clone()),
+        raw::Content::Variable(variable) => {
+            (format!("the variable `{}`", spelling::shorten(variable.env.as_deref()?)), at.at("env"))
+        }
+    };
+    let Some(reference) = reference(raw, around.file) else {
+        let (message, help) = match raw {
+            raw::Content::File(_) => {
+                ("the path of the file is empty".to_owned(), "name a file, relative to this gateway file")
+            }
+            raw::Content::Variable(_) => {
+                (format!("{origin} cannot be set by anybody"), "use letters, digits and underscores")
+            }
+        };
+        problems.error(Code::SecretFile, &at, message, help);
+        return None;
+    };
+    let less = "keep only what this gateway needs";
+    let found = report(attached::find(&origin, &reference, around, less), Code::SecretFile, &at, problems)?;
+    if let raw::Content::File(path) = raw
+        && found.exposed
+        && privacy == Privacy::Secret
+    {
+        let message = format!("every user of the machine may read {origin}");
+        problems.warning(Code::SecretExposed, &at, message, format!("run `chmod o-r {path}`"));
+    }
+    let Ok(text) = std::str::from_utf8(found.bytes) else {
+        let message = format!("{origin} is not text in UTF-8");
+        problems.error(Code::SecretFile, &at, message, "write it anew with an editor or with serin");
+        return None;
+    };
+    Some(Content { text, origin })
+}
+
+/// Says what is wrong with a file, at the place that refers to it. Whether it can be used.
+fn tell(faults: &Faults, origin: &str, at: &At<'_>, problems: &mut Problems<'_>) -> bool {
+    let mut good = true;
+    for (fault, message) in faults.told(origin) {
+        match fault.severity {
+            Severity::Error => {
+                good = false;
+                problems.error(fault.code, at, message, fault.help);
+            }
+            Severity::Warning => problems.warning(fault.code, at, message, fault.help),
+        }
+    }
+    good
+}
