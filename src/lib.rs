@@ -11,6 +11,7 @@ pub mod diag;
 pub mod latest;
 pub mod launch;
 pub mod model;
+pub mod mtls;
 pub mod names;
 pub mod observe;
 pub mod resource;

@@ -16,6 +16,7 @@
 mod event;
 mod files;
 mod offer;
+mod renewal;
 pub mod run;
 mod trial;
 mod view;

@@ -3,12 +3,14 @@
 use super::event::{Changes, Event, Note, NoteKind};
 use super::files::{Chosen, Files};
 use super::offer::{Offers, Version};
+use super::renewal::Renewal;
 use super::trial::{Ruling, Standing, Trial};
 use super::view::{self, View};
 use crate::clock::Timestamp;
 use crate::config::Attachment;
 use crate::diag::Severity;
 use crate::model::{Gateway, Listener, Settings};
+use crate::mtls::Credentials;
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
 use crate::snapshot::{Fleet, Snapshot};
@@ -23,6 +25,7 @@ pub struct World {
     settings: Settings,
     names: BTreeSet<ListenerName>,
     listeners: BTreeMap<ListenerName, Arc<Resource>>,
+    renewal: Option<Renewal>,
     files: Files,
     wanted: BTreeMap<GatewayName, Wanted>,
     trial: Trial,
@@ -55,6 +58,7 @@ impl World {
             names: settings.listeners.keys().cloned().collect(),
             settings,
             listeners,
+            renewal: None,
             files: Files::default(),
             wanted: BTreeMap::new(),
             trial: Trial::default(),
@@ -62,6 +66,13 @@ impl World {
             fleet: Fleet::default(),
             notes: Vec::new(),
         }
+    }
+
+    /// With the credentials that are in use when it begins; they follow their files.
+    #[must_use]
+    pub fn with_credentials(mut self, credentials: Credentials) -> Self {
+        self.renewal = self.settings.xds_tls.clone().map(|files| Renewal::new(files, credentials));
+        self
     }
 
     /// Takes an event. True when what Envoys or people should see may be different now.
@@ -88,6 +99,11 @@ impl World {
     /// What happened since it was asked last.
     pub fn take_notes(&mut self) -> Vec<Note> {
         std::mem::take(&mut self.notes)
+    }
+
+    /// New credentials for the xDS port, once.
+    pub fn take_credentials(&mut self) -> Option<Credentials> {
+        self.renewal.as_mut().and_then(Renewal::take)
     }
 
     /// What people may see.
@@ -163,6 +179,7 @@ impl World {
             }
         }
         let outcome = self.files.apply(changes, &self.names, now);
+        self.notes.extend(self.renewal.as_mut().and_then(|r| r.look(&self.files.attached, now)));
         let mut lines = Vec::new();
         for (path, file) in self.files.iter() {
             if outcome.broken.contains(path) {

@@ -11,6 +11,7 @@
 //! * No stream can delay another: there is no lock that one could hold.
 //! * A refusal is never answered by the same resources again, so there is no loop.
 
+mod client;
 pub mod delta;
 mod frame;
 mod registry;
@@ -18,6 +19,7 @@ pub mod server;
 pub mod sotw;
 mod subscription;
 
+pub use client::Client;
 pub use frame::Frame;
 pub use registry::{Proxy, Registry, StreamStatus, TypeStatus};
 
