@@ -56,7 +56,12 @@ impl Credentials {
             .map_err(|e| at(certificate)(e.to_string()))?
             .with_client_cert_verifier(verifier)
             .with_single_cert(chain, private)
-            .map_err(|e| at(key)(format!("does not go with {}: {e}", certificate.display())))?;
+            .map_err(|e| match e {
+                rustls::Error::InconsistentKeys(_) => {
+                    at(key)(format!("does not go with the certificate in {}", certificate.display()))
+                }
+                other => at(key)(format!("holds a key that cannot be used: {other}")),
+            })?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         // Each connection shows its certificate anew: one that expired must not live on in a ticket.
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -137,7 +142,7 @@ mod tests {
             ("cert", "", "holds no certificate"),
             ("cert", broken, "is not sound PEM"),
             ("key", "x", "holds no private key"),
-            ("key", &other, "does not go with cert"),
+            ("key", &other, "does not go with the certificate in cert"),
             ("ca", "", "holds no certificate"),
             ("ca", no_certificate, "cannot be used"),
         ] {
