@@ -5,20 +5,23 @@ use crate::control::run::{Outputs, run};
 use crate::control::{Event, View, World};
 use crate::issuer;
 use crate::latest::Latest;
-use crate::model::Settings;
+use crate::model::{MutualTls, Settings};
+use crate::mtls::{self, Connection, Credentials, Door, Unusable};
 use crate::snapshot::Fleet;
 use crate::source::{Scanner, Watched, Watching, watch};
 use crate::xds::server::Discovery;
 use crate::xds::{Registry, Verdict};
+use futures_util::Stream;
 use std::collections::BTreeSet;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, watch as signal};
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
@@ -60,6 +63,12 @@ pub enum Error {
         /// The way out, if there is one.
         hint: &'static str,
     },
+    /// Plain text and certificates were both asked for.
+    #[error("`xds.tls` asks for certificates and --insecure-xds for plain text; leave out one of the two")]
+    PlainAndTls,
+    /// No handshake would succeed.
+    #[error("xDS cannot be served with TLS")]
+    Credentials(#[source] Unusable),
     /// The directory cannot be watched.
     #[error("cannot start to read {0}")]
     Source(String, #[source] std::io::Error),
@@ -95,11 +104,7 @@ impl App {
     /// Binds the ports and starts everything.
     pub async fn start(settings: Settings, options: Options) -> Result<Self, Error> {
         let settings = with_absolute_paths(settings);
-        if options.insecure_xds && !settings.xds.ip().is_loopback() {
-            tracing::warn!(address = %settings.xds, "xDS is served in plain text to other machines (--insecure-xds)");
-        } else {
-            refuse_exposed(settings.xds, "xDS", " or say --insecure-xds")?;
-        }
+        let credentials = protection(&settings, options)?;
         refuse_exposed(settings.http, "HTTP", "")?;
         let xds = bind(settings.xds, "xDS", "--xds").await?;
         let http = bind(settings.http, "HTTP", "--http").await?;
@@ -111,6 +116,7 @@ impl App {
         let outputs = Outputs {
             fleet: Latest::new(Fleet::default()),
             view: Latest::new(View::default()),
+            credentials: credentials.clone().map(Latest::new),
             notes: broadcast::Sender::new(1024),
         };
         let registry = Arc::new(Registry::default());
@@ -123,16 +129,30 @@ impl App {
             stopped: stopped.clone(),
         };
         let grpc = grpc_routes(&discovery, &sources, &outputs)?;
-        let watched = Watched { directory: settings.gateways.clone(), files: listener_files(&settings) };
+        let watched = Watched { directory: settings.gateways.clone(), files: certificate_files(&settings) };
         let watching = watch(Scanner::new(watched), events_in.clone())
             .map_err(|e| Error::Source(settings.gateways.display().to_string(), e))?;
 
         let mut tasks = JoinSet::new();
         let view = Arc::clone(&outputs.view);
         tasks.spawn(until(stopped.clone(), issuer::run(view.subscribe(), events_in.clone())));
-        tasks.spawn(until(stopped.clone(), run(World::new(settings), events, outputs)));
+        match &outputs.credentials {
+            None => tasks.spawn(serve_grpc(mtls::plain(xds), grpc, stopped.clone())),
+            Some(credentials) => {
+                let door = Door {
+                    credentials: Arc::clone(credentials),
+                    allow: settings.xds_tls.as_ref().and_then(|tls| tls.allow.clone()).map(Arc::from),
+                    registry: Arc::clone(&registry),
+                };
+                tasks.spawn(serve_grpc(mtls::mutual(xds, door), grpc, stopped.clone()))
+            }
+        };
+        let mut world = World::new(settings);
+        if let Some(credentials) = credentials {
+            world = world.with_credentials(credentials);
+        }
+        tasks.spawn(until(stopped.clone(), run(world, events, outputs)));
         tasks.spawn(until(stopped.clone(), forward(verdicts, events_in)));
-        tasks.spawn(serve_grpc(xds, grpc, stopped.clone()));
         tasks.spawn(serve_http(http, admin::router(sources), stopped));
         Ok(Self { xds: xds_address, http: http_address, view, registry, stop, tasks, watching })
     }
@@ -177,7 +197,13 @@ fn grpc_routes(discovery: &Discovery, sources: &Sources, outputs: &Outputs) -> R
     Ok(discovery.routes().merge(own))
 }
 
-async fn serve_grpc(listener: TcpListener, routes: axum::Router, mut stopped: signal::Receiver<bool>) {
+async fn serve_grpc<T>(
+    connections: impl Stream<Item = io::Result<Connection<T>>>,
+    routes: axum::Router,
+    mut stopped: signal::Receiver<bool>,
+) where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let stop = async move {
         let _ = stopped.wait_for(|s| *s).await;
     };
@@ -186,22 +212,11 @@ async fn serve_grpc(listener: TcpListener, routes: axum::Router, mut stopped: si
         .http2_keepalive_timeout(Some(KEEP_ALIVE.1))
         .max_concurrent_streams(Some(STREAMS_PER_CONNECTION))
         .add_routes(Routes::from(routes))
-        .serve_with_incoming_shutdown(quick(listener), stop);
+        .serve_with_incoming_shutdown(connections, stop);
     // Streams end with the same signal, so that connections can.
     if let Err(e) = served.await {
         tracing::error!("xDS is not served any more: {e}");
     }
-}
-
-/// Connections without Nagle's delay: a change of weights is one small packet.
-fn quick(listener: TcpListener) -> impl tokio_stream::Stream<Item = std::io::Result<tokio::net::TcpStream>> {
-    use tokio_stream::StreamExt;
-    TcpListenerStream::new(listener).map(|connection| {
-        connection.inspect(|c| {
-            // It fails when the client is gone already.
-            let _ = c.set_nodelay(true);
-        })
-    })
 }
 
 async fn serve_http(listener: TcpListener, router: axum::Router, mut stopped: signal::Receiver<bool>) {
@@ -229,6 +244,33 @@ async fn forward(mut verdicts: mpsc::Receiver<Verdict>, events: mpsc::Sender<Eve
     }
 }
 
+/// What keeps strangers from the xDS port: certificates, or that nobody else can reach it.
+fn protection(settings: &Settings, options: Options) -> Result<Option<Credentials>, Error> {
+    if let Some(files) = &settings.xds_tls {
+        if options.insecure_xds {
+            return Err(Error::PlainAndTls);
+        }
+        return credentials(files).map(Some).map_err(Error::Credentials);
+    }
+    if !options.insecure_xds || settings.xds.ip().is_loopback() {
+        refuse_exposed(settings.xds, "xDS", ", give `xds.tls` certificates, or say --insecure-xds")?;
+        return Ok(None);
+    }
+    tracing::warn!(address = %settings.xds, "xDS is served in plain text to other machines (--insecure-xds)");
+    for (name, _) in settings.listeners.iter().filter(|(_, listener)| listener.tls.is_some()) {
+        tracing::error!(
+            "the private key of listener {name} travels over the network in plain text (--insecure-xds)"
+        );
+    }
+    Ok(None)
+}
+
+fn credentials(files: &MutualTls) -> Result<Credentials, Unusable> {
+    Credentials::load(files, |path| {
+        std::fs::read(path).map(Arc::from).map_err(|e| format!("cannot be read: {e}"))
+    })
+}
+
 fn refuse_exposed(address: SocketAddr, what: &'static str, hint: &'static str) -> Result<(), Error> {
     if address.ip().is_loopback() { Ok(()) } else { Err(Error::Exposed { address, what, hint }) }
 }
@@ -249,10 +291,14 @@ fn with_absolute_paths(mut settings: Settings) -> Settings {
         absolute(&mut tls.cert_file);
         absolute(&mut tls.key_file);
     }
+    if let Some(tls) = &mut settings.xds_tls {
+        [&mut tls.cert_file, &mut tls.key_file, &mut tls.client_ca_file].into_iter().for_each(absolute);
+    }
     settings
 }
 
-fn listener_files(settings: &Settings) -> BTreeSet<PathBuf> {
-    let tls = settings.listeners.values().filter_map(|l| l.tls.as_ref());
-    tls.flat_map(|t| [t.cert_file.clone(), t.key_file.clone()]).collect()
+fn certificate_files(settings: &Settings) -> BTreeSet<PathBuf> {
+    let listeners = settings.listeners.values().filter_map(|l| l.tls.as_ref());
+    let listeners = listeners.flat_map(|t| [t.cert_file.clone(), t.key_file.clone()]);
+    listeners.chain(settings.xds_tls.iter().flat_map(|t| t.files().map(Clone::clone))).collect()
 }

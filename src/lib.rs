@@ -12,6 +12,7 @@ pub mod issuer;
 pub mod latest;
 pub mod launch;
 pub mod model;
+pub mod mtls;
 pub mod names;
 pub mod observe;
 pub mod resource;

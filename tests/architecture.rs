@@ -48,9 +48,14 @@ const HOUSE: &[(&str, &str, &str)] = &[
         "clock latest resource snapshot",
         "axum bytes envoy_types futures_util http http_body prost tokio tokio_stream tonic tracing",
     ),
+    // Who comes in on the port of the protocol.
+    ("mtls", "latest model xds", "futures_util rustls tokio tokio_rustls tracing"),
+    ("mtls/connection.rs", "xds", "tokio tonic"),
+    ("mtls/credentials.rs", "model", "rustls"),
+    ("mtls/names.rs", "model", "rustls webpki"),
     // The loop: a pure world, and one file that waits.
-    ("control", "clock config diag model names resource snapshot translate weight xds", "bytes serde"),
-    ("control/run.rs", "clock latest snapshot", "tokio tracing"),
+    ("control", "clock config diag model mtls names resource snapshot translate weight xds", "bytes serde"),
+    ("control/run.rs", "clock latest mtls snapshot", "tokio tracing"),
     // Files in. `control` owns the type of the border.
     ("source", "config control", ""),
     ("source/watch.rs", "clock control", "notify tokio tracing"),
@@ -70,8 +75,8 @@ const HOUSE: &[(&str, &str, &str)] = &[
     // Where everything meets.
     (
         "app",
-        "admin control issuer latest model snapshot source xds",
-        "axum tokio tokio_stream tonic tonic_health tonic_reflection tracing",
+        "admin control issuer latest model mtls snapshot source xds",
+        "axum futures_util tokio tonic tonic_health tonic_reflection tracing",
     ),
     ("observe", "", "clap tracing_subscriber"),
     (

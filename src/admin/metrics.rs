@@ -105,4 +105,8 @@ fn proxies(sources: &Sources, registry: &mut Registry) {
     registry.register("xds_refusals", "Responses that Envoys refused", total(&sources.registry.refusals));
     registry.register("xds_responses", "Responses sent", total(&sources.registry.responses));
     registry.register("xds_sent_bytes", "Bytes of responses sent", total(&sources.registry.bytes));
+    let failures = total(&sources.registry.handshake_failures);
+    registry.register("xds_handshake_failures", "Connections that ended in the TLS handshake", failures);
+    let impostors = total(&sources.registry.impostors);
+    registry.register("xds_impostors", "Streams whose node.id is not in their certificate", impostors);
 }

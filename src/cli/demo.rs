@@ -58,6 +58,7 @@ impl Scene {
         let settings = Settings {
             gateways: folder.to_path_buf(),
             xds: any,
+            xds_tls: None,
             http: any,
             listeners: [(ListenerName::new("default")?, listener)].into(),
         };

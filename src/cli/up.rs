@@ -42,6 +42,11 @@ pub(super) async fn run(args: UpArgs, out: &Output) -> Outcome {
     if args.ports.xds.is_none() {
         // Only our own Envoy connects, so any port will do.
         settings.xds = SocketAddr::from(([127, 0, 0, 1], 0));
+        settings.xds_tls = None;
+    } else if settings.xds_tls.is_some() {
+        return Err(wrong(
+            "the Envoy of `serin up` has no certificate for the `xds.tls` of your settings; leave out `--xds`, or use `serin serve`",
+        ));
     }
     if let Some(port) = args.port {
         let default = ListenerName::new("default")?;

@@ -3,7 +3,8 @@
 use super::*;
 use crate::diag::Severity;
 use crate::model::{
-    Condition, DirectAccess, Endpoint, HealthCheck, Host, Match, Pattern, Pem, Protocol, Tls, Upstream,
+    AltName, Condition, DirectAccess, Endpoint, HealthCheck, Host, Match, Pattern, Pem, Protocol, Tls,
+    Upstream,
 };
 use crate::names::UpstreamName;
 use std::time::Duration;
@@ -209,6 +210,16 @@ fn direct_access_reaches_upstreams_that_nothing_mentions() {
 fn settings_have_defaults_and_paths_of_their_own_folder() {
     let (empty, _) = settings(&document("serin.yaml", "# nothing\n")).unwrap();
     assert_eq!(empty, Settings { gateways: "gateways".into(), ..Settings::default() });
+    let text = "xds:\n  address: 0.0.0.0:1\n  tls: { certFile: a.crt, keyFile: /b.key, clientCaFile: ca.crt, allow: { san: [Edge-1.example.com, '*.edge', 'spiffe://a/b', '::1'] } }\n";
+    let tls = settings(&document("conf/serin.yaml", text)).unwrap().0.xds_tls.unwrap();
+    assert_eq!(tls.files().map(|f| f.to_str().unwrap()), ["conf/a.crt", "/b.key", "conf/ca.crt"]);
+    let names = [
+        AltName::Dns("edge-1.example.com".into()),
+        AltName::DnsBelow("edge".into()),
+        AltName::Uri("spiffe://a/b".into()),
+        AltName::Ip("::1".parse().unwrap()),
+    ];
+    assert_eq!(tls.allow.as_deref(), Some(&names[..]));
     let (elsewhere, _) = settings(&document("/etc/serin/serin.yaml", "")).unwrap();
     assert_eq!(elsewhere.gateways, Path::new("/etc/serin/gateways"));
     let text = "gateways: g\nxds: { address: '[::1]:1' }\nhttp: { address: 0.0.0.0:2 }\nlisteners:\n  edge: { address: '::', port: 8443, tls: { certFile: a.crt, keyFile: /b.key } }\n";

@@ -17,6 +17,7 @@ mod event;
 mod files;
 mod issuers;
 mod offer;
+mod renewal;
 pub mod run;
 mod trial;
 mod view;

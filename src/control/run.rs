@@ -3,6 +3,7 @@
 use super::{Event, Note, NoteKind, View, World};
 use crate::clock;
 use crate::latest::Latest;
+use crate::mtls::Credentials;
 use crate::snapshot::Fleet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,8 @@ pub struct Outputs {
     pub fleet: Arc<Latest<Fleet>>,
     /// For people.
     pub view: Arc<Latest<View>>,
+    /// For those who come next to the xDS port, when certificates matter there.
+    pub credentials: Option<Arc<Latest<Credentials>>>,
     /// What happens, as it happens. A reader that is too slow misses some and is told so.
     pub notes: broadcast::Sender<Note>,
 }
@@ -35,6 +38,9 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
         if changed {
             outputs.fleet.publish(world.fleet());
             outputs.view.publish(world.view());
+        }
+        if let (Some(latest), Some(credentials)) = (&outputs.credentials, world.take_credentials()) {
+            latest.publish(credentials);
         }
         for note in world.take_notes() {
             log(&note);

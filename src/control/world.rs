@@ -4,12 +4,14 @@ use super::event::{Changes, Event, Note, NoteKind};
 use super::files::{Chosen, Files};
 use super::issuers::Issuers;
 use super::offer::{Offers, Version};
+use super::renewal::Renewal;
 use super::trial::{Ruling, Standing, Trial};
 use super::view::{self, View};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Reference};
 use crate::diag::Severity;
 use crate::model::{Gateway, Listener, Settings};
+use crate::mtls::Credentials;
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
 use crate::snapshot::{Fleet, Snapshot};
@@ -25,6 +27,7 @@ pub struct World {
     settings: Settings,
     names: BTreeSet<ListenerName>,
     listeners: BTreeMap<ListenerName, Arc<Resource>>,
+    renewal: Option<Renewal>,
     files: Files,
     wanted: BTreeMap<GatewayName, Wanted>,
     trial: Trial,
@@ -63,6 +66,7 @@ impl World {
             names: settings.listeners.keys().cloned().collect(),
             settings,
             listeners,
+            renewal: None,
             files: Files::default(),
             wanted: BTreeMap::new(),
             trial: Trial::default(),
@@ -74,6 +78,13 @@ impl World {
             notes: Vec::new(),
             told: 0,
         }
+    }
+
+    /// With the credentials that are in use when it begins; they follow their files.
+    #[must_use]
+    pub fn with_credentials(mut self, credentials: Credentials) -> Self {
+        self.renewal = self.settings.xds_tls.clone().map(|files| Renewal::new(files, credentials));
+        self
     }
 
     /// Takes an event. True when what Envoys or people should see may be different now.
@@ -121,6 +132,11 @@ impl World {
             note.sequence = self.told;
         }
         notes
+    }
+
+    /// New credentials for the xDS port, once.
+    pub fn take_credentials(&mut self) -> Option<Credentials> {
+        self.renewal.as_mut().and_then(Renewal::take)
     }
 
     /// What people may see.
@@ -201,6 +217,7 @@ impl World {
             }
         }
         let outcome = self.files.apply(changes, &self.names, now);
+        self.notes.extend(self.renewal.as_mut().and_then(|r| r.look(&self.files.attached, now)));
         let mut lines = Vec::new();
         for (path, file) in self.files.iter() {
             if outcome.broken.contains(path) {

@@ -146,6 +146,8 @@ codes! {
     SamePort = "S005",
     /// `serin.yaml`: an empty path of a file or directory.
     EmptyPath = "S006",
+    /// `serin.yaml`: an entry of `allow.san` that no certificate has, or none at all.
+    AltName = "S007",
 
     /// Traffic does not sum to 100.
     TrafficSum = "T001",

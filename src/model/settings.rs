@@ -12,6 +12,8 @@ pub struct Settings {
     pub gateways: PathBuf,
     /// Where Envoys connect.
     pub xds: SocketAddr,
+    /// Set: both sides of a connection there show certificates.
+    pub xds_tls: Option<MutualTls>,
     /// Where people and scrapers connect.
     pub http: SocketAddr,
     /// At least one.
@@ -26,6 +28,7 @@ impl Default for Settings {
         Self {
             gateways: PathBuf::from("./gateways"),
             xds: local(18_000),
+            xds_tls: None,
             http: local(18_080),
             listeners: ListenerName::new("default").map(|name| (name, listener)).into_iter().collect(),
         }
@@ -50,4 +53,37 @@ pub struct ListenerTls {
     pub cert_file: PathBuf,
     /// PEM: the private key.
     pub key_file: PathBuf,
+}
+
+/// How the two ends of an xDS connection prove who they are. The files are watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MutualTls {
+    /// PEM: our certificate and those it hangs on.
+    pub cert_file: PathBuf,
+    /// PEM: its private key.
+    pub key_file: PathBuf,
+    /// PEM: the authorities that sign the certificates of Envoys.
+    pub client_ca_file: PathBuf,
+    /// Set: only these may connect. Otherwise every Envoy with a certificate may.
+    pub allow: Option<Vec<AltName>>,
+}
+
+impl MutualTls {
+    /// All files.
+    pub fn files(&self) -> [&PathBuf; 3] {
+        [&self.cert_file, &self.key_file, &self.client_ca_file]
+    }
+}
+
+/// A subject alternative name that a client's certificate may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AltName {
+    /// A DNS name, in lower case.
+    Dns(String),
+    /// Every DNS name below this one, in lower case: `*.` is not part of it.
+    DnsBelow(String),
+    /// A URI, as SPIFFE has them.
+    Uri(String),
+    /// An address.
+    Ip(IpAddr),
 }

@@ -11,6 +11,7 @@
 //! * No stream can delay another: there is no lock that one could hold.
 //! * A refusal is never answered by the same resources again, so there is no loop.
 
+mod client;
 pub mod delta;
 mod frame;
 mod registry;
@@ -20,6 +21,7 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
+pub use client::Client;
 pub use frame::Frame;
 pub use registry::{Proxy, Registry, StreamStatus, TypeStatus};
 

@@ -21,6 +21,10 @@ pub struct Registry {
     pub responses: AtomicU64,
     /// Bytes of responses since the start.
     pub bytes: AtomicU64,
+    /// Connections since the start that ended before anything was asked over them.
+    pub handshake_failures: AtomicU64,
+    /// Streams since the start whose Envoy said that it is somebody else.
+    pub impostors: AtomicU64,
 }
 
 /// One stream. Written by it alone, at most a few times a second.

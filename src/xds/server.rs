@@ -7,7 +7,7 @@ use super::delta::{Delta, Response};
 use super::frame::Frame;
 use super::registry::{Entry, scrub};
 use super::sotw::Sotw;
-use super::{Malformed, Registry, StreamStatus, Verdict};
+use super::{Client, Malformed, Registry, StreamStatus, Verdict};
 use crate::clock;
 use crate::latest::{Latest, Subscriber};
 use crate::resource::Kind;
@@ -26,7 +26,6 @@ use std::task::{Context, Poll};
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
 use tonic::codec::{DecodeBuf, Decoder, Streaming};
-use tonic::transport::server::TcpConnectInfo;
 
 /// The largest request: a reconnecting Envoy lists the names and versions of all it holds.
 const MAX_REQUEST: usize = 16 << 20;
@@ -72,6 +71,22 @@ impl Discovery {
         })
     }
 
+    /// Lets an Envoy be only who its certificate says.
+    fn check_identity(&self, client: &Client, node: &Node) -> Result<(), Status> {
+        if client.may_be(&node.id) {
+            return Ok(());
+        }
+        self.registry.impostors.fetch_add(1, Ordering::Relaxed);
+        let (id, names) = (cut(&node.id), client.names.as_deref().unwrap_or_default());
+        tracing::warn!(
+            address = %client.address,
+            "an Envoy is refused: it says that its node.id is {id:?}, and its certificate is for {names:?}; \
+             give it one of these names as `serin bootstrap --id`, or a certificate for its id"
+        );
+        let message = format!("node.id {id:?} is not in the certificate, which is for {names:?}");
+        Err(Status::permission_denied(message))
+    }
+
     fn open<P: Protocol>(
         &self,
         request: axum::extract::Request,
@@ -80,13 +95,10 @@ impl Discovery {
         if self.registry.stream_count() >= MAX_STREAMS {
             return Status::resource_exhausted("too many streams").into_http();
         }
-        let (parts, body) = request.into_parts();
-        let address = parts
-            .extensions
-            .get::<TcpConnectInfo>()
-            .and_then(TcpConnectInfo::remote_addr)
-            .map(|a| a.to_string())
-            .unwrap_or_default();
+        let (mut parts, body) = request.into_parts();
+        let Some(client) = parts.extensions.remove::<Client>() else {
+            return Status::internal("a connection without a client").into_http();
+        };
         let requests =
             Streaming::new_request(RequestDecoder::<P::Request>(PhantomData), body, None, Some(MAX_REQUEST));
         let stream = Stream {
@@ -95,7 +107,7 @@ impl Discovery {
             fleet: self.fleet.subscribe(),
             stopped: self.stopped.clone(),
             shared: self.clone(),
-            address,
+            client,
             entry: None,
         };
         let frames = Box::pin(frames(stream));
@@ -169,7 +181,7 @@ struct Stream<P: Protocol> {
     fleet: Subscriber<Fleet>,
     stopped: watch::Receiver<bool>,
     shared: Discovery,
-    address: String,
+    client: Client,
     entry: Option<Entry>,
 }
 
@@ -222,12 +234,16 @@ impl<P: Protocol> Stream<P> {
         let Header { node, kind } = P::header(&mut request);
         let entry = match &mut self.entry {
             Some(entry) => entry,
-            none => none.insert(self.shared.registry.enter(StreamStatus::new(
-                node_name(node.unwrap_or_default()),
-                self.address.clone(),
-                P::NAME,
-                clock::now(),
-            ))),
+            empty => {
+                let node = node.unwrap_or_default();
+                self.shared.check_identity(&self.client, &node)?;
+                empty.insert(self.shared.registry.enter(StreamStatus::new(
+                    node_name(node),
+                    self.client.address.to_string(),
+                    P::NAME,
+                    clock::now(),
+                )))
+            }
         };
         if let Some(kind) = kind {
             entry.status.update(kind, |s| s.last_contact = clock::now());
@@ -284,9 +300,13 @@ impl<P: Protocol> Stream<P> {
     }
 }
 
-/// Id, cluster and version; bounded, since a client chooses them and they are shown and kept.
+/// Bounded, since a client chooses it and it is shown and kept.
+fn cut(text: &str) -> String {
+    text.chars().take(256).collect()
+}
+
+/// Id, cluster and version.
 fn node_name(node: Node) -> (String, String, String) {
-    let cut = |text: String| text.chars().take(256).collect::<String>();
     let version = match node.user_agent_version_type {
         Some(UserAgentVersionType::UserAgentBuildVersion(build)) => build
             .version
@@ -295,7 +315,7 @@ fn node_name(node: Node) -> (String, String, String) {
         Some(UserAgentVersionType::UserAgentVersion(text)) => text,
         None => String::new(),
     };
-    (cut(node.id), cut(node.cluster), cut(version))
+    (cut(&node.id), cut(&node.cluster), cut(&version))
 }
 
 type Frames = Pin<Box<dyn tokio_stream::Stream<Item = Result<Frame, Status>> + Send>>;

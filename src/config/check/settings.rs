@@ -1,10 +1,11 @@
 //! The settings.
 
+use super::address::dns_name;
 use super::{Wrong, name, report};
 use crate::config::problems::{At, Problems};
 use crate::config::{raw, resolve, spelling};
 use crate::diag::Code;
-use crate::model::{Listener, ListenerTls, Settings};
+use crate::model::{AltName, Listener, ListenerTls, MutualTls, Settings};
 use crate::names::ListenerName;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -23,8 +24,12 @@ pub(crate) fn settings(
         Some(text) => path(text, file, &at, problems),
         None => Some(resolve(file, &default.gateways.to_string_lossy())),
     };
-    let xds = server(raw.xds.as_ref(), default.xds, &root.at("xds"), problems);
-    let http = server(raw.http.as_ref(), default.http, &root.at("http"), problems);
+    let address = raw.xds.as_ref().and_then(|xds| xds.address.as_deref());
+    let xds = server(address, default.xds, &root.at("xds"), problems);
+    let tls = raw.xds.as_ref().and_then(|xds| xds.tls.as_ref());
+    let xds_tls = tls.map(|tls| mutual_tls(tls, file, &root.at("xds").at("tls"), problems));
+    let address = raw.http.as_ref().and_then(|http| http.address.as_deref());
+    let http = server(address, default.http, &root.at("http"), problems);
     if let (Some(xds), Some(http)) = (xds, http)
         && meet((xds.ip(), xds.port()), (http.ip(), http.port()))
     {
@@ -37,16 +42,20 @@ pub(crate) fn settings(
         Some(all) => listeners(all, file, &root.at("listeners"), problems),
         None => default.listeners,
     };
-    Some(Settings { gateways: gateways?, xds: xds?, http: http?, listeners })
+    let xds_tls = match xds_tls {
+        None => None,
+        Some(tls) => Some(tls?),
+    };
+    Some(Settings { gateways: gateways?, xds: xds?, xds_tls, http: http?, listeners })
 }
 
 fn server(
-    raw: Option<&raw::Server>,
+    written: Option<&str>,
     default: SocketAddr,
     at: &At<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<SocketAddr> {
-    let Some(text) = raw.and_then(|server| server.address.as_deref()) else { return Some(default) };
+    let Some(text) = written else { return Some(default) };
     let wrong = |_| {
         let message = format!("`{}` is not an IP address with a port", spelling::shorten(text));
         Wrong::new(
@@ -55,6 +64,60 @@ fn server(
         )
     };
     report(text.parse().map_err(wrong), Code::SocketAddress, &at.at("address"), problems)
+}
+
+fn mutual_tls(
+    raw: &raw::MutualTls,
+    file: &Path,
+    at: &At<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<MutualTls> {
+    let mut path = |written: &Option<String>, key| path(written.as_deref()?, file, &at.at(key), problems);
+    let cert_file = path(&raw.cert_file, "certFile");
+    let key_file = path(&raw.key_file, "keyFile");
+    let client_ca_file = path(&raw.client_ca_file, "clientCaFile");
+    let at = at.at("allow").at("san");
+    let allow = raw.allow.as_ref().map(|allow| allowed(allow.san.as_deref()?, &at, problems));
+    let allow = match allow {
+        None => None,
+        Some(allow) => Some(allow?),
+    };
+    Some(MutualTls { cert_file: cert_file?, key_file: key_file?, client_ca_file: client_ca_file?, allow })
+}
+
+fn allowed(names: &[String], at: &At<'_>, problems: &mut Problems<'_>) -> Option<Vec<AltName>> {
+    if names.is_empty() {
+        let help = "name at least one, or remove `allow` to let in each Envoy that has a certificate";
+        problems.error(Code::AltName, at, "`san` is empty, so no Envoy could connect", help);
+    }
+    let checked: Vec<_> = names
+        .iter()
+        .enumerate()
+        .map(|(i, text)| report(alt_name(text), Code::AltName, &at.item(i), problems))
+        .collect();
+    checked.into_iter().collect()
+}
+
+/// What a certificate may have as subject alternative name: an address, a URI or a DNS name.
+fn alt_name(text: &str) -> Result<AltName, Wrong> {
+    if let Ok(address) = text.parse() {
+        return Ok(AltName::Ip(address));
+    }
+    let wrong = |why: String| {
+        let message = format!("no certificate has the name `{}`: {why}", spelling::shorten(text));
+        let help = "write a DNS name, `*.` and a DNS name, a URI such as `spiffe://example.com/edge`, or an IP address";
+        Wrong::new(message, help)
+    };
+    if let Some((scheme, rest)) = text.split_once(':') {
+        let sound = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && !rest.is_empty()
+            && text.bytes().all(|b| b.is_ascii_graphic());
+        return if sound { Ok(AltName::Uri(text.to_owned())) } else { Err(wrong("it is no URI".to_owned())) };
+    }
+    let below = text.strip_prefix("*.");
+    let name = below.unwrap_or(text).to_ascii_lowercase();
+    dns_name(&name).map_err(wrong)?;
+    Ok(if below.is_some() { AltName::DnsBelow(name) } else { AltName::Dns(name) })
 }
 
 fn listeners(

@@ -12,11 +12,49 @@ pub(crate) struct Settings {
     /// The watched directory, relative to this file. Default: `./gateways`.
     pub(crate) gateways: Option<String>,
     /// Where Envoys connect.
-    pub(crate) xds: Option<Server>,
+    pub(crate) xds: Option<Xds>,
     /// Where people and scrapers connect.
     pub(crate) http: Option<Server>,
     /// The ports that Envoys open for clients. Default: `default` on 0.0.0.0:8080.
     pub(crate) listeners: Option<IndexMap<String, Option<Listener>>>,
+}
+
+/// Where Envoys connect, and how.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Xds {
+    /// An IP address and a port. Default: `127.0.0.1:18000`.
+    #[schemars(example = &"0.0.0.0:18000")]
+    pub(crate) address: Option<String>,
+    /// Set: both sides show certificates. Needed on every address that is not loopback.
+    pub(crate) tls: Option<MutualTls>,
+}
+
+/// Certificates for both sides of the connection with Envoys. The files are read again when they change.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct MutualTls {
+    /// A PEM file with Serin's certificate and those it hangs on, relative to this file.
+    #[schemars(required, example = &"tls/serin.crt")]
+    pub(crate) cert_file: Option<String>,
+    /// A PEM file with the private key, relative to this file.
+    #[schemars(required, example = &"tls/serin.key")]
+    pub(crate) key_file: Option<String>,
+    /// A PEM file with the authorities that sign the certificates of Envoys, relative to this file.
+    #[schemars(required, example = &"tls/clients-ca.crt")]
+    pub(crate) client_ca_file: Option<String>,
+    /// Which Envoys may connect. Default: each that has a certificate of these authorities.
+    pub(crate) allow: Option<Allow>,
+}
+
+/// Which Envoys may connect, and as whom.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Allow {
+    /// Subject alternative names. A certificate must have one of them, and the Envoy's `node.id` must be that name,
+    /// or that name with `/` and more after it.
+    #[schemars(required, example = &["edge-1.example.com", "*.edge.example.com", "spiffe://example.com/edge"])]
+    pub(crate) san: Option<Vec<String>>,
 }
 
 /// Where Serin listens.
@@ -24,7 +62,7 @@ pub(crate) struct Settings {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Server {
     /// An IP address and a port.
-    #[schemars(example = &"127.0.0.1:18000")]
+    #[schemars(example = &"127.0.0.1:18080")]
     pub(crate) address: Option<String>,
 }
 

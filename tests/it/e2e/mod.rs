@@ -5,6 +5,7 @@ mod demo;
 mod edits;
 mod features;
 mod isolation;
+mod mtls;
 mod outage;
 mod split;
 mod stage;
