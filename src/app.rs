@@ -6,7 +6,7 @@ use crate::control::{Event, View, World};
 use crate::latest::Latest;
 use crate::model::Settings;
 use crate::snapshot::Fleet;
-use crate::source::{Scanner, Watched, Watching, watch};
+use crate::source::{Environment, Scanner, Watched, Watching, watch};
 use crate::xds::server::Discovery;
 use crate::xds::{Registry, Verdict};
 use std::collections::BTreeSet;
@@ -84,10 +84,12 @@ pub struct App {
 }
 
 /// What is not in the settings because it is said at every start.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Serve plain xDS to other machines.
     pub insecure_xds: bool,
+    /// The variables to which gateway files may refer.
+    pub environment: Environment,
 }
 
 impl App {
@@ -121,7 +123,7 @@ impl App {
         };
         let grpc = grpc_routes(&discovery, &sources, &outputs)?;
         let watched = Watched { directory: settings.gateways.clone(), files: listener_files(&settings) };
-        let watching = watch(Scanner::new(watched), events_in.clone())
+        let watching = watch(Scanner::new(watched).with_environment(options.environment), events_in.clone())
             .map_err(|e| Error::Source(settings.gateways.display().to_string(), e))?;
 
         let (stop, stopped) = signal::channel(false);
