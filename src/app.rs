@@ -8,7 +8,7 @@ use crate::latest::Latest;
 use crate::model::{MutualTls, Settings};
 use crate::mtls::{self, Connection, Credentials, Door, Unusable};
 use crate::snapshot::Fleet;
-use crate::source::{Scanner, Watched, Watching, watch};
+use crate::source::{Environment, Scanner, Watched, Watching, watch};
 use crate::xds::server::Discovery;
 use crate::xds::{Registry, Verdict};
 use futures_util::Stream;
@@ -94,17 +94,19 @@ pub struct App {
 }
 
 /// What is not in the settings because it is said at every start.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Serve plain xDS to other machines.
     pub insecure_xds: bool,
+    /// The variables to which gateway files may refer.
+    pub environment: Environment,
 }
 
 impl App {
     /// Binds the ports and starts everything.
     pub async fn start(settings: Settings, options: Options) -> Result<Self, Error> {
         let settings = with_absolute_paths(settings);
-        let credentials = protection(&settings, options)?;
+        let credentials = protection(&settings, options.insecure_xds)?;
         refuse_exposed(settings.http, "HTTP", "")?;
         let xds = bind(settings.xds, "xDS", "--xds").await?;
         let http = bind(settings.http, "HTTP", "--http").await?;
@@ -130,7 +132,8 @@ impl App {
         };
         let grpc = grpc_routes(&discovery, &sources, &outputs)?;
         let watched = Watched { directory: settings.gateways.clone(), files: certificate_files(&settings) };
-        let watching = watch(Scanner::new(watched), events_in.clone())
+        let scanner = Scanner::new(watched).with_environment(options.environment);
+        let watching = watch(scanner, events_in.clone())
             .map_err(|e| Error::Source(settings.gateways.display().to_string(), e))?;
 
         let mut tasks = JoinSet::new();
@@ -245,14 +248,14 @@ async fn forward(mut verdicts: mpsc::Receiver<Verdict>, events: mpsc::Sender<Eve
 }
 
 /// What keeps strangers from the xDS port: certificates, or that nobody else can reach it.
-fn protection(settings: &Settings, options: Options) -> Result<Option<Credentials>, Error> {
+fn protection(settings: &Settings, insecure_xds: bool) -> Result<Option<Credentials>, Error> {
     if let Some(files) = &settings.xds_tls {
-        if options.insecure_xds {
+        if insecure_xds {
             return Err(Error::PlainAndTls);
         }
         return credentials(files).map(Some).map_err(Error::Credentials);
     }
-    if !options.insecure_xds || settings.xds.ip().is_loopback() {
+    if !insecure_xds || settings.xds.ip().is_loopback() {
         refuse_exposed(settings.xds, "xDS", ", give `xds.tls` certificates, or say --insecure-xds")?;
         return Ok(None);
     }

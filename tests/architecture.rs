@@ -69,7 +69,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     // The keys of token issuers: the plan is pure, the fetch waits.
     ("issuer", "clock control latest", "tokio tracing"),
     ("issuer/plan.rs", "", ""),
-    ("issuer/fetch.rs", "", "reqwest serde_json"),
+    ("issuer/fetch.rs", "", "reqwest rustls serde_json"),
     ("launch", "model", "http reqwest rustix serde_json sha2 tempfile tokio tracing"),
     ("launch/toy.rs", "weight", "axum http serde_json tokio tokio_stream tracing"),
     // Where everything meets.

@@ -2,7 +2,7 @@
 
 use super::output::{Format, Output};
 use super::settings::SettingsArgs;
-use super::{Failure, Outcome, wrong};
+use super::{Failure, Outcome, environment, wrong};
 use crate::config::{self, Content, Context, Document, Loaded};
 use crate::control::Changes;
 use crate::diag::{Diagnostic, Severity};
@@ -94,7 +94,8 @@ pub fn read_directory(directory: &Path) -> Changes {
 fn read(directory: &Path, only: Option<&Path>) -> Changes {
     let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_path_buf());
     let only = only.map(|name| directory.join(name));
-    let mut scanner = Scanner::new(Watched { directory, files: BTreeSet::new() });
+    let watched = Watched { directory, files: BTreeSet::new() };
+    let mut scanner = Scanner::new(watched).with_environment(environment());
     match &only {
         Some(file) => scanner.scan_files([file.as_path()]),
         None => scanner.scan(),

@@ -22,6 +22,7 @@ mod up;
 pub use check::read_directory;
 
 use crate::observe;
+use crate::source::Environment;
 use clap::{CommandFactory, Parser, Subcommand};
 use output::Output;
 use std::process::ExitCode;
@@ -102,6 +103,11 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 /// Wrong input with a sentence.
 fn wrong(text: impl std::fmt::Display) -> Failure {
     Failure::Input(Some(anyhow::anyhow!("{text}")))
+}
+
+/// What gateway files may refer to by `env`.
+fn environment() -> Environment {
+    std::env::vars_os().collect()
 }
 
 type Outcome = Result<(), Failure>;

@@ -1,8 +1,8 @@
 //! `serin serve`: runs the control plane until a signal.
 
-use super::Outcome;
 use super::output::Output;
 use super::settings::{DirectoryArgs, PortArgs, SettingsArgs};
+use super::{Outcome, environment};
 use crate::app::{App, Options};
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,7 +30,8 @@ pub(super) async fn run(args: ServeArgs, out: &Output) -> Outcome {
             settings.gateways.display()
         ));
     }
-    let mut app = App::start(settings, Options { insecure_xds: args.insecure_xds }).await?;
+    let mut app =
+        App::start(settings, Options { insecure_xds: args.insecure_xds, environment: environment() }).await?;
     tracing::info!("xDS on {}, HTTP on http://{}", app.xds, app.http);
     let stopped = stop_signal();
     tokio::select! {

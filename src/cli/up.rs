@@ -4,7 +4,7 @@ use super::envoy::EnvoyArgs;
 use super::output::Output;
 use super::serve::stop_signal;
 use super::settings::{PortArgs, SettingsArgs};
-use super::{Outcome, wrong};
+use super::{Outcome, environment, wrong};
 use crate::app::{App, Options};
 use crate::launch::{Bootstrap, Envoy, EnvoyBinary, EnvoyOptions};
 use crate::model::{Endpoint, Settings};
@@ -88,7 +88,7 @@ pub(super) struct Running {
 
 /// Starts both, and waits until files were read and Envoy runs.
 pub(super) async fn start(settings: Settings, binary: &EnvoyBinary) -> anyhow::Result<Running> {
-    let app = App::start(settings, Options::default()).await?;
+    let app = App::start(settings, Options { environment: environment(), ..Options::default() }).await?;
     app.ready().await;
     let control_plane = Endpoint { host: app.xds.ip().to_string(), port: app.xds.port() };
     let bootstrap =

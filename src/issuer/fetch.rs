@@ -10,6 +10,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_SIZE: usize = 256 << 10;
 
 pub(super) fn client() -> reqwest::Result<reqwest::Client> {
+    // It fails when there is one already, which is then the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     // No redirects: keys are trusted because of where they come from.
     reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build()
 }

@@ -5,11 +5,13 @@
 //! harm nothing, and a slow full look ([`RESCAN`]) finds what no event told (network file systems, symlinks that
 //! point elsewhere).
 
+mod environment;
 mod read;
 mod scan;
 mod settle;
 mod watch;
 
+pub use environment::Environment;
 pub use scan::{Scanner, Watched};
 pub use watch::{Watching, watch};
 

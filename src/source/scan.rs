@@ -1,5 +1,6 @@
 //! Compares the watched directory with what was told of it before.
 
+use super::environment::Environment;
 use super::read::{Found, Stamp, read, stamp};
 use crate::config::{self, Attachment, Content, Document, Reference};
 use crate::control::Changes;
@@ -23,6 +24,7 @@ pub struct Watched {
 #[derive(Debug)]
 pub struct Scanner {
     watched: Watched,
+    environment: Environment,
     documents: BTreeMap<Arc<str>, Seen>,
     /// By the keys of [`config::Context::attached`].
     attached: BTreeMap<Reference, Attached>,
@@ -55,7 +57,14 @@ pub(super) enum Depth {
 impl Scanner {
     /// Has told nothing yet.
     pub fn new(watched: Watched) -> Self {
-        Self { watched, documents: BTreeMap::new(), attached: BTreeMap::new() }
+        let environment = Environment::default();
+        Self { watched, environment, documents: BTreeMap::new(), attached: BTreeMap::new() }
+    }
+
+    /// With variables to which gateway files may refer.
+    #[must_use]
+    pub fn with_environment(self, environment: Environment) -> Self {
+        Self { environment, ..self }
     }
 
     /// Looks at everything; tells what differs from what was told before.
@@ -161,7 +170,7 @@ impl Scanner {
             let seen = self.attached.get(&key);
             let (attachment, stamp, path) = match &key {
                 Reference::Environment(_) if seen.is_some() => continue,
-                Reference::Environment(name) => (variable(name), None, None),
+                Reference::Environment(name) => (self.environment.find(name), None, None),
                 Reference::File(file) => {
                     let path = seen.and_then(|a| a.path.clone());
                     let path = path.unwrap_or_else(|| without_dots(&self.watched.directory.join(file)));
@@ -191,12 +200,6 @@ fn attachment(path: &Path) -> (Attachment, Option<Stamp>) {
         Found::Gone => Attachment::Missing,
     };
     (attachment, stamp)
-}
-
-/// A variable of the environment that something refers to.
-fn variable(name: &str) -> Attachment {
-    use std::os::unix::ffi::OsStrExt;
-    std::env::var_os(name).map_or(Attachment::Missing, |value| Attachment::private(value.as_bytes()))
 }
 
 /// A path without its `.` and `..`.
@@ -287,21 +290,24 @@ mod tests {
             std::fs::write(file(name), format!("{text}{{ keysFile: {keys} }} }}\n")).unwrap();
         };
         from("file.yaml", "a.keys");
-        from("here.yaml", "{ env: CARGO_MANIFEST_DIR }");
+        from("here.yaml", "{ env: FRAUD_KEYS }");
         from("nowhere.yaml", "{ env: NO_SUCH_VARIABLE }");
         std::fs::write(file("a.keys"), "x").unwrap();
         let allow = |mode| {
             std::fs::set_permissions(file("a.keys"), std::fs::Permissions::from_mode(mode)).unwrap();
         };
         allow(0o644);
-        let mut scanner = Scanner::new(Watched { directory: folder.path().into(), files: BTreeSet::new() });
+        let environment: Environment = [("FRAUD_KEYS", "y")].into_iter().collect();
+        assert!(!format!("{environment:?}").contains('y'));
+        let mut scanner = Scanner::new(Watched { directory: folder.path().into(), files: BTreeSet::new() })
+            .with_environment(environment);
         let variable = |name: &str| Reference::Environment(name.to_owned());
         let keys = |exposed| {
             (Reference::File("a.keys".into()), Attachment::Bytes { bytes: (*b"x").into(), exposed })
         };
         let expected = [
             keys(true),
-            (variable("CARGO_MANIFEST_DIR"), Attachment::private(env!("CARGO_MANIFEST_DIR").as_bytes())),
+            (variable("FRAUD_KEYS"), Attachment::private(*b"y")),
             (variable("NO_SUCH_VARIABLE"), Attachment::Missing),
         ];
         assert_eq!(scanner.scan().attached, expected.into());

@@ -185,6 +185,7 @@ async fn a_configuration_is_of_one_gateway_and_shows_no_secret() {
         xds: any,
         http: any,
         listeners: [(ListenerName::new("default").unwrap(), listener)].into(),
+        ..Settings::default()
     };
     let app = App::start(settings, Options::default()).await.unwrap();
     soon("files are read", app.ready()).await;

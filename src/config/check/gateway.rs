@@ -6,7 +6,7 @@ use super::{
 use crate::config::problems::{At, Problems};
 use crate::config::{raw, spelling};
 use crate::diag::Code;
-use crate::model::{DirectAccess, Gateway, Upstream};
+use crate::model::{Authentication, DirectAccess, Gateway, KeySource, Upstream};
 use crate::names::{GatewayName, ListenerName, UpstreamName};
 use std::time::Duration;
 
@@ -52,6 +52,13 @@ pub(crate) fn gateway(
     );
     let authentication = authentication::authentication(raw, root, around, problems);
     let direct_access = direct_access(raw, root, problems);
+    if let (Some(authentication), Some(DirectAccess { header })) = (&authentication, &direct_access)
+        && uses(authentication, header)
+    {
+        let message = format!("the header `{header}` belongs to `authentication` already");
+        let help = "name another one here, such as `x-serin-upstream`";
+        problems.error(Code::HeaderName, &root.at("directAccess").at("header"), message, help);
+    }
     let upstreams = upstreams(raw, root, around, problems);
     let traffic = traffic::traffic(raw, root, problems);
     let matches = matches::matches(raw, root, problems);
@@ -141,6 +148,24 @@ fn direct_access(raw: &raw::Gateway, root: &At<'_>, problems: &mut Problems<'_>)
     };
     let at = root.at("directAccess").at("header");
     report(header::name(text), Code::HeaderName, &at, problems).map(|header| DirectAccess { header })
+}
+
+/// Whether a way to find out who is calling reads or writes a request header.
+fn uses(authentication: &Authentication, header: &str) -> bool {
+    match authentication {
+        Authentication::None => false,
+        Authentication::Basic(_) => header == "authorization",
+        Authentication::AccessKey(keys) => {
+            let carries = match &keys.source {
+                KeySource::Default => matches!(header, "x-api-key" | "authorization"),
+                KeySource::Header(own) => own == header,
+                KeySource::Query(_) => false,
+                KeySource::Cookie(_) => header == "cookie",
+            };
+            carries || keys.client_header == header
+        }
+        Authentication::Jwt(jwt) => header == "authorization" || jwt.claim_headers.contains_key(header),
+    }
 }
 
 /// What is wrong with a text that is longer than `most` characters.

@@ -189,7 +189,7 @@ fn gateway() -> impl Strategy<Value = Gateway> {
     let matches = prop::collection::vec((condition, prop::sample::select(names.to_vec())), 0..3);
     let path = "(/[a-z0-9.~]{1,4}x){0,3}".prop_map(|p| if p.is_empty() { "/".to_owned() } else { p });
     let texts = ("[ -~é\n\t]{0,40}", prop::collection::btree_map("[a-z./]{1,8}", "[ -~]{0,12}", 0..3));
-    let switches = (prop::option::of("x-[a-z]{1,8}"), any::<bool>(), 0u64..86_400_000, authentication());
+    let switches = (prop::option::of("y-[a-z]{1,8}"), any::<bool>(), 0u64..86_400_000, authentication());
     let places = (prop::collection::btree_set(host, 1..4), path.clone(), prop::option::of(path));
     (texts, places, upstreams, 0..=WHOLE, matches, switches).prop_map(
         move |(

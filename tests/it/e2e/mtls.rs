@@ -260,7 +260,7 @@ async fn it_does_not_begin_with_what_no_client_could_use() {
     let files = Files::new();
     let folder = tempfile::tempdir().unwrap();
     let settings = || files.settings(folder.path(), 1, None);
-    let plain = App::start(settings(), Options { insecure_xds: true }).await;
+    let plain = App::start(settings(), Options { insecure_xds: true, ..Options::default() }).await;
     assert!(matches!(plain, Err(Error::PlainAndTls)), "{plain:?}");
     let any = Settings { xds: ([0, 0, 0, 0], 0).into(), ..settings() };
     App::start(any, Options::default()).await.unwrap().stop().await;
