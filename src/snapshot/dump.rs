@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 /// What stands in place of a secret.
 const MASK: &str = "[redacted]";
+/// What stands in place of a hash: twenty zeros, which no password has.
+const MASKED_HASH: &str = "{SHA}AAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 /// A resource as JSON with Envoy's field names. `Err` says what could not be read.
 pub fn dump(resource: &Resource) -> Result<Value, String> {
@@ -20,10 +22,35 @@ pub fn dump(resource: &Resource) -> Result<Value, String> {
     let options = SerializeOptions::new().use_proto_field_name(true);
     let mut value =
         message.serialize_with_options(serde_json::value::Serializer, &options).map_err(|e| e.to_string())?;
-    if resource.kind() == Kind::Secret {
-        mask(&mut value);
+    match resource.kind() {
+        Kind::Secret => mask(&mut value),
+        Kind::Route | Kind::Listener => mask_credentials(&mut value),
+        Kind::Cluster | Kind::Endpoint => {}
     }
     Ok(value)
+}
+
+/// Masks access keys and hashes of passwords, wherever routes have them. What is left has the form that Envoy wants,
+/// so that it can be validated.
+fn mask_credentials(value: &mut Value) {
+    let kind = value.get("@type").and_then(Value::as_str).unwrap_or_default();
+    if kind.ends_with("ApiKeyAuthPerRoute") {
+        let keys = value.get_mut("credentials").and_then(Value::as_array_mut).into_iter().flatten();
+        for (number, credential) in keys.enumerate() {
+            credential["key"] = json!(format!("[redacted {}]", number + 1));
+        }
+    } else if kind.ends_with("BasicAuthPerRoute") || kind.ends_with("BasicAuth") {
+        if let Some(Value::String(users)) = value.pointer_mut("/users/inline_string") {
+            let names = users.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name);
+            *users = names.flat_map(|name| [name, ":", MASKED_HASH, "\n"]).collect();
+        }
+    } else {
+        match value {
+            Value::Object(map) => map.values_mut().for_each(mask_credentials),
+            Value::Array(list) => list.iter_mut().for_each(mask_credentials),
+            _ => {}
+        }
+    }
 }
 
 /// Masks private keys; certificates are public, and text reads better than base64.

@@ -1,0 +1,335 @@
+//! Who may use a gateway, asked of a real Envoy: the right ones pass, and the model never hears of the others.
+
+use super::stage::{Stage, assert_all_well, let_pass, toy};
+use crate::real::{DEADLINE, eventually};
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use serde_json::{Value, json};
+use serin::launch::{Load, LoadOptions, Toy, Until, VersionIn};
+use std::time::Duration;
+
+const KEY: &str = "k-acme-0123456789abcdef";
+const OTHER_KEY: &str = "k-globex-0123456789abcd";
+const PASSWORD: &str = "correct horse";
+
+/// An issuer of tokens with one key (RFC 7518 section 3.4, ES256).
+struct Issuer {
+    pair: EcdsaKeyPair,
+    random: SystemRandom,
+}
+
+impl Issuer {
+    fn new() -> Self {
+        let random = SystemRandom::new();
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+        let pair =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap();
+        Self { pair, random }
+    }
+
+    fn jwks(&self) -> String {
+        let (x, y) = self.pair.public_key().as_ref()[1..].split_at(32);
+        let [x, y] = [x, y].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part));
+        json!({ "keys": [{ "kty": "EC", "crv": "P-256", "alg": "ES256", "kid": "1", "x": x, "y": y }] })
+            .to_string()
+    }
+
+    fn token(&self, claims: &Value) -> String {
+        let unsigned = unsigned("ES256", claims);
+        let signature = self.pair.sign(&self.random, unsigned.as_bytes()).unwrap();
+        format!("{unsigned}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
+    }
+}
+
+fn unsigned(algorithm: &str, claims: &Value) -> String {
+    let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    format!("{}.{}", part(&json!({ "alg": algorithm, "typ": "JWT", "kid": "1" })), part(claims))
+}
+
+fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// Claims that every gateway of these tests takes, changed as said.
+fn claims(change: &Value) -> Value {
+    let mut claims = json!({
+        "iss": "https://idp.test", "aud": "fraud", "sub": "alice", "role": "scorer", "exp": now() + 600,
+    });
+    claims.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+    claims
+}
+
+fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
+}
+
+fn gateway(name: &str, authentication: &str, model: &Toy) -> String {
+    format!(
+        "apiVersion: serin/v1\nname: {name}\npath: /{name}\nrewrite: /echo\ndirectAccess: true\nupstreams: {{ v1: {}, v2: {} }}\ntraffic: {{ v1: 100 }}\nmatch: [{{ headers: {{ x-tester: '1' }}, upstream: v2 }}]\n{authentication}",
+        model.url(),
+        model.url()
+    )
+}
+
+fn htpasswd(user: &str, password: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes());
+    format!("{user}:{{SHA}}{}\n", BASE64_STANDARD.encode(digest))
+}
+
+struct Auth {
+    stage: Stage,
+    model: Toy,
+    issuer: Issuer,
+}
+
+/// One listener, five gateways, of all modes.
+async fn auth() -> Auth {
+    let (model, issuer) = (toy("v1").await, Issuer::new());
+    let jwt = "authentication:\n  jwt:\n    issuer: https://idp.test\n    jwksFile: jwks.json\n    audiences: [fraud]\n    claimHeaders: { x-user: sub }\n    require: { role: [scorer, admin] }\n";
+    let files = [
+        ("open.yaml", gateway("open", "", &model)),
+        (
+            "basic.yaml",
+            gateway(
+                "basic",
+                "authentication: { basicAuth: { usersFile: users, realm: the models } }\n",
+                &model,
+            ),
+        ),
+        ("key.yaml", gateway("key", "authentication: { accessKey: { keysFile: keys } }\n", &model)),
+        (
+            "key2.yaml",
+            gateway(
+                "key2",
+                "authentication: { accessKey: { keysFile: keys2, query: token, clientHeader: x-who } }\n",
+                &model,
+            ),
+        ),
+        ("jwt.yaml", gateway("jwt", jwt, &model)),
+        ("users", htpasswd("ann", PASSWORD)),
+        ("keys", format!("acme:{KEY}\n")),
+        ("keys2", format!("globex:{OTHER_KEY}\n")),
+        ("jwks.json", issuer.jwks()),
+    ];
+    let files: Vec<(&str, &str)> = files.iter().map(|(n, t)| (*n, t.as_str())).collect();
+    Auth { stage: Stage::new(&files).await, model, issuer }
+}
+
+#[tokio::test]
+async fn the_right_ones_pass_and_the_model_never_hears_of_others() {
+    let Auth { stage, model, issuer } = auth().await;
+    let envoy = stage.envoy().await;
+    let token = |change: Value| format!("Bearer {}", issuer.token(&claims(&change)));
+    let stranger = format!("Bearer {}", Issuer::new().token(&claims(&json!({}))));
+    let none = format!("Bearer {}.", unsigned("none", &claims(&json!({}))));
+    let bearer = format!("Bearer {KEY}");
+    let (right, wrong) = (basic("ann", PASSWORD), basic("ann", "wrong"));
+
+    let refused: Vec<(&str, Vec<(&str, String)>, u16)> = vec![
+        ("/basic", vec![], 401),
+        ("/basic", vec![("authorization", wrong)], 401),
+        ("/basic", vec![("authorization", basic("bob", PASSWORD))], 401),
+        ("/basic", vec![("x-api-key", KEY.into())], 401),
+        ("/basic", vec![("x-tester", "1".into())], 401),
+        ("/basic", vec![("x-serin-upstream", "v2".into())], 401),
+        ("/basic", vec![("x-serin-upstream", "none".into())], 401),
+        ("/key", vec![], 401),
+        ("/key", vec![("x-api-key", "k-acme".into())], 401),
+        ("/key", vec![("x-api-key", OTHER_KEY.into())], 401),
+        ("/key", vec![("x-serin-upstream", "v2".into())], 401),
+        ("/key", vec![("authorization", right.clone())], 401),
+        ("/key2?token=no", vec![], 401),
+        ("/key2", vec![("x-api-key", OTHER_KEY.into())], 401),
+        ("/jwt", vec![], 401),
+        ("/jwt", vec![("x-tester", "1".into())], 401),
+        ("/jwt", vec![("authorization", token(json!({ "exp": now() - 600 })))], 401),
+        ("/jwt", vec![("authorization", token(json!({ "exp": null })))], 401),
+        ("/jwt", vec![("authorization", token(json!({ "iss": "https://other.test" })))], 401),
+        ("/jwt", vec![("authorization", stranger)], 401),
+        ("/jwt", vec![("authorization", none)], 401),
+        ("/jwt", vec![("authorization", token(json!({ "aud": "other" })))], 403),
+        ("/jwt", vec![("authorization", token(json!({ "role": "reader" })))], 403),
+        ("/jwt", vec![("authorization", token(json!({ "role": null })))], 403),
+    ];
+    for (path, headers, status) in &refused {
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        let (seen, answer, _) = stage.fetch(path, &headers).await;
+        assert_eq!(seen, *status, "{path} {headers:?}");
+        if *path == "/basic" {
+            assert_eq!(answer.get("www-authenticate").unwrap(), "Basic realm=\"the models\"");
+        }
+    }
+    assert_eq!(model.requests(), 0, "the model has heard of someone");
+
+    // What the model sees: who it is, and not by what they proved it.
+    let key_in_query = format!("/key2?a=1&token={OTHER_KEY}&b=2");
+    let passed: Vec<(&str, Vec<(&str, String)>, &str, Option<&str>)> = vec![
+        ("/open", vec![], "x-serin-client", None),
+        ("/basic", vec![("authorization", right)], "x-serin-client", Some("ann")),
+        ("/key", vec![("x-api-key", KEY.into())], "x-serin-client", Some("acme")),
+        ("/key", vec![("authorization", bearer)], "x-serin-client", Some("acme")),
+        (&key_in_query, vec![], "x-who", Some("globex")),
+        ("/jwt", vec![("authorization", token(json!({})))], "x-user", Some("alice")),
+        ("/jwt", vec![("authorization", token(json!({ "role": ["x", "admin"] })))], "x-user", Some("alice")),
+        ("/jwt", vec![("authorization", token(json!({ "aud": ["a", "fraud"] })))], "x-user", Some("alice")),
+    ];
+    for (path, credentials, header, client) in passed {
+        let forged = [("x-serin-client", "root"), (header, "root")];
+        let headers: Vec<(&str, &str)> =
+            forged.into_iter().chain(credentials.iter().map(|(n, v)| (*n, v.as_str()))).collect();
+        let (status, _, body) = stage.fetch(path, &headers).await;
+        assert_eq!(status, 200, "{path} {credentials:?}");
+        let seen: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(seen["headers"][header].as_str(), client, "{path}: {seen}");
+        assert!(!body.contains("root"), "{path}: {body}");
+        for secret in [KEY, OTHER_KEY, "Bearer", "Basic"] {
+            assert!(!body.contains(secret), "{path} shows the model {secret}: {body}");
+        }
+    }
+    stage.end([envoy]).await;
+}
+
+#[tokio::test]
+async fn a_rotated_key_is_live_and_fails_nobody_with_a_valid_one() {
+    let Auth { stage, issuer, model: _model } = auth().await;
+    let envoy = stage.envoy().await;
+    let load = Load::start(LoadOptions {
+        url: stage.url("/key"),
+        headers: [(http::HeaderName::from_static("x-api-key"), http::HeaderValue::from_static(KEY))]
+            .into_iter()
+            .collect(),
+        rate: Some(400.0),
+        until: Until::Stopped,
+        version: VersionIn::Json("version".into()),
+        connections: 8,
+        ..LoadOptions::default()
+    })
+    .unwrap();
+    let becomes = async |key: &str, status: u16| {
+        let wait = async {
+            while stage.ask("/key", &[("x-api-key", key)]).await.0 != status {
+                let_pass(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, wait)
+            .await
+            .unwrap_or_else(|_| panic!("{key} is never answered {status}"));
+    };
+    for round in 0..10 {
+        let fresh = format!("k-fresh-{round}-0123456789");
+        stage.replace("keys", &format!("acme:{KEY}\nacme:{fresh}\n"));
+        becomes(&fresh, 200).await;
+        stage.replace("keys", &format!("acme:{KEY}\n"));
+        becomes(&fresh, 401).await;
+    }
+    assert_all_well(&load.stop().await);
+
+    // Another issuer's keys: the old tokens end, the new ones count.
+    let next = Issuer::new();
+    let header = |issuer: &Issuer| format!("Bearer {}", issuer.token(&claims(&json!({}))));
+    let (old, new) = (header(&issuer), header(&next));
+    assert_eq!(stage.ask("/jwt", &[("authorization", &old)]).await.0, 200);
+    stage.replace("jwks.json", &next.jwks());
+    let wait = async {
+        while stage.ask("/jwt", &[("authorization", &new)]).await.0 != 200 {
+            let_pass(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, wait).await.expect("the new keys count");
+    assert_eq!(stage.ask("/jwt", &[("authorization", &old)]).await.0, 401);
+    stage.end([envoy]).await;
+}
+
+#[tokio::test]
+async fn keys_of_an_issuer_are_fetched_and_until_then_nobody_is_let_in() {
+    let (model, issuer) = (toy("v1").await, Issuer::new());
+    let port = super::stage::free_port();
+    let jwt = format!(
+        "authentication:\n  jwt: {{ issuer: 'https://idp.test', jwksUri: 'http://127.0.0.1:{port}/keys', audiences: [fraud] }}\n"
+    );
+    let stage = Stage::new(&[
+        ("jwt.yaml", &gateway("jwt", &jwt, &model)),
+        ("open.yaml", &gateway("open", "", &model)),
+    ])
+    .await;
+    let envoy = stage.envoy().await;
+    let token = format!("Bearer {}", issuer.token(&claims(&json!({}))));
+    let ask = async || stage.ask("/jwt", &[("authorization", token.as_str())]).await.0;
+    stage
+        .sees("the failure is shown", "jwt", |g| {
+            g.is_some_and(|g| g["diagnostics"][0]["code"] == "E002" && g["phase"] == "Invalid")
+        })
+        .await;
+    stage.taken().await;
+    assert_eq!((ask().await, stage.ask("/open", &[]).await.0, model.requests()), (503, 200, 1));
+
+    let jwks = issuer.jwks();
+    let router = axum::Router::new().route("/keys", axum::routing::get(move || async move { jwks }));
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let mut server = tokio::task::JoinSet::new();
+    server.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let wait = async {
+        while ask().await != 200 {
+            let_pass(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, wait).await.expect("the keys are fetched when the issuer is there");
+    stage.sees("no failure", "jwt", |g| g.is_some_and(|g| g["phase"] == "Stable")).await;
+    assert_eq!(stage.ask("/jwt", &[]).await.0, 401);
+    stage.end([envoy]).await;
+}
+
+#[tokio::test]
+async fn no_secret_is_in_any_output() {
+    let Auth { stage, model: _model, issuer: _issuer } = auth().await;
+    let envoy = stage.envoy().await;
+    stage.taken().await;
+    // A broken file of keys, whose complaint is about its lines.
+    stage.replace("keys2", &format!("globex:{OTHER_KEY}\nglobex:{OTHER_KEY}\nno colon {KEY}\n"));
+    stage.sees("the complaint", "key2", |g| g.is_some_and(|g| g["phase"] == "Invalid")).await;
+    let mut outputs = Vec::new();
+    for page in [
+        "api/v1/gateways",
+        "api/v1/gateways/key",
+        "api/v1/proxies",
+        "metrics",
+        "api/v1/config/key",
+        "api/v1/config/key2",
+        "api/v1/config/basic",
+        "api/v1/config/jwt",
+    ] {
+        let text =
+            reqwest::get(format!("http://{}/{page}", stage.app.http)).await.unwrap().text().await.unwrap();
+        assert!(text.len() > 2, "{page}");
+        outputs.push((page.to_owned(), text));
+    }
+    for file in ["key", "key2", "basic", "jwt"] {
+        for command in ["translate", "validate"] {
+            let run = tokio::process::Command::new(env!("CARGO_BIN_EXE_serin"))
+                .args([command, "--log", "trace"])
+                .arg(stage.path(&format!("{file}.yaml")))
+                .output()
+                .await
+                .unwrap();
+            outputs.push((
+                format!("{command} {file}"),
+                String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned(),
+            ));
+        }
+    }
+    outputs.push(("config_dump".into(), envoy.admin("/config_dump").await.unwrap().1));
+    outputs.push(("debug".into(), format!("{:?}", stage.app)));
+    let hash = htpasswd("", PASSWORD).replace(":{SHA}", "").trim().to_owned();
+    for (name, text) in &outputs {
+        for secret in [KEY, OTHER_KEY, &hash] {
+            assert!(!text.contains(secret), "{name} shows {secret}");
+        }
+    }
+    eventually("the others serve", || stage.app.view.load().gateways.get("key").is_some_and(|g| g.serving))
+        .await;
+    assert_eq!(stage.ask("/key", &[("x-api-key", KEY)]).await.0, 200);
+    assert_eq!(stage.ask(&format!("/key2?token={OTHER_KEY}"), &[]).await.0, 200, "the last good keys count");
+    stage.end([envoy]).await;
+}
