@@ -14,6 +14,8 @@ const KEY: &str = "k-acme-0123456789abcdef";
 const OTHER_KEY: &str = "k-globex-0123456789abcd";
 const PASSWORD: &str = "correct horse";
 
+type Headers = Vec<(&'static str, String)>;
+
 /// An issuer of tokens with one key (RFC 7518 section 3.4, ES256).
 struct Issuer {
     pair: EcdsaKeyPair,
@@ -48,8 +50,9 @@ fn unsigned(algorithm: &str, claims: &Value) -> String {
     format!("{}.{}", part(&json!({ "alg": algorithm, "typ": "JWT", "kid": "1" })), part(claims))
 }
 
-fn now() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+/// In seconds since 1970, as tokens count.
+fn now() -> i64 {
+    serin::clock::now().0 / 1000
 }
 
 /// Claims that every gateway of these tests takes, changed as said.
@@ -127,7 +130,7 @@ async fn the_right_ones_pass_and_the_model_never_hears_of_others() {
     let bearer = format!("Bearer {KEY}");
     let (right, wrong) = (basic("ann", PASSWORD), basic("ann", "wrong"));
 
-    let refused: Vec<(&str, Vec<(&str, String)>, u16)> = vec![
+    let refused: Vec<(&str, Headers, u16)> = vec![
         ("/basic", vec![], 401),
         ("/basic", vec![("authorization", wrong)], 401),
         ("/basic", vec![("authorization", basic("bob", PASSWORD))], 401),
@@ -165,7 +168,7 @@ async fn the_right_ones_pass_and_the_model_never_hears_of_others() {
 
     // What the model sees: who it is, and not by what they proved it.
     let key_in_query = format!("/key2?a=1&token={OTHER_KEY}&b=2");
-    let passed: Vec<(&str, Vec<(&str, String)>, &str, Option<&str>)> = vec![
+    let passed: Vec<(&str, Headers, &str, Option<&str>)> = vec![
         ("/open", vec![], "x-serin-client", None),
         ("/basic", vec![("authorization", right)], "x-serin-client", Some("ann")),
         ("/key", vec![("x-api-key", KEY.into())], "x-serin-client", Some("acme")),
