@@ -1,6 +1,7 @@
 //! The whole control plane: makes the rooms, starts every task, awaits every end.
 
 use crate::admin::{self, Sources, grpc};
+use crate::client;
 use crate::control::run::{Outputs, run};
 use crate::control::{Event, View, World};
 use crate::issuer;
@@ -105,6 +106,7 @@ pub struct Options {
 impl App {
     /// Binds the ports and starts everything.
     pub async fn start(settings: Settings, options: Options) -> Result<Self, Error> {
+        client::choose_provider();
         let settings = with_absolute_paths(settings);
         let credentials = protection(&settings, options.insecure_xds)?;
         refuse_exposed(settings.http, "HTTP", "")?;

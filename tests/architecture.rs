@@ -18,6 +18,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("weight", "names", "serde"),
     ("clock", "", "jiff serde"),
     ("latest", "", "arc_swap tokio"),
+    ("client", "", "reqwest rustls"),
     ("diag", "", "serde unicode_width"),
     // What is decided: no runtime, no file, no socket.
     ("model", "names weight", ""),
@@ -69,20 +70,20 @@ const HOUSE: &[(&str, &str, &str)] = &[
     // The keys of token issuers: the plan is pure, the fetch waits.
     ("issuer", "clock control latest", "tokio tracing"),
     ("issuer/plan.rs", "", ""),
-    ("issuer/fetch.rs", "", "reqwest rustls serde_json"),
-    ("launch", "model", "http reqwest rustix serde_json sha2 tempfile tokio tracing"),
-    ("launch/toy.rs", "weight", "axum http serde_json tokio tokio_stream tracing"),
+    ("issuer/fetch.rs", "client", "reqwest serde_json"),
+    ("launch", "client model", "http reqwest rustix serde_json sha2 tempfile tokio tracing"),
+    ("launch/toy.rs", "client weight", "axum http serde_json tokio tokio_stream tracing"),
     // Where everything meets.
     (
         "app",
-        "admin control issuer latest model mtls snapshot source xds",
+        "admin client control issuer latest model mtls snapshot source xds",
         "axum futures_util tokio tonic tonic_health tonic_reflection tracing",
     ),
     ("observe", "", "clap tracing_subscriber"),
     (
         "cli",
-        "admin app clock config control diag launch model names observe resource snapshot source translate weight xds",
-        "anyhow base64 clap clap_complete clap_mangen getrandom reqwest rustix serde serde_json serde_yaml sha1 similar tempfile tokio tracing",
+        "admin app client clock config control diag launch model names observe resource snapshot source translate weight xds",
+        "anyhow base64 clap clap_complete clap_mangen getrandom rustix serde serde_json serde_yaml sha1 similar tempfile tokio tracing",
     ),
     ("main", "", ""),
 ];

@@ -1,5 +1,6 @@
 //! Talks to the HTTP API of a running server.
 
+use crate::client;
 use anyhow::{Context, anyhow, bail};
 use serde_json::Value;
 
@@ -21,7 +22,7 @@ impl ServerArgs {
     /// Reads a page of the API, for instance `gateways`.
     pub(super) async fn get(&self, page: &str) -> anyhow::Result<Answer> {
         let url = format!("{}/api/v1/{page}", self.server.trim_end_matches('/'));
-        let answer = reqwest::get(&url).await.with_context(|| {
+        let answer = client::builder().build()?.get(&url).send().await.with_context(|| {
             format!("no answer from {}; is `serin serve` running, or is --server another one?", self.server)
         })?;
         let status = answer.status();

@@ -1,5 +1,6 @@
 //! One fetch: bounded in time and size, and checked before anyone sees it.
 
+use crate::client;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +11,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_SIZE: usize = 256 << 10;
 
 pub(super) fn client() -> reqwest::Result<reqwest::Client> {
-    // It fails when there is one already, which is then the same.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     // No redirects: keys are trusted because of where they come from.
-    reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build()
+    client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build()
 }
 
 /// The JSON Web Key Set at a URL; else a sentence that says why not.

@@ -116,7 +116,7 @@ impl Envoy {
             lines.spawn(log::follow(said, "error", log_file, complaints.clone()));
         }
         let admin =
-            reqwest::Client::builder().unix_socket(socket).no_proxy().build().map_err(no_answer("/"))?;
+            crate::client::builder().unix_socket(socket).no_proxy().build().map_err(no_answer("/"))?;
         tracing::info!(pid = pid.as_raw_pid(), version = %binary.version, "Envoy started");
         Ok(Self {
             alive: child.stdin.take(),

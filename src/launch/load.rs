@@ -189,7 +189,7 @@ impl Plan {
 /// A client with one connection of its own. A proxy of the environment has no part in a load on this machine.
 fn client(options: &LoadOptions) -> Result<reqwest::Client, Error> {
     let refused = |source| Error::Http { url: options.url.clone(), source };
-    let client = reqwest::Client::builder()
+    let client = crate::client::builder()
         .no_proxy()
         .pool_max_idle_per_host(1)
         .pool_idle_timeout(None)

@@ -90,6 +90,8 @@ impl Toy {
     /// | `/stream` | server-sent events, the latency before each |
     /// | any other | `{"model":"fraud","version":"v1","prediction":[0.93]}` |
     pub async fn start(options: ToyOptions) -> Result<Self, Error> {
+        // Whoever asks a toy makes a client.
+        crate::client::choose_provider();
         let failed = |source| Error::Listen { address: options.address, source };
         let listener = tokio::net::TcpListener::bind(options.address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
