@@ -124,6 +124,8 @@ pub fn main() -> ExitCode {
     };
     observe::start(&cli.log, cli.log_format);
     let out = Output::new();
+    // Every HTTP client wants one, also those that speak no TLS. It fails when there is one, which is then the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
