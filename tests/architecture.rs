@@ -82,7 +82,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     (
         "cli",
         "admin app clock config control diag launch model names observe resource snapshot source translate weight xds",
-        "anyhow base64 clap clap_complete clap_mangen getrandom reqwest rustix serde serde_json serde_yaml sha1 similar tempfile tokio tracing",
+        "anyhow base64 clap clap_complete clap_mangen getrandom reqwest rustix rustls serde serde_json serde_yaml sha1 similar tempfile tokio tracing",
     ),
     ("main", "", ""),
 ];
