@@ -70,7 +70,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     // The keys of token issuers: the plan is pure, the fetch waits.
     ("issuer", "clock control latest", "tokio tracing"),
     ("issuer/plan.rs", "", ""),
-    ("issuer/fetch.rs", "client", "reqwest serde_json"),
+    ("issuer/fetch.rs", "client config", "reqwest"),
     ("launch", "client model", "http reqwest rustix serde_json sha2 tempfile tokio tracing"),
     ("launch/toy.rs", "client weight", "axum http serde_json tokio tokio_stream tracing"),
     // Where everything meets.

@@ -3,7 +3,7 @@
 use super::Outcome;
 use super::envoy::EnvoyArgs;
 use super::output::Output;
-use super::serve::stop_signal;
+use super::serve::StopSignals;
 use super::up::{Running, start};
 use crate::launch::{Load, LoadOptions, Report, Toy, ToyOptions, Until, VERSION_HEADER, VersionIn};
 use crate::model::{Listener, Settings};
@@ -23,11 +23,21 @@ pub(super) struct DemoArgs {
 
 pub(super) async fn run(args: DemoArgs, out: &Output) -> Outcome {
     let folder = tempfile::tempdir().context("cannot make a folder for the demo")?;
-    let scene = Scene::set(folder.path(), args.envoy, out).await?;
-    let play = scene.play(args.requests, out);
+    let mut signals = StopSignals::listen()?;
+    let scene = tokio::select! {
+        scene = Scene::set(folder.path(), args.envoy, out) => scene?,
+        // What was set already goes with it.
+        signal = signals.next() => {
+            out.note(signal);
+            return Ok(());
+        }
+    };
     let outcome = tokio::select! {
-        outcome = play => outcome,
-        signal = stop_signal() => signal.map(|s| out.note(&format!("{s}: clearing up"))),
+        outcome = scene.play(args.requests, out) => outcome,
+        signal = signals.next() => {
+            out.note(&format!("{signal}: clearing up"));
+            Ok(())
+        }
     };
     scene.clear().await?;
     out.note("Everything is stopped, nothing is left behind.");

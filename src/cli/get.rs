@@ -2,7 +2,7 @@
 
 use super::client::{Answer, ServerArgs};
 use super::output::{Format, Output};
-use super::serve::stop_signal;
+use super::serve::StopSignals;
 use super::{Outcome, wrong};
 use serde_json::Value;
 use std::fmt::Write;
@@ -39,6 +39,7 @@ pub(super) async fn run(args: GetArgs, out: &Output) -> Outcome {
     if !args.watch {
         return out_value(&args, &look(&args).await?, out);
     }
+    let mut signals = StopSignals::listen()?;
     let work = async {
         let mut last = None;
         loop {
@@ -55,7 +56,7 @@ pub(super) async fn run(args: GetArgs, out: &Output) -> Outcome {
     };
     tokio::select! {
         outcome = work => outcome,
-        stopped = stop_signal() => stopped.map(|_| ()).map_err(Into::into),
+        _ = signals.next() => Ok(()),
     }
 }
 

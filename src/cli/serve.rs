@@ -5,7 +5,7 @@ use super::settings::{DirectoryArgs, PortArgs, SettingsArgs};
 use super::{Outcome, environment};
 use crate::app::{App, Options};
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct ServeArgs {
@@ -30,27 +30,41 @@ pub(super) async fn run(args: ServeArgs, out: &Output) -> Outcome {
             settings.gateways.display()
         ));
     }
+    let mut signals = StopSignals::listen()?;
     let mut app =
         App::start(settings, Options { insecure_xds: args.insecure_xds, environment: environment() }).await?;
     tracing::info!("xDS on {}, HTTP on http://{}", app.xds, app.http);
-    let stopped = stop_signal();
     tokio::select! {
-        signal = stopped => tracing::info!("{}: stopping", signal?),
+        signal = signals.next() => tracing::info!("{signal}: stopping"),
         () = app.failed() => return Err(anyhow::anyhow!("a part of the control plane ended; see the log").into()),
     }
     app.stop().await;
     Ok(())
 }
 
-/// Waits for Ctrl-C, a polite kill, or the end of the terminal; says which.
-pub(super) async fn stop_signal() -> anyhow::Result<&'static str> {
-    let listen = |kind| signal(kind).context("cannot listen for signals");
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut hangup = listen(SignalKind::hangup())?;
-    Ok(tokio::select! {
-        _ = interrupt.recv() => "interrupted",
-        _ = terminate.recv() => "terminated",
-        _ = hangup.recv() => "hung up",
-    })
+/// Ctrl-C, a polite kill, and the end of the terminal. From its beginning on none of them ends the process.
+pub(super) struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl StopSignals {
+    pub(super) fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for one of them; says which.
+    pub(super) async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "interrupted",
+            _ = self.terminate.recv() => "terminated",
+            _ = self.hangup.recv() => "hung up",
+        }
+    }
 }

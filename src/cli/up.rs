@@ -2,7 +2,7 @@
 
 use super::envoy::EnvoyArgs;
 use super::output::Output;
-use super::serve::stop_signal;
+use super::serve::StopSignals;
 use super::settings::{PortArgs, SettingsArgs};
 use super::{Outcome, environment, wrong};
 use crate::app::{App, Options};
@@ -58,6 +58,7 @@ pub(super) async fn run(args: UpArgs, out: &Output) -> Outcome {
         }
     }
     let binary = args.envoy.find().envoy().await?;
+    let mut signals = StopSignals::listen()?;
     let mut running = start(settings.clone(), &binary).await?;
     for (name, listener) in &settings.listeners {
         let scheme = if listener.tls.is_some() { "https" } else { "http" };
@@ -66,9 +67,11 @@ pub(super) async fn run(args: UpArgs, out: &Output) -> Outcome {
         tracing::info!("listener {name}: {scheme}://{host}:{}", listener.port);
     }
     tracing::info!("API: http://{}/api/v1/gateways", running.app.http);
-    let stopped = stop_signal();
     let outcome = tokio::select! {
-        signal = stopped => signal.map(|s| tracing::info!("{s}: stopping")),
+        signal = signals.next() => {
+            tracing::info!("{signal}: stopping");
+            Ok(())
+        }
         () = running.app.failed() => Err(anyhow::anyhow!("a part of the control plane ended; see the log")),
         status = running.envoy.exited() => Err(anyhow::anyhow!(
             "Envoy ended by itself ({}){}",

@@ -30,12 +30,13 @@ pub use conflict::conflicts;
 pub use edit::{EditError, set_weights};
 pub use reference::{Attachment, Reference};
 pub use secrets::SecretEditError;
+pub use secrets::jwks::check_jwks;
 pub use secrets::keys::add_key;
 pub use secrets::users::set_user;
 pub use source::MAX_FILE;
 
 use crate::diag::{Code, Diagnostic, Place};
-use crate::model::{Gateway, Settings};
+use crate::model::{Authentication, Gateway, Settings};
 use crate::names::{GatewayName, ListenerName};
 use check::Surroundings;
 use problems::{At, Problems, has_error};
@@ -82,6 +83,8 @@ pub struct Loaded {
     pub name: Option<GatewayName>,
     /// The gateway, exactly when no diagnostic is an error.
     pub gateway: Option<Arc<Gateway>>,
+    /// Its place with nobody let in, when the gateway is known except for who may use it.
+    pub closed: Option<Arc<Gateway>>,
     /// In the order of the file.
     pub diagnostics: Vec<Diagnostic>,
     /// As [`references`] gives them.
@@ -98,6 +101,7 @@ pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
     let nothing = |diagnostics| Loaded {
         name: None,
         gateway: None,
+        closed: None,
         diagnostics,
         references: BTreeSet::new(),
         place_of_name: whole.clone(),
@@ -118,9 +122,16 @@ pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
     let place_of_route =
         ["path", "host", "hosts"].into_iter().find_map(place).unwrap_or_else(|| place_of_name.clone());
     let diagnostics = problems.into_diagnostics();
+    let (gateway, closed) = match gateway {
+        Some(gateway) if gateway.authentication == Authentication::Closed => {
+            (None, Some(Gateway { matches: Vec::new(), direct_access: None, ..gateway }))
+        }
+        gateway => (gateway.filter(|_| !has_error(&diagnostics)), None),
+    };
     Loaded {
         name,
-        gateway: gateway.filter(|_| !has_error(&diagnostics)).map(Arc::new),
+        gateway: gateway.map(Arc::new),
+        closed: closed.map(Arc::new),
         diagnostics,
         references: check::references(&raw, file),
         place_of_name,

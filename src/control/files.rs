@@ -90,6 +90,13 @@ pub(super) struct Chosen {
     pub(super) gateway: Arc<Gateway>,
 }
 
+/// Where nothing good is known and only who may come in is wrong, the place is kept, closed: otherwise its requests
+/// would fall through to a gateway with a shorter path, which may be open.
+fn closed(newest: &Loaded) -> Option<Arc<Loaded>> {
+    let gateway = newest.closed.clone()?;
+    Some(Arc::new(Loaded { gateway: Some(gateway), diagnostics: Vec::new(), ..newest.clone() }))
+}
+
 /// Whether two versions of a gateway take the same requests under the same name.
 fn claims_the_same(a: &Gateway, b: &Gateway) -> bool {
     let claims = |g: &Gateway| (g.name.clone(), g.listener.clone(), g.path.clone());
@@ -177,7 +184,7 @@ impl Files {
                 },
                 |p| p.arrival,
             );
-            let good = previous.and_then(|p| p.good);
+            let good = previous.and_then(|p| p.good).or_else(|| closed(&newest));
             let file = File { document, newest, good, conflicts: Vec::new(), arrival, vanished: None };
             self.by_path.insert(path, file);
         }

@@ -23,7 +23,10 @@ pub(super) fn uri(gateway: &Gateway) -> Option<&str> {
             Jwks::Uri { uri, .. } => Some(uri),
             Jwks::Inline(_) => None,
         },
-        Authentication::None | Authentication::Basic(_) | Authentication::AccessKey(_) => None,
+        Authentication::None
+        | Authentication::Basic(_)
+        | Authentication::AccessKey(_)
+        | Authentication::Closed => None,
     }
 }
 

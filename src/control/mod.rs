@@ -36,6 +36,8 @@ pub const LINGER: Duration = Duration::from_secs(5);
 /// How long a new upstream's cluster is known before it gets traffic: for the endpoints to be resolved. A health
 /// check adds its own timeout.
 pub const WARM_UP: Duration = Duration::from_millis(250);
+/// The longest that a slow health check may hold up a change.
+pub const WARM_UP_MAX: Duration = Duration::from_secs(10);
 /// How long a gateway waits for its turn while Envoys are asked which of several changes they refuse.
 pub const TRIAL: Duration = Duration::from_secs(5);
 

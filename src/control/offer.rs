@@ -4,7 +4,7 @@
 //! two steps: its clusters first, its routes when Envoys had time to find the endpoints. What routes no longer
 //! refer to stays for a while. Both are a matter of time, since no Envoy says that a cluster is warm.
 
-use super::{LINGER, WARM_UP};
+use super::{LINGER, WARM_UP, WARM_UP_MAX};
 use crate::clock::Timestamp;
 use crate::model::Gateway;
 use crate::names::GatewayName;
@@ -58,11 +58,15 @@ impl Version {
     /// How long the clusters that `before` does not have need until they can take traffic; `None`: it has them all.
     fn warm_up(&self, before: &Self) -> Option<Duration> {
         let known: BTreeSet<_> = before.clusters().collect();
-        if self.clusters().all(|c| known.contains(c)) {
+        // Who may come in changes at once: a new upstream can do without its first requests, a lock cannot wait.
+        if self.gateway.authentication != before.gateway.authentication
+            || self.clusters().all(|c| known.contains(c))
+        {
             return None;
         }
         let checks = self.gateway.upstreams.iter().filter_map(|u| u.health_check.as_ref());
-        Some(WARM_UP + checks.map(|c| c.timeout).max().unwrap_or_default())
+        let slowest = checks.map(|c| c.timeout).max().unwrap_or_default();
+        Some((WARM_UP + slowest).min(WARM_UP_MAX))
     }
 }
 
@@ -91,15 +95,17 @@ impl Offers {
             self.told.insert(name.clone(), Told { routes: version, warming: None });
             return;
         };
-        if let Some((abandoned, _)) = told.warming.take() {
-            let before = abandoned.warm_up(&told.routes).is_some();
-            if before && !Arc::ptr_eq(&abandoned.gateway, &version.gateway) {
+        let mut warm_at = None;
+        if let Some((abandoned, at)) = told.warming.take() {
+            // Edits that bring no further upstream do not begin the wait anew.
+            warm_at = abandoned.clusters().eq(version.clusters()).then_some(at);
+            if !Arc::ptr_eq(&abandoned.gateway, &version.gateway) {
                 self.linger(&abandoned, now, until);
             }
         }
         let Some(told) = self.told.get_mut(name) else { return };
         if let Some(wait) = version.warm_up(&told.routes) {
-            told.warming = Some((version, now.plus(wait)));
+            told.warming = Some((version, warm_at.unwrap_or(now.plus(wait))));
         } else {
             let old = std::mem::replace(&mut told.routes, version);
             self.linger(&old, now, until);

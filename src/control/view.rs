@@ -190,7 +190,7 @@ pub(super) fn view(
             unfetched: own
                 .and_then(|w| issuers.failure(&w.newest))
                 .map(|(why, older)| (why.to_owned(), older)),
-            serving: own.and_then(|w| w.serving(trial)).cloned(),
+            serving: own.and_then(|w| w.serving(trial)),
         };
         let view = match cache.by_path.remove(path) {
             Some((known, view)) if known.is_same(&facts) => view,

@@ -10,7 +10,7 @@ use super::view::{self, View};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Reference};
 use crate::diag::Severity;
-use crate::model::{Gateway, Listener, Settings};
+use crate::model::{Authentication, Gateway, Listener, Settings};
 use crate::mtls::Credentials;
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
@@ -297,8 +297,11 @@ impl World {
         let Some(wanted) = self.wanted.get(name) else { return };
         let version = match &wanted.taken {
             taken if !self.trial.is_offered(name) => {
-                let taken = taken.clone();
-                return self.offers.step_back(name, taken, now);
+                let version = wanted.fallback().map(|gateway| match taken {
+                    Some(taken) if taken.gateway == gateway => taken.clone(),
+                    _ => Version::new(gateway),
+                });
+                return self.offers.step_back(name, version, now);
             }
             Some(taken) if taken.gateway == wanted.newest => Some(taken.clone()),
             _ => Some(Version::new(Arc::clone(&wanted.newest))),
@@ -447,11 +450,18 @@ impl Wanted {
     }
 
     /// The version that people should be shown as serving.
-    pub(super) fn serving(&self, trial: &Trial) -> Option<&Arc<Gateway>> {
-        if trial.is_offered(&self.newest.name) {
-            Some(&self.newest)
-        } else {
-            self.taken.as_ref().map(|t| &t.gateway)
+    pub(super) fn serving(&self, trial: &Trial) -> Option<Arc<Gateway>> {
+        if trial.is_offered(&self.newest.name) { Some(Arc::clone(&self.newest)) } else { self.fallback() }
+    }
+
+    /// What is told while the newest version cannot be: what Envoys took before, but never an open gateway in place
+    /// of one that is not, nor a place from which requests would fall through to another gateway.
+    fn fallback(&self) -> Option<Arc<Gateway>> {
+        let open = |gateway: &Gateway| gateway.authentication == Authentication::None;
+        match &self.taken {
+            Some(taken) if !open(&taken.gateway) || open(&self.newest) => Some(Arc::clone(&taken.gateway)),
+            None if open(&self.newest) => None,
+            _ => Some(Arc::new(closed(&self.newest))),
         }
     }
 }
@@ -459,6 +469,16 @@ impl Wanted {
 /// Whether Envoys of an audience (`None`: of none that is named) serve a gateway that is meant for these.
 fn sees(proxies: &BTreeSet<String>, audience: Option<&str>) -> bool {
     proxies.is_empty() || audience.is_some_and(|a| proxies.contains(a))
+}
+
+/// The gateway's place with nobody let in, and without anything that Envoy might refuse.
+fn closed(gateway: &Gateway) -> Gateway {
+    Gateway {
+        authentication: Authentication::Closed,
+        matches: Vec::new(),
+        direct_access: None,
+        ..gateway.clone()
+    }
 }
 
 fn place(place: &crate::diag::Place) -> String {

@@ -1,7 +1,6 @@
 //! One fetch: bounded in time and size, and checked before anyone sees it.
 
-use crate::client;
-use serde_json::Value;
+use crate::{client, config};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,11 @@ const MAX_SIZE: usize = 256 << 10;
 pub(super) fn client() -> reqwest::Result<reqwest::Client> {
     // No redirects: keys are trusted because of where they come from.
     client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build()
+}
+
+/// The same for this machine, past any proxy: plain text is trusted only because it goes nowhere.
+pub(super) fn local_client() -> reqwest::Result<reqwest::Client> {
+    client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).no_proxy().build()
 }
 
 /// The JSON Web Key Set at a URL; else a sentence that says why not.
@@ -29,7 +33,7 @@ pub(super) async fn keys(client: &reqwest::Client, uri: &str) -> Result<Arc<str>
         }
     }
     let text = String::from_utf8(bytes).map_err(|_| "the answer is not text")?;
-    check(&text)?;
+    config::check_jwks(&text).map_err(|what| format!("the answer {what}"))?;
     Ok(text.into())
 }
 
@@ -43,35 +47,4 @@ fn reason(error: &reqwest::Error) -> String {
         cause = inner;
     }
     cause.to_string()
-}
-
-/// RFC 7517 section 5: an object with a list of keys, each of a type.
-fn check(text: &str) -> Result<(), String> {
-    let set: Value = serde_json::from_str(text).map_err(|_| "the answer is not JSON")?;
-    let keys = set.get("keys").and_then(Value::as_array).ok_or("the answer has no list `keys`")?;
-    if keys.is_empty() {
-        return Err("the answer has no keys".into());
-    }
-    if !keys.iter().all(|k| k.get("kty").is_some_and(Value::is_string)) {
-        return Err("the answer has a key without a type (`kty`)".into());
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_key_sets_pass() {
-        assert_eq!(check(r#"{"keys":[{"kty":"RSA","n":"x","e":"AQAB"}]}"#), Ok(()));
-        for (text, part) in [
-            ("<html>", "not JSON"),
-            ("{}", "no list"),
-            (r#"{"keys":[]}"#, "no keys"),
-            (r#"{"keys":[{}]}"#, "kty"),
-        ] {
-            assert!(check(text).unwrap_err().contains(part), "{text}");
-        }
-    }
 }

@@ -16,6 +16,9 @@ pub enum Authentication {
     AccessKey(AccessKey),
     /// A signed token (RFC 7519) of a known issuer.
     Jwt(Jwt),
+    /// Closed to everyone: who may come in is known to be limited, and not known to whom. No file says so; it stands
+    /// in when what a file says cannot be told to Envoy, because the other choice would be an open gateway.
+    Closed,
 }
 
 impl Authentication {
@@ -26,6 +29,7 @@ impl Authentication {
             Self::Basic(_) => "basicAuth",
             Self::AccessKey(_) => "accessKey",
             Self::Jwt(_) => "jwt",
+            Self::Closed => "closed",
         }
     }
 }

@@ -10,7 +10,8 @@ use crate::model::Listener;
 use crate::names::ListenerName;
 use crate::resource::any;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType as SocketConfig;
-use envoy_types::pb::envoy::config::core::v3::{Http2ProtocolOptions, TransportSocket};
+use envoy_types::pb::envoy::config::core::v3::http_protocol_options::HeadersWithUnderscoresAction;
+use envoy_types::pb::envoy::config::core::v3::{Http2ProtocolOptions, HttpProtocolOptions, TransportSocket};
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener as EnvoyListener};
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
@@ -76,6 +77,13 @@ fn connection_manager(name: &ListenerName) -> HttpConnectionManager {
         // One spelling of a path, so that a gateway's path means one thing.
         normalize_path: Some(BoolValue { value: true }),
         merge_slashes: true,
+        // One spelling of a host, so that a dot at its end does not lead to another gateway.
+        strip_trailing_host_dot: true,
+        // Servers that turn headers into variables take `x_serin_client` for `x-serin-client`.
+        common_http_protocol_options: Some(HttpProtocolOptions {
+            headers_with_underscores_action: HeadersWithUnderscoresAction::RejectRequest as i32,
+            ..Default::default()
+        }),
         path_with_escaped_slashes_action: PathWithEscapedSlashesAction::UnescapeAndRedirect as i32,
         request_headers_timeout: Some(duration(REQUEST_HEADERS)),
         stream_idle_timeout: Some(duration(STREAM_IDLE)),

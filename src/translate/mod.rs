@@ -25,7 +25,7 @@ pub use listener::{listener, listener_secret};
 pub use ownership::{concerns, keep_gateway};
 pub use virtual_host::route_configuration;
 
-use crate::model::{Gateway, Upstream};
+use crate::model::{Authentication, Gateway, Upstream};
 use crate::names::{GatewayName, ListenerName, UpstreamName};
 use crate::resource::{Kind, Resource, canonical, field};
 use bytes::Bytes;
@@ -72,8 +72,11 @@ pub fn listener_secret_name(listener: &ListenerName) -> String {
 /// Translates one gateway.
 pub fn gateway(gateway: &Gateway) -> Parts {
     let mut resources = Vec::new();
-    for upstream in &gateway.upstreams {
-        upstream_resources(gateway, upstream, &mut resources);
+    // A closed gateway sends nobody anywhere; what it would need may be what cannot be told.
+    if gateway.authentication != Authentication::Closed {
+        for upstream in &gateway.upstreams {
+            upstream_resources(gateway, upstream, &mut resources);
+        }
     }
     // Encoded as a virtual host with nothing but routes, the routes get their field header and canonical form.
     let host = VirtualHost { routes: route::routes(gateway), ..Default::default() };

@@ -6,7 +6,7 @@ use super::{
 use crate::config::problems::{At, Problems};
 use crate::config::{raw, spelling};
 use crate::diag::Code;
-use crate::model::{Authentication, DirectAccess, Gateway, KeySource, Upstream};
+use crate::model::{Authentication, Condition, DirectAccess, Gateway, KeySource, Match, Upstream};
 use crate::names::{GatewayName, ListenerName, UpstreamName};
 use std::time::Duration;
 
@@ -62,6 +62,14 @@ pub(crate) fn gateway(
     let upstreams = upstreams(raw, root, around, problems);
     let traffic = traffic::traffic(raw, root, problems);
     let matches = matches::matches(raw, root, problems);
+    for (i, header) in matches.iter().enumerate().flat_map(|(i, m)| headers(m).map(move |h| (i, h))) {
+        // The route is chosen before the caller is known: such a match would believe what the caller says of itself.
+        if header == "x-serin-client" || authentication.as_ref().is_some_and(|a| tells(a, header)) {
+            let message = format!("the header `{header}` says who is calling, which is not known yet here");
+            let help = "match on something that callers choose freely, such as a header of its own";
+            problems.error(Code::HeaderName, &root.at("match").item(i).at("headers"), message, help);
+        }
+    }
     if direct_access.is_none() {
         traffic::unused(raw, root, problems);
     }
@@ -84,7 +92,8 @@ pub(crate) fn gateway(
             traffic: traffic?,
             matches,
             direct_access,
-            authentication: authentication?,
+            // A mistake here is an error, so the gateway is not served; but its place may have to be kept closed.
+            authentication: authentication.unwrap_or(Authentication::Closed),
             expose_upstream: raw.expose_upstream.unwrap_or(false),
         })
     };
@@ -153,7 +162,7 @@ fn direct_access(raw: &raw::Gateway, root: &At<'_>, problems: &mut Problems<'_>)
 /// Whether a way to find out who is calling reads or writes a request header.
 fn uses(authentication: &Authentication, header: &str) -> bool {
     match authentication {
-        Authentication::None => false,
+        Authentication::None | Authentication::Closed => false,
         Authentication::Basic(_) => header == "authorization",
         Authentication::AccessKey(keys) => {
             let carries = match &keys.source {
@@ -165,6 +174,23 @@ fn uses(authentication: &Authentication, header: &str) -> bool {
             carries || keys.client_header == header
         }
         Authentication::Jwt(jwt) => header == "authorization" || jwt.claim_headers.contains_key(header),
+    }
+}
+
+/// The headers that a match looks at.
+fn headers(of: &Match) -> impl Iterator<Item = &str> {
+    of.conditions.iter().filter_map(|condition| match condition {
+        Condition::Header(name, _) => Some(name.as_str()),
+        Condition::Query(..) | Condition::Cookie(..) => None,
+    })
+}
+
+/// Whether this header tells the model who is calling.
+fn tells(authentication: &Authentication, header: &str) -> bool {
+    match authentication {
+        Authentication::None | Authentication::Basic(_) | Authentication::Closed => false,
+        Authentication::AccessKey(keys) => keys.client_header == header,
+        Authentication::Jwt(jwt) => jwt.claim_headers.contains_key(header),
     }
 }
 

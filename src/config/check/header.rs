@@ -19,6 +19,12 @@ pub(super) fn name(text: &str) -> Result<String, Wrong> {
         let help = "use `host` and `path`, or the name of an ordinary header";
         return Err(Wrong::new(format!("`{shown}` is a pseudo header of HTTP/2"), help));
     }
+    if lower.contains('_') {
+        // Some servers take an underscore for a hyphen, so that one header could pose as another.
+        let help =
+            "write hyphens, such as `x-tester`; Envoy refuses requests with underscores in header names";
+        return Err(Wrong::new(format!("the header `{shown}` has an underscore"), help));
+    }
     if token(text) {
         return Ok(lower);
     }

@@ -9,6 +9,11 @@ const PRIVATE: &[&str] = &["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 /// What is wrong with a set: the code, how a sentence about it ends, and what to do.
 pub(in crate::config) type Fault = (Code, String, &'static str);
 
+/// Checks a set of public keys that was fetched. `Err` says how a sentence about it ends.
+pub fn check_jwks(text: &str) -> Result<(), String> {
+    check(text).map_err(|(_, what, _)| what)
+}
+
 /// Checks a set of public keys.
 pub(in crate::config) fn check(text: &str) -> Result<(), Fault> {
     let wrong = |what: String, help| Err((Code::JwksFile, what, help));

@@ -258,6 +258,7 @@ fn print_authentication(authentication: &Authentication) -> serde_json::Value {
             }
             json!({ "jwt": out })
         }
+        Authentication::Closed => unreachable!("no file says so"),
     }
 }
 

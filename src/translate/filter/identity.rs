@@ -32,7 +32,7 @@ pub(super) fn filter() -> Any {
 /// The gateway's own headers about the caller; `None`: it has none beside the standard one.
 pub(super) fn on_route(authentication: &Authentication) -> Option<Any> {
     let headers: Vec<&str> = match authentication {
-        Authentication::None | Authentication::Basic(_) => Vec::new(),
+        Authentication::None | Authentication::Basic(_) | Authentication::Closed => Vec::new(),
         // A header that carries the key cannot be one that names the caller: the key would be gone.
         Authentication::AccessKey(k) if k.source == KeySource::Header(k.client_header.clone()) => Vec::new(),
         Authentication::AccessKey(k) => vec![k.client_header.as_str()],

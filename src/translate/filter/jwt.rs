@@ -20,11 +20,14 @@ use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::extensions::filters::http::filter_chain::v3::{
     FilterChain, FilterChainConfig, FilterChainConfigPerRoute,
 };
-use envoy_types::pb::envoy::extensions::filters::http::jwt_authn::v3::jwt_provider::JwksSourceSpecifier;
+use envoy_types::pb::envoy::extensions::filters::http::jwt_authn::v3::jwt_provider::{
+    JwksSourceSpecifier, NormalizePayload,
+};
 use envoy_types::pb::envoy::extensions::filters::http::jwt_authn::v3::jwt_requirement::RequiresType;
 use envoy_types::pb::envoy::extensions::filters::http::jwt_authn::v3::requirement_rule::RequirementType;
 use envoy_types::pb::envoy::extensions::filters::http::jwt_authn::v3::{
-    JwtAuthentication, JwtCacheConfig, JwtClaimToHeader, JwtProvider, JwtRequirement, RequirementRule,
+    JwtAuthentication, JwtCacheConfig, JwtClaimToHeader, JwtHeader, JwtProvider, JwtRequirement,
+    RequirementRule,
 };
 use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::{Rbac, RbacPerRoute};
 use envoy_types::pb::envoy::r#type::matcher::v3::list_matcher::MatchPattern as ListPattern;
@@ -69,6 +72,12 @@ pub(super) fn on_route(jwt: &Jwt) -> OnRoute {
             })
             .collect(),
         payload_in_metadata: CLAIMS_KEY.into(),
+        // Scopes are words in one text (RFC 8693 section 4.2); `require` asks for one of them.
+        normalize_payload_in_metadata: Some(NormalizePayload {
+            space_delimited_claims: vec!["scope".into(), "scp".into()],
+        }),
+        // Nowhere else: a token in a URL stands in every log on the way.
+        from_headers: vec![JwtHeader { name: "authorization".into(), value_prefix: "Bearer ".into() }],
         jwt_cache_config: Some(JwtCacheConfig { jwt_cache_size: CACHED_TOKENS, ..Default::default() }),
         // A token without an end is valid for ever, once it is stolen.
         require_expiration: true,

@@ -74,6 +74,7 @@ impl OnRoute {
             Authentication::Basic(basic) => basic::on_route(basic),
             Authentication::AccessKey(keys) => access_key::on_route(keys),
             Authentication::Jwt(jwt) => jwt::on_route(jwt),
+            Authentication::Closed => Self::closed(),
         };
         if let Some(config) = identity::on_route(&gateway.authentication) {
             on.filters.push((FORGED, config));

@@ -195,6 +195,83 @@ async fn the_right_ones_pass_and_the_model_never_hears_of_others() {
 }
 
 #[tokio::test]
+async fn a_gateway_is_never_more_open_than_its_newest_file() {
+    let model = toy("v1").await;
+    let plain = |name: &str, rest: &str| format!("apiVersion: serin/v1\nname: {name}\npath: /{name}\n{rest}");
+    let one = format!("upstreams: {{ v1: {} }}\n", model.url());
+    let locked = "authentication: { accessKey: { keysFile: keys } }\n";
+    let root = format!("apiVersion: serin/v1\nname: root\n{one}");
+    let stage = Stage::new(&[
+        ("root.yaml", &root),
+        ("a.yaml", &plain("a", &one)),
+        ("b.yaml", &plain("b", &one)),
+        // Its keys are not there: its requests must not fall through to the open gateway at the root.
+        ("c.yaml", &plain("c", &format!("{one}authentication: {{ accessKey: {{ keysFile: missing }} }}\n"))),
+        ("keys", &format!("acme:{KEY}\n")),
+    ])
+    .await;
+    let envoy = stage.envoy().await;
+    stage.taken().await;
+    for (path, status) in [("/", 200), ("/a", 200), ("/b", 200), ("/c", 503)] {
+        assert_eq!(stage.ask(path, &[]).await.0, status, "{path}");
+    }
+
+    // Locked, in a version that Envoy refuses: closed, not open as before.
+    let refused = "match: [{ headers: { x-a: { regex: '([a-z]{1,40}){1,20}x' } }, upstream: v1 }]\n";
+    stage.replace("a.yaml", &plain("a", &format!("{one}{locked}{refused}")));
+    stage
+        .sees("the refusal", "a", |g| {
+            let refused =
+                |g: &Value| g["diagnostics"].as_array().unwrap().iter().any(|d| d["code"] == "E001");
+            g.is_some_and(|g| refused(g) && g["authentication"] == "closed")
+        })
+        .await;
+    stage.taken().await;
+    assert_eq!(stage.ask("/a", &[]).await.0, 503);
+    assert_eq!(stage.ask("/b", &[]).await.0, 200);
+
+    // Locked, with a new upstream that takes long to warm up: locked at once.
+    let slow = format!(
+        "upstreams:\n  v1: {}\n  v2: {{ url: {}, healthCheck: {{ path: /health, interval: 9s, timeout: 9s }} }}\ntraffic: {{ v1: 95, v2: 5 }}\n",
+        model.url(),
+        model.url()
+    );
+    stage.replace("b.yaml", &plain("b", &format!("{slow}{locked}")));
+    stage.sees("the lock", "b", |g| g.is_some_and(|g| g["authentication"] == "accessKey")).await;
+    stage.taken().await;
+    assert_eq!(stage.ask("/b", &[]).await.0, 401);
+    stage.end([envoy]).await;
+}
+
+#[tokio::test]
+async fn other_spellings_are_no_way_in() {
+    let Auth { stage, model, issuer } = auth().await;
+    let jwt_host =
+        "apiVersion: serin/v1\nname: host\nhost: a.test\nauthentication: { accessKey: { keysFile: keys } }\n";
+    stage.replace("host.yaml", &format!("{jwt_host}upstreams: {{ v1: {} }}\n", model.url()));
+    stage.sees("the gateway", "host", |g| g.is_some()).await;
+    let envoy = stage.envoy().await;
+    stage.taken().await;
+    let token = issuer.token(&claims(&json!({})));
+    let in_query = format!("/jwt?access_token={token}");
+    type Spelling<'a> = (&'a str, Vec<(&'a str, &'a str)>, u16);
+    let cases: [Spelling<'_>; 7] = [
+        ("/open", vec![("x_serin_client", "root")], 400),
+        ("/key", vec![("x-api-key", KEY), ("x_serin_client", "root")], 400),
+        ("/", vec![("host", "a.test.")], 401),
+        ("/", vec![("host", "A.TEST")], 401),
+        ("//key", vec![], 401),
+        ("/open/../key", vec![], 401),
+        (&in_query, vec![], 401),
+    ];
+    for (path, headers, status) in cases {
+        assert_eq!(stage.ask(path, &headers).await.0, status, "{path} {headers:?}");
+    }
+    assert_eq!(model.requests(), 0);
+    stage.end([envoy]).await;
+}
+
+#[tokio::test]
 async fn a_rotated_key_is_live_and_fails_nobody_with_a_valid_one() {
     let Auth { stage, issuer, model: _model } = auth().await;
     let envoy = stage.envoy().await;
