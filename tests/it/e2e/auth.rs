@@ -243,6 +243,9 @@ async fn a_gateway_is_never_more_open_than_its_newest_file() {
     stage.end([envoy]).await;
 }
 
+/// Path, request headers, the wanted status.
+type Spelling<'a> = (&'a str, Vec<(&'a str, &'a str)>, u16);
+
 #[tokio::test]
 async fn other_spellings_are_no_way_in() {
     let Auth { stage, model, issuer } = auth().await;
@@ -254,7 +257,6 @@ async fn other_spellings_are_no_way_in() {
     stage.taken().await;
     let token = issuer.token(&claims(&json!({})));
     let in_query = format!("/jwt?access_token={token}");
-    type Spelling<'a> = (&'a str, Vec<(&'a str, &'a str)>, u16);
     let cases: [Spelling<'_>; 7] = [
         ("/open", vec![("x_serin_client", "root")], 400),
         ("/key", vec![("x-api-key", KEY), ("x_serin_client", "root")], 400),
