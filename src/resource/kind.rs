@@ -49,11 +49,6 @@ impl Kind {
         matches!(self, Self::Cluster | Self::Listener)
     }
 
-    /// Its place in [`Kind::ALL`].
-    pub const fn index(self) -> usize {
-        self as usize
-    }
-
     /// The word for people, metrics and the API.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -63,6 +58,41 @@ impl Kind {
             Self::Listener => "listener",
             Self::Route => "route",
         }
+    }
+}
+
+/// One of something for each kind.
+#[derive(Clone, Debug, Default)]
+pub struct ByKind<T>([T; 5]);
+
+impl<T> ByKind<T> {
+    /// The one of a kind.
+    pub fn get(&self, kind: Kind) -> &T {
+        let [clusters, endpoints, secrets, listeners, routes] = &self.0;
+        match kind {
+            Kind::Cluster => clusters,
+            Kind::Endpoint => endpoints,
+            Kind::Secret => secrets,
+            Kind::Listener => listeners,
+            Kind::Route => routes,
+        }
+    }
+
+    /// The one of a kind, to change it.
+    pub fn get_mut(&mut self, kind: Kind) -> &mut T {
+        let [clusters, endpoints, secrets, listeners, routes] = &mut self.0;
+        match kind {
+            Kind::Cluster => clusters,
+            Kind::Endpoint => endpoints,
+            Kind::Secret => secrets,
+            Kind::Listener => listeners,
+            Kind::Route => routes,
+        }
+    }
+
+    /// All of them, in the order of [`Kind::ALL`].
+    pub fn all(&self) -> &[T] {
+        &self.0
     }
 }
 
@@ -80,6 +110,14 @@ mod tests {
     use prost::Name;
 
     #[test]
+    fn each_kind_has_its_own() {
+        let mut by_kind = ByKind::default();
+        Kind::ALL.into_iter().for_each(|kind| *by_kind.get_mut(kind) = Some(kind));
+        assert!(by_kind.all().iter().copied().eq(Kind::ALL.map(Some)));
+        assert!(Kind::ALL.into_iter().all(|kind| *by_kind.get(kind) == Some(kind)));
+    }
+
+    #[test]
     fn type_urls_are_those_of_the_messages() {
         let urls = [
             cluster::v3::Cluster::type_url(),
@@ -91,7 +129,6 @@ mod tests {
         assert_eq!(Kind::ALL.map(|k| k.type_url().to_owned()), urls);
         for kind in Kind::ALL {
             assert_eq!(Kind::of_type_url(kind.type_url()), Some(kind));
-            assert_eq!(Kind::ALL[kind.index()], kind);
         }
     }
 }

@@ -10,7 +10,7 @@ mod kind;
 mod wire;
 
 pub use encoded::{Resource, Version};
-pub use kind::Kind;
+pub use kind::{ByKind, Kind};
 pub use wire::{field, varint_len};
 
 use envoy_types::pb::google::protobuf::Any;

@@ -11,39 +11,31 @@ pub use dump::{dump, dump_bootstrap};
 pub use fleet::Fleet;
 pub use set::{Change, Set, concat, version_of};
 
-use crate::resource::{Kind, Resource, Version};
+use crate::resource::{ByKind, Kind, Resource, Version};
 use std::sync::Arc;
 
 /// All resources of one audience, by kind.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    sets: [Arc<Set>; 5],
+    sets: ByKind<Arc<Set>>,
 }
 
 impl Snapshot {
     /// The successor of `previous`. Resources that mean the same keep their place in memory, and a kind in which
     /// nothing changed keeps its whole set.
     pub fn next(previous: &Self, resources: impl IntoIterator<Item = Arc<Resource>>) -> Self {
-        let mut by_kind: [Vec<Arc<Resource>>; 5] = Default::default();
-        for resource in resources {
-            if let Some(list) = by_kind.get_mut(resource.kind().index()) {
-                list.push(resource);
-            }
+        let mut lists: ByKind<Vec<Arc<Resource>>> = ByKind::default();
+        resources.into_iter().for_each(|resource| lists.get_mut(resource.kind()).push(resource));
+        let mut next = previous.clone();
+        for kind in Kind::ALL {
+            *next.sets.get_mut(kind) = Set::next(previous.set(kind), std::mem::take(lists.get_mut(kind)));
         }
-        let mut lists = by_kind.into_iter();
-        Self { sets: previous.sets.each_ref().map(|set| Set::next(set, lists.next().unwrap_or_default())) }
+        next
     }
 
     /// The resources of a kind.
     pub fn set(&self, kind: Kind) -> &Arc<Set> {
-        let [clusters, endpoints, secrets, listeners, routes] = &self.sets;
-        match kind {
-            Kind::Cluster => clusters,
-            Kind::Endpoint => endpoints,
-            Kind::Secret => secrets,
-            Kind::Listener => listeners,
-            Kind::Route => routes,
-        }
+        self.sets.get(kind)
     }
 
     /// One resource.
@@ -53,16 +45,16 @@ impl Snapshot {
 
     /// All resources, in make-before-break order, by name within a kind.
     pub fn resources(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        self.sets.iter().flat_map(|set| set.resources())
+        self.sets.all().iter().flat_map(|set| set.resources())
     }
 
     /// Whether it holds the very sets of another.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.sets.iter().zip(&other.sets).all(|(a, b)| Arc::ptr_eq(a, b))
+        self.sets.all().iter().zip(other.sets.all()).all(|(a, b)| Arc::ptr_eq(a, b))
     }
 
     /// The versions of all kinds as one.
     pub fn version(&self) -> Version {
-        Version(self.sets.iter().fold(0, |sum, set| sum.rotate_left(1) ^ set.version().0))
+        Version(self.sets.all().iter().fold(0, |sum, set| sum.rotate_left(1) ^ set.version().0))
     }
 }

@@ -8,7 +8,7 @@
 use super::frame::{Frame, parse_nonce};
 use super::subscription::Subscription;
 use super::{MAX_NAMES, Malformed, Verdict, kind_of_request};
-use crate::resource::{Kind, Resource, Version};
+use crate::resource::{ByKind, Kind, Resource, Version};
 use crate::snapshot::{Set, Snapshot, concat};
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,7 +21,7 @@ const MAX_IN_FLIGHT: usize = 64;
 #[derive(Debug)]
 pub struct Delta {
     only: Option<Kind>,
-    kinds: [Typed; 5],
+    kinds: ByKind<Typed>,
     nonce: u64,
     /// Clusters that were offered before the client asked for endpoints.
     early_clusters: BTreeSet<Arc<str>>,
@@ -87,13 +87,13 @@ enum Part {
 impl Delta {
     /// A new stream, for one kind or (`None`) for all.
     pub fn new(only: Option<Kind>) -> Self {
-        Self { only, kinds: Default::default(), nonce: 0, early_clusters: BTreeSet::new() }
+        Self { only, kinds: ByKind::default(), nonce: 0, early_clusters: BTreeSet::new() }
     }
 
     /// Takes a request. The verdict is what it says about an earlier response, if anything.
     pub fn on_request(&mut self, request: DeltaDiscoveryRequest) -> Result<Option<Verdict>, Malformed> {
         let Some(kind) = kind_of_request(&request.type_url, self.only)? else { return Ok(None) };
-        let Some(typed) = self.kinds.get_mut(kind.index()) else { return Ok(None) };
+        let typed = self.kinds.get_mut(kind);
         let first = !typed.subscription.is_started();
         let all_before = typed.subscription.is_wildcard();
         let left = request.resource_names_unsubscribe.clone();
@@ -162,18 +162,18 @@ impl Delta {
     /// taken. After a restart of the control plane this is how it learns that what it serves is sound.
     pub fn confirmed(&mut self) -> Option<Verdict> {
         Kind::ALL.into_iter().find_map(|kind| {
-            let typed = self.kinds.get_mut(kind.index()).filter(|t| !t.confirmed.is_empty())?;
+            let typed = Some(self.kinds.get_mut(kind)).filter(|t| !t.confirmed.is_empty())?;
             let (first, version) = (std::mem::take(&mut typed.confirmed), typed.held.version());
             Some(Verdict::Accepted { kind, version, first, refusing: typed.is_refusing() })
         })
     }
 
     fn is_waiting(&self, kind: Kind) -> bool {
-        self.kinds.get(kind.index()).is_some_and(|typed| !typed.in_flight.is_empty())
+        !self.kinds.get(kind).in_flight.is_empty()
     }
 
     fn offer(&mut self, kind: Kind, snapshot: &Snapshot, part: Part) -> Option<Response> {
-        let typed = self.kinds.get_mut(kind.index()).filter(|t| t.subscription.is_started())?;
+        let typed = Some(self.kinds.get_mut(kind)).filter(|t| t.subscription.is_started())?;
         let set = snapshot.set(kind);
         let (resources, removed, encoded) = typed.news(set, part)?;
         self.nonce += 1;
@@ -194,7 +194,7 @@ impl Delta {
     /// A cluster that an Envoy replaces waits for its endpoints, though Envoy does not ask for them again, having
     /// subscribed to them already. Without them it would wait until its fetch timeout.
     fn endpoints_again(&mut self, clusters: Vec<Arc<str>>) {
-        let [_, endpoints, ..] = &mut self.kinds;
+        let endpoints = self.kinds.get_mut(Kind::Endpoint);
         if endpoints.subscription.is_started() {
             let covered = clusters.into_iter().filter(|name| endpoints.subscription.covers(name));
             endpoints.differs.extend(covered.map(|name| (name, Differs::Asked)));

@@ -4,7 +4,7 @@
 //! streams is replaced as a whole when one begins or ends.
 
 use crate::clock::Timestamp;
-use crate::resource::{Kind, Version};
+use crate::resource::{ByKind, Kind, Version};
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub struct StreamStatus {
     pub protocol: &'static str,
     /// When the stream began.
     pub since: Timestamp,
-    kinds: [ArcSwap<TypeStatus>; 5],
+    kinds: ByKind<ArcSwap<TypeStatus>>,
 }
 
 /// What is known of one kind on one stream.
@@ -147,18 +147,11 @@ impl StreamStatus {
         protocol: &'static str,
         since: Timestamp,
     ) -> Self {
-        Self { id, cluster, version, address, protocol, since, kinds: Default::default() }
+        Self { id, cluster, version, address, protocol, since, kinds: ByKind::default() }
     }
 
     fn kind(&self, kind: Kind) -> &ArcSwap<TypeStatus> {
-        let [clusters, endpoints, secrets, listeners, routes] = &self.kinds;
-        match kind {
-            Kind::Cluster => clusters,
-            Kind::Endpoint => endpoints,
-            Kind::Secret => secrets,
-            Kind::Listener => listeners,
-            Kind::Route => routes,
-        }
+        self.kinds.get(kind)
     }
 
     /// Changes what is known of a kind.

@@ -8,7 +8,7 @@ use super::delta::Response;
 use super::frame::{Frame, parse_nonce};
 use super::subscription::Subscription;
 use super::{Malformed, Verdict, kind_of_request};
-use crate::resource::{Kind, Resource, Version};
+use crate::resource::{ByKind, Kind, Resource, Version};
 use crate::snapshot::{Set, Snapshot, concat, version_of};
 use bytes::Bytes;
 use envoy_types::pb::envoy::service::discovery::v3::DiscoveryRequest;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Sotw {
     only: Option<Kind>,
-    kinds: [Typed; 5],
+    kinds: ByKind<Typed>,
     nonce: u64,
     /// Clusters were sent before the client asked for endpoints.
     early_clusters: bool,
@@ -45,13 +45,13 @@ struct Typed {
 impl Sotw {
     /// A new stream, for one kind or (`None`) for all.
     pub fn new(only: Option<Kind>) -> Self {
-        Self { only, kinds: Default::default(), nonce: 0, early_clusters: false }
+        Self { only, kinds: ByKind::default(), nonce: 0, early_clusters: false }
     }
 
     /// Takes a request. The verdict is what it says about the last response, if anything.
     pub fn on_request(&mut self, request: DiscoveryRequest) -> Result<Option<Verdict>, Malformed> {
         let Some(kind) = kind_of_request(&request.type_url, self.only)? else { return Ok(None) };
-        let Some(typed) = self.kinds.get_mut(kind.index()) else { return Ok(None) };
+        let typed = self.kinds.get_mut(kind);
         let first = !typed.subscription.is_started();
         // "the server should ignore any request whose nonce is not that of its last response"
         // (.../xds_protocol#ack-nack-and-resource-type-instance-version); a new stream has no last response.
@@ -91,7 +91,7 @@ impl Sotw {
             if kind >= Kind::Listener && self.is_waiting(Kind::Cluster) {
                 return None;
             }
-            let Some(typed) = self.kinds.get_mut(kind.index()).filter(|t| t.subscription.is_started()) else {
+            let Some(typed) = Some(self.kinds.get_mut(kind)).filter(|t| t.subscription.is_started()) else {
                 continue;
             };
             let set = snapshot.set(kind);
@@ -111,7 +111,7 @@ impl Sotw {
     /// A cluster that an Envoy replaces waits for its endpoints, though Envoy does not ask for them again, having
     /// subscribed to them already. Without them it would wait until its fetch timeout.
     fn endpoints_again(&mut self, before: &Set, clusters: &Set) {
-        let [_, endpoints, ..] = &mut self.kinds;
+        let endpoints = self.kinds.get_mut(Kind::Endpoint);
         if endpoints.subscription.is_started() {
             clusters.differences(before, |name| {
                 if endpoints.subscription.names().contains(name) {
@@ -127,14 +127,14 @@ impl Sotw {
     /// taken. After a restart of the control plane this is how it learns that what it serves is sound.
     pub fn confirmed(&mut self) -> Option<Verdict> {
         Kind::ALL.into_iter().find_map(|kind| {
-            let typed = self.kinds.get_mut(kind.index()).filter(|t| !t.confirmed.is_empty())?;
+            let typed = Some(self.kinds.get_mut(kind)).filter(|t| !t.confirmed.is_empty())?;
             let (first, version) = (std::mem::take(&mut typed.confirmed), typed.version.unwrap_or_default());
             Some(Verdict::Accepted { kind, version, first, refusing: false })
         })
     }
 
     fn is_waiting(&self, kind: Kind) -> bool {
-        self.kinds.get(kind.index()).is_some_and(|typed| typed.in_flight.is_some())
+        self.kinds.get(kind).in_flight.is_some()
     }
 }
 
