@@ -2,6 +2,7 @@
 
 use super::stage::{Stage, assert_all_well, canary, let_pass, toy, weight};
 use crate::real::{DEADLINE, eventually};
+use serin::control::{GRACE, LINGER};
 use serin::launch::Until;
 use std::path::Path;
 use std::time::Duration;
@@ -16,18 +17,29 @@ async fn two_hundred_edits_under_load_fail_no_request() {
         let percent = if edit == 199 { 42 } else { edit % 51 };
         let split = ((100 - percent).to_string(), percent.to_string());
         stage.replace("fraud.yaml", &canary("fraud", "/fraud", &v1, &v2, (&split.0, &split.1)));
+        // Twenty others come in the first half and go in the second.
         let other = format!("other{}", edit / 5 % 20);
-        match edit % 10 {
-            0 => stage.replace(
-                &format!("{other}.yaml"),
-                &canary(&other, &format!("/{other}"), &v2, &v1, ("50", "50")),
-            ),
-            5 => std::fs::remove_file(stage.path(&format!("{other}.yaml"))).unwrap_or_default(),
+        let path = stage.path(&format!("{other}.yaml"));
+        match (edit % 5, edit < 100) {
+            (0, true) => {
+                let text = canary(&other, &format!("/{other}"), &v2, &v1, ("50", "50"));
+                stage.replace(&format!("{other}.yaml"), &text);
+            }
+            (0, false) => std::fs::remove_file(path).unwrap(),
             _ => {}
         }
         let_pass(Duration::from_millis(100)).await;
     }
     stage.serves_weight("fraud", "v2", 42.0).await;
+    assert_eq!(stage.app.view.load().gateways.len(), 21, "what vanished serves on for a while");
+    // The load goes on until they are really gone: after the grace, and their clusters a little later.
+    let gone = async {
+        while envoy.admin("/clusters").await.unwrap().1.contains("other") {
+            let_pass(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(GRACE + LINGER + DEADLINE, gone).await.expect("they are gone from Envoy");
+    assert_eq!(stage.app.view.load().gateways.len(), 1);
     let report = load.stop().await;
     assert!(report.requests() >= 8_000, "the load was {} requests", report.requests());
     assert_all_well(&report);
