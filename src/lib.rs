@@ -19,6 +19,7 @@ pub mod observe;
 pub mod resource;
 pub mod snapshot;
 pub mod source;
+pub mod stats;
 pub mod translate;
 pub mod weight;
 pub mod xds;

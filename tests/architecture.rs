@@ -20,6 +20,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("latest", "", "arc_swap tokio"),
     ("client", "", "reqwest rustls"),
     ("diag", "", "serde unicode_width"),
+    ("stats", "", "serde"),
     // What is decided: no runtime, no file, no socket.
     ("model", "names weight", ""),
     (
