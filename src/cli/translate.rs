@@ -6,7 +6,7 @@ use super::{Failure, Outcome, check, wrong};
 use crate::model::{Gateway, Settings};
 use crate::resource::{Kind, Resource};
 use crate::snapshot::{dump, dump_bootstrap};
-use crate::translate;
+use crate::translate::{self, RouteTable};
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,8 +28,7 @@ pub(super) fn run(args: &TranslateArgs, out: &Output) -> Outcome {
         return Err(wrong(format!("{} is a directory; name one gateway file in it", args.file.display())));
     }
     let settings = args.settings.settings(out)?;
-    let listeners = settings.listeners.keys().cloned().collect();
-    let loaded = check::load(&args.file, &listeners)?;
+    let loaded = check::load(&args.file, &settings)?;
     let mut broken = false;
     for loaded in loaded.values() {
         out.diagnostics(&loaded.diagnostics);
@@ -54,10 +53,12 @@ fn resources(gateway: &Gateway, settings: &Settings) -> Vec<Arc<Resource>> {
     let parts = translate::gateway(gateway);
     let mut all = parts.resources.clone();
     if let Some(listener) = settings.listeners.get(&gateway.listener) {
-        let message = translate::listener(&gateway.listener, listener);
+        let message = translate::listener(&gateway.listener, listener, settings.routing);
         all.push(Arc::new(Resource::new(Kind::Listener, gateway.listener.as_str(), &message)));
     }
-    all.push(Arc::new(translate::route_configuration(&gateway.listener, [(gateway, &parts.routes)])));
+    let mut table = RouteTable::new(settings.routing);
+    table.add(gateway, &parts.routes);
+    all.extend(table.take_changed().into_iter().filter_map(|(_, _, resource)| resource));
     all.sort_by(|a, b| (a.kind(), a.name()).cmp(&(b.kind(), b.name())));
     all
 }

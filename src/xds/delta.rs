@@ -140,7 +140,7 @@ impl Delta {
     /// (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#eventual-consistency-considerations>).
     pub fn next(&mut self, snapshot: &Snapshot) -> Option<Response> {
         const FIRST: [Kind; 3] = [Kind::Cluster, Kind::Endpoint, Kind::Secret];
-        const REFERRERS: [Kind; 2] = [Kind::Listener, Kind::Route];
+        const REFERRERS: [Kind; 3] = [Kind::Listener, Kind::ScopedRoute, Kind::Route];
         if let Some(response) = FIRST.iter().find_map(|kind| self.offer(*kind, snapshot, Part::Upserts)) {
             return Some(response);
         }
@@ -175,6 +175,9 @@ impl Delta {
     fn offer(&mut self, kind: Kind, snapshot: &Snapshot, part: Part) -> Option<Response> {
         let typed = Some(self.kinds.get_mut(kind)).filter(|t| t.subscription.is_started())?;
         let set = snapshot.set(kind);
+        // Without any scope there is no listener that looks for one, but connections of a listener that was there may
+        // still be served by those that it knew: they go with it.
+        let part = if kind == Kind::ScopedRoute && set.is_empty() { Part::Upserts } else { part };
         let (resources, removed, encoded) = typed.news(set, part)?;
         self.nonce += 1;
         let frame = Frame::delta(kind, set.version(), encoded, &removed, self.nonce);
@@ -210,7 +213,7 @@ impl Typed {
     /// What differs between the client's state and `set`, which is the client's state from then on.
     fn news(&mut self, set: &Arc<Set>, part: Part) -> Option<News> {
         if let Some(group) = self.next_again(set) {
-            let encoded = concat(&group, |r| r.delta_field().clone());
+            let encoded = concat(group.iter().map(|r| r.delta_field().clone()));
             return Some((group, Vec::new(), encoded));
         }
         let unchanged = Arc::ptr_eq(&self.held, set);
@@ -267,7 +270,7 @@ impl Typed {
         let encoded = if upserts.len() == set.len() {
             set.all_delta()
         } else {
-            concat(&upserts, |r| r.delta_field().clone())
+            concat(upserts.iter().map(|r| r.delta_field().clone()))
         };
         Some((upserts, removed, encoded))
     }
