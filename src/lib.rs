@@ -20,6 +20,7 @@ pub mod resource;
 pub mod snapshot;
 pub mod source;
 pub mod stats;
+pub mod store;
 pub mod translate;
 pub mod weight;
 pub mod xds;

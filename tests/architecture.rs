@@ -55,6 +55,8 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("mtls/connection.rs", "xds", "tokio tonic"),
     ("mtls/credentials.rs", "model", "rustls"),
     ("mtls/names.rs", "model", "rustls webpki"),
+    // What survives a restart.
+    ("store", "clock names weight", "serde serde_json"),
     // The loop: a pure world, and one file that waits.
     ("control", "clock config diag model mtls names resource snapshot translate weight xds", "bytes serde"),
     ("control/run.rs", "clock latest mtls snapshot", "tokio tracing"),
