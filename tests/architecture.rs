@@ -56,7 +56,8 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("mtls/credentials.rs", "model", "rustls"),
     ("mtls/names.rs", "model", "rustls webpki"),
     // What survives a restart.
-    ("store", "clock names weight", "serde serde_json"),
+    ("store", "clock model names weight", "rusqlite serde serde_json"),
+    ("store/run.rs", "clock latest", "tokio tracing"),
     // The loop: a pure world, and one file that waits.
     ("control", "clock config diag model mtls names resource snapshot translate weight xds", "bytes serde"),
     ("control/run.rs", "clock latest mtls snapshot", "tokio tracing"),

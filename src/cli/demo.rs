@@ -71,6 +71,7 @@ impl Scene {
             xds_tls: None,
             http: any,
             listeners: [(ListenerName::new("default")?, listener)].into(),
+            store: None,
         };
         let running = start(settings, &binary).await?;
         let url = format!("http://127.0.0.1:{port}/predict");

@@ -148,6 +148,8 @@ codes! {
     EmptyPath = "S006",
     /// `serin.yaml`: an entry of `allow.san` that no certificate has, or none at all.
     AltName = "S007",
+    /// `serin.yaml`: `store` is not a store.
+    Store = "S008",
 
     /// Traffic does not sum to 100.
     TrafficSum = "T001",

@@ -18,6 +18,8 @@ pub struct Settings {
     pub http: SocketAddr,
     /// At least one.
     pub listeners: BTreeMap<ListenerName, Listener>,
+    /// Where rollouts and the journal are kept; `None`: nobody said.
+    pub store: Option<StoreAt>,
 }
 
 impl Default for Settings {
@@ -31,8 +33,18 @@ impl Default for Settings {
             xds_tls: None,
             http: local(18_080),
             listeners: ListenerName::new("default").map(|name| (name, listener)).into_iter().collect(),
+            store: None,
         }
     }
+}
+
+/// Where rollouts and the journal are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreAt {
+    /// Nowhere: it ends with the process.
+    Memory,
+    /// In a file of `SQLite`.
+    Sqlite(PathBuf),
 }
 
 /// A port that Envoys open for clients.

@@ -10,12 +10,16 @@
 mod commit;
 mod entry;
 mod error;
+pub mod run;
+mod sqlite;
 
 pub use commit::{Commit, Restored, StateChange};
 pub use entry::{Entry, Kind, NewEntry, Query, Weights};
 pub use error::Error;
+pub use sqlite::Sqlite;
 
 use crate::clock::Timestamp;
+use crate::model::StoreAt;
 
 /// The longest that an entry is kept.
 pub const KEEP_DAYS: u64 = 90;
@@ -42,3 +46,41 @@ pub trait Store: Send {
     /// Removes entries from before a time, and the oldest beyond a count; says how many.
     fn prune(&mut self, before: Timestamp, most: u64) -> Result<u64, Error>;
 }
+
+/// Opens the store that the settings name.
+pub fn open(at: &StoreAt) -> Result<Box<dyn Store>, Error> {
+    Ok(Box::new(match at {
+        StoreAt::Memory => Sqlite::in_memory()?,
+        StoreAt::Sqlite(path) => Sqlite::open(path)?,
+    }))
+}
+
+/// In place of a store that cannot be opened: says why to all who ask. Traffic does not need a store, so Serin serves
+/// without one.
+#[derive(Debug)]
+pub struct Absent(pub Error);
+
+impl Store for Absent {
+    fn load(&mut self) -> Result<Restored, Error> {
+        Err(self.0.clone())
+    }
+
+    fn commit(&mut self, commits: &[Commit]) -> Vec<Result<Option<u64>, Error>> {
+        vec![Err(self.0.clone()); commits.len()]
+    }
+
+    fn entries(&mut self, _: &Query) -> Result<Vec<Entry>, Error> {
+        Err(self.0.clone())
+    }
+
+    fn secret(&mut self, _: &str, _: &[u8]) -> Result<Vec<u8>, Error> {
+        Err(self.0.clone())
+    }
+
+    fn prune(&mut self, _: Timestamp, _: u64) -> Result<u64, Error> {
+        Ok(0)
+    }
+}
+
+#[cfg(test)]
+mod contract;

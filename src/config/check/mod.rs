@@ -23,7 +23,7 @@ mod upstream;
 
 pub(super) use attached::references;
 pub(super) use gateway::gateway;
-pub(super) use settings::settings;
+pub(super) use settings::{settings, store_at};
 
 use super::problems::{At, Problems};
 use super::{Attachment, Reference};

@@ -17,6 +17,9 @@ pub(crate) struct Settings {
     pub(crate) http: Option<Server>,
     /// The ports that Envoys open for clients. Default: `default` on 0.0.0.0:8080.
     pub(crate) listeners: Option<IndexMap<String, Option<Listener>>>,
+    /// Where rollouts and the journal are kept: `sqlite:` and a file, relative to this one. Default: `sqlite:serin.db`.
+    #[schemars(example = &"sqlite:/var/lib/serin/serin.db")]
+    pub(crate) store: Option<String>,
 }
 
 /// Where Envoys connect, and how.

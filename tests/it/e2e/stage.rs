@@ -37,6 +37,7 @@ pub(crate) fn settings(gateways: &Path, port: u16, tls: Option<ListenerTls>) -> 
         xds_tls: None,
         http: any,
         listeners: [(ListenerName::new("default").unwrap(), listener)].into(),
+        store: None,
     }
 }
 
