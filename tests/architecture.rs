@@ -55,10 +55,17 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("mtls/connection.rs", "xds", "tokio tonic"),
     ("mtls/credentials.rs", "model", "rustls"),
     ("mtls/names.rs", "model", "rustls webpki"),
+    // May this canary take more traffic?
+    ("rollout", "names weight", "serde"),
     // What survives a restart.
     ("store", "clock names weight", "serde serde_json"),
     // The loop: a pure world, and one file that waits.
-    ("control", "clock config diag model mtls names resource snapshot translate weight xds", "bytes serde"),
+    (
+        "control",
+        "clock config diag model mtls names resource rollout snapshot translate weight xds",
+        "bytes serde",
+    ),
+    ("control/command.rs", "names rollout", "tokio"),
     ("control/run.rs", "clock latest mtls snapshot", "tokio tracing"),
     // Files in. `control` owns the type of the border.
     ("source", "config control", ""),
