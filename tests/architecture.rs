@@ -33,6 +33,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("config/raw/authentication.rs", "", "indexmap schemars serde serde_json"),
     ("config/raw/gateway.rs", "", "indexmap schemars serde serde_json"),
     ("config/raw/matches.rs", "", "indexmap schemars serde"),
+    ("config/raw/rollout.rs", "", "schemars serde serde_json"),
     ("config/raw/scalar.rs", "", "schemars serde"),
     ("config/raw/schema.rs", "", "schemars serde_json"),
     ("config/raw/settings.rs", "", "indexmap schemars serde"),
