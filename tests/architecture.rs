@@ -33,6 +33,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("config/raw/authentication.rs", "", "indexmap schemars serde serde_json"),
     ("config/raw/gateway.rs", "", "indexmap schemars serde serde_json"),
     ("config/raw/matches.rs", "", "indexmap schemars serde"),
+    ("config/raw/rollout.rs", "", "schemars serde serde_json"),
     ("config/raw/scalar.rs", "", "schemars serde"),
     ("config/raw/schema.rs", "", "schemars serde_json"),
     ("config/raw/settings.rs", "", "indexmap schemars serde"),
@@ -55,11 +56,18 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("mtls/connection.rs", "xds", "tokio tonic"),
     ("mtls/credentials.rs", "model", "rustls"),
     ("mtls/names.rs", "model", "rustls webpki"),
+    // May this canary take more traffic?
+    ("rollout", "names weight", "serde"),
     // What survives a restart.
     ("store", "clock model names weight", "rusqlite serde serde_json"),
     ("store/run.rs", "clock latest", "tokio tracing"),
     // The loop: a pure world, and one file that waits.
-    ("control", "clock config diag model mtls names resource snapshot translate weight xds", "bytes serde"),
+    (
+        "control",
+        "clock config diag model mtls names resource rollout snapshot translate weight xds",
+        "bytes serde",
+    ),
+    ("control/command.rs", "names rollout", "tokio"),
     ("control/run.rs", "clock latest mtls snapshot", "tokio tracing"),
     // Files in. `control` owns the type of the border.
     ("source", "config control", ""),
