@@ -17,6 +17,7 @@ pub mod mtls;
 pub mod names;
 pub mod observe;
 pub mod resource;
+pub mod simulate;
 pub mod snapshot;
 pub mod source;
 pub mod stats;
