@@ -18,6 +18,7 @@ pub mod names;
 pub mod observe;
 pub mod resource;
 pub mod rollout;
+pub mod simulate;
 pub mod snapshot;
 pub mod source;
 pub mod stats;
