@@ -164,9 +164,11 @@ impl<'a> Traffic<'a> {
     /// The requests of an interval: when, whether to the canary, whether lost already.
     fn arrivals(&mut self, from: f64, to: f64, weight: f64) -> Vec<(f64, bool, bool)> {
         let mut all = Vec::new();
-        let day = self.scenario.disturbance.drift.map_or(1.0, |drift| {
-            1.0 + 0.5 * (std::f64::consts::TAU * from / drift.day).sin()
-        });
+        let day = self
+            .scenario
+            .disturbance
+            .drift
+            .map_or(1.0, |drift| 1.0 + 0.5 * (std::f64::consts::TAU * from / drift.day).sin());
         let rate = self.scenario.requests_per_second * day;
         // A Poisson process forgets, so it may begin anew at each report.
         let mut at = from + self.random.wait(rate);

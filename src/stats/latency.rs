@@ -54,7 +54,8 @@ impl Latency {
         };
         let of = |quantile: &Quantile| {
             let Threshold { primary, canary } = self.threshold(*quantile)?;
-            let block = Block { canary: tally(&report.canary, canary), primary: tally(&report.primary, primary) };
+            let block =
+                Block { canary: tally(&report.canary, canary), primary: tally(&report.primary, primary) };
             Some((*quantile, block))
         };
         settings.quantiles.iter().filter_map(of).collect()
