@@ -1,5 +1,6 @@
 //! What the loop is told, and what it has to say.
 
+use super::{Asker, Command};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Document, Reference};
 use crate::names::GatewayName;
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Something that happened outside.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Event {
     /// Files are there, have changed or are gone. The first one of a run holds all files.
     Files(Changes),
@@ -22,6 +23,8 @@ pub enum Event {
         /// A JSON Web Key Set, or why there is none.
         keys: Result<Arc<str>, String>,
     },
+    /// An operator says what a rollout should do.
+    Command(Command, Asker),
     /// A deadline of [`World::deadline`](super::World::deadline) has come.
     Tick,
 }

@@ -13,6 +13,7 @@
 //! 4. `offer`: what Envoys are told: a new upstream's cluster before its traffic, the cluster of one that left
 //!    for [`LINGER`] after its traffic.
 
+mod command;
 mod event;
 mod files;
 mod issuers;
@@ -23,6 +24,7 @@ mod trial;
 mod view;
 mod world;
 
+pub use command::{Asker, Command, Reply};
 pub use event::{Changes, Event, Note, NoteKind};
 pub use view::{GatewayView, Phase, UpstreamView, View};
 pub use world::World;

@@ -42,6 +42,9 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
         if let (Some(latest), Some(credentials)) = (&outputs.credentials, world.take_credentials()) {
             latest.publish(credentials);
         }
+        for (asker, reply) in world.take_answers() {
+            asker.answer(reply);
+        }
         for note in world.take_notes() {
             log(&note);
             // No reader is not an error.

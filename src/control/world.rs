@@ -1,5 +1,6 @@
 //! All state of the control plane, and how one event changes it. Pure: no clock, no I/O.
 
+use super::command::{Asker, Command, Reply};
 use super::event::{Changes, Event, Note, NoteKind};
 use super::files::{Chosen, Files};
 use super::issuers::Issuers;
@@ -14,6 +15,7 @@ use crate::model::{Authentication, Gateway, Listener, Settings};
 use crate::mtls::Credentials;
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
+use crate::rollout::Refusal;
 use crate::snapshot::{Fleet, Snapshot};
 use crate::translate;
 use crate::xds::Verdict;
@@ -38,6 +40,7 @@ pub struct World {
     issuers: Issuers,
     views: view::Cache,
     notes: Vec<Note>,
+    answers: Vec<(Asker, Reply)>,
     /// How many notes were taken.
     told: u64,
 }
@@ -76,6 +79,7 @@ impl World {
             issuers: Issuers::default(),
             views: view::Cache::default(),
             notes: Vec::new(),
+            answers: Vec::new(),
             told: 0,
         }
     }
@@ -111,6 +115,10 @@ impl World {
                 }
                 changed
             }
+            Event::Command(command, asker) => {
+                self.take_command(command, asker);
+                false
+            }
             Event::Tick => self.take_time(now),
         };
         if changed {
@@ -132,6 +140,11 @@ impl World {
             note.sequence = self.told;
         }
         notes
+    }
+
+    /// What operators are to be answered, once.
+    pub fn take_answers(&mut self) -> Vec<(Asker, Reply)> {
+        std::mem::take(&mut self.answers)
     }
 
     /// New credentials for the xDS port, once.
@@ -373,6 +386,12 @@ impl World {
         }
         self.offer_all(now);
         true
+    }
+
+    fn take_command(&mut self, Command { gateway, .. }: Command, asker: Asker) {
+        let known = self.wanted.contains_key(&gateway);
+        let refusal = if known { Refusal::NoRollout } else { Refusal::UnknownGateway };
+        self.answers.push((asker, Err(refusal(gateway))));
     }
 
     /// Tells people that Envoys refuse a listener or its certificate: no gateway can be blamed, nothing can be

@@ -3,9 +3,7 @@
 //! A file is JSON. Either `cases` of the primitive, or `config`, `steps` (`start_stage`, `observe` with what to `expect`,
 //! `restart`) and `final`. Names in `config` are those of [`Settings`] in snake case.
 
-use crate::stats::{
-    Analysis, Block, Decision, Harm, Null, Report, Safety, Settings, Tally, interval,
-};
+use crate::stats::{Analysis, Block, Decision, Harm, Null, Report, Safety, Settings, Tally, interval};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -255,7 +253,8 @@ fn settings(config: &Map<String, Value>) -> Result<Settings, Unfit> {
             name + &head.to_uppercase() + rest
         })
     };
-    let renamed: Map<String, Value> = config.iter().map(|(name, value)| (camel(name), value.clone())).collect();
+    let renamed: Map<String, Value> =
+        config.iter().map(|(name, value)| (camel(name), value.clone())).collect();
     let settings: Settings =
         serde_json::from_value(Value::Object(renamed)).map_err(|e| broken(format!("`config`: {e}")))?;
     settings.check().map_err(|e| broken(format!("`config`: {e}")))?;
@@ -281,7 +280,8 @@ fn check_decision(checker: &Checker, expect: &Expect, got: &Decision) -> Result<
 
 fn check_case(checker: &Checker, case: &Case) -> Result<(), Unfit> {
     let lacks = |what: &str| broken(format!("{} lacks {what}", checker.place));
-    let (x, n) = case.x.or(case.xc).zip(case.n.or(case.nc)).ok_or_else(|| lacks("`x` and `n`, or `xc` and `nc`"))?;
+    let (x, n) =
+        case.x.or(case.xc).zip(case.n.or(case.nc)).ok_or_else(|| lacks("`x` and `n`, or `xc` and `nc`"))?;
     let (low, high) = interval(x, n, 0.95);
     checker.interval("interval", case.interval, (low, high))?;
     let block = Block {
@@ -293,7 +293,11 @@ fn check_case(checker: &Checker, case: &Case) -> Result<(), Unfit> {
     bad.update(null, &block);
     good.update(null, &block);
     one.update(Null::Fixed(case.one_c), &block);
-    let capitals = [("bad", &case.bad, bad.capital()), ("good", &case.good, good.capital()), ("one", &case.one, one.capital())];
+    let capitals = [
+        ("bad", &case.bad, bad.capital()),
+        ("good", &case.good, good.capital()),
+        ("one", &case.one, one.capital()),
+    ];
     for (field, expected, got) in capitals {
         let Some(expected) = expected else { continue };
         checker.word(field, &format!("{} numbers", expected.len()), &format!("{} numbers", got.len()))?;

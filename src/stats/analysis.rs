@@ -127,7 +127,8 @@ impl Analysis {
     /// Both arms get traffic.
     fn compare(&mut self, settings: &Settings, report: &Report) {
         let effect = settings.design_effect;
-        let block = Block { canary: errors(&report.canary, effect), primary: errors(&report.primary, effect) };
+        let block =
+            Block { canary: errors(&report.canary, effect), primary: errors(&report.primary, effect) };
         if let Some(Block { canary, primary }) = self.push(settings, &Test::Errors, report, block) {
             let above = primary.events > settings.ceiling * primary.requests;
             self.outage = above && primary.events >= OUTAGE;
@@ -140,8 +141,8 @@ impl Analysis {
         if settings.bounds.is_empty() {
             return;
         }
-        let warm = self.stage.requests >= settings.warmup_requests
-            && self.at - self.stage.at >= settings.warmup_s;
+        let warm =
+            self.stage.requests >= settings.warmup_requests && self.at - self.stage.at >= settings.warmup_s;
         if warm {
             for (quantile, block) in self.latency.slow(settings, report) {
                 self.push(settings, &Test::Latency(quantile), report, block);
@@ -175,11 +176,13 @@ impl Analysis {
         let spent = |(test, event): (&Test, &Event)| settings.share(test).ln() + event.harm.wealth();
         let evidence = log_sum(&self.events.iter().map(spent).collect::<Vec<_>>());
         let sample_ratio = self.ratio.wealth();
-        let missing =
-            self.required(settings).into_iter().find(|t| self.event(t).safety.wealth() < settings.beta.recip().ln());
+        let missing = self
+            .required(settings)
+            .into_iter()
+            .find(|t| self.event(t).safety.wealth() < settings.beta.recip().ln());
         self.rolled_back |= evidence >= settings.alpha.recip().ln();
-        let early = self.stage.requests < settings.min_requests
-            || self.at - self.stage.at < settings.min_stage_s;
+        let early =
+            self.stage.requests < settings.min_requests || self.at - self.stage.at < settings.min_stage_s;
         let (action, why) = if self.rolled_back {
             // Of equals, the first.
             let blamed = self.events.iter().rev().max_by(|a, b| spent(*a).total_cmp(&spent(*b)));
@@ -234,7 +237,8 @@ impl Analysis {
     /// Tests that the settings no longer name end, and new ones begin.
     fn align(&mut self, settings: &Settings) {
         let mut old = std::mem::take(&mut self.events);
-        self.events = settings.tests().map(|t| (old.remove(&t).unwrap_or_default(), t)).map(|(e, t)| (t, e)).collect();
+        self.events =
+            settings.tests().map(|t| (old.remove(&t).unwrap_or_default(), t)).map(|(e, t)| (t, e)).collect();
     }
 
     /// The evidence of a test; that of one which did not begin says nothing.

@@ -42,9 +42,11 @@ fn edge(excess: &impl Fn(f64) -> f64, mut outside: f64, mut inside: f64) -> f64 
 fn log_mixture(events: f64, rest: f64, rate: f64) -> f64 {
     let (a, b) = (events + 0.5, rest + 0.5);
     let all = a + b;
-    let weighted = |count: f64, part: f64, rate: f64| if count > 0.0 { count * (part / all / rate).ln() } else { 0.0 };
+    let weighted =
+        |count: f64, part: f64, rate: f64| if count > 0.0 { count * (part / all / rate).ln() } else { 0.0 };
     // B(a, b) is a^(a-1/2) b^(b-1/2) / (a+b)^(a+b-1/2) times sqrt(2 pi) and Stirling's rests; B(1/2, 1/2) is pi.
-    weighted(events, a, rate) + weighted(rest, b, 1.0 - rate) - 0.5 * all.ln() + 0.5 * (2.0 * PI).ln() - PI.ln()
+    weighted(events, a, rate) + weighted(rest, b, 1.0 - rate) - 0.5 * all.ln() + 0.5 * (2.0 * PI).ln()
+        - PI.ln()
         + stirling_rest(a)
         + stirling_rest(b)
         - stirling_rest(all)
@@ -57,7 +59,10 @@ fn stirling_rest(x: f64) -> f64 {
         return stirling_rest(x + 1.0) + (x + 0.5) * (1.0 / x).ln_1p() - 1.0;
     }
     let square = x * x;
-    (1.0 / 12.0 - (1.0 / 360.0 - (1.0 / 1260.0 - 1.0 / (1680.0 * square)) / square) / square) / x
+    (1.0 / 12.0
+        - (1.0 / 360.0 - (1.0 / 1260.0 - (1.0 / 1680.0 - 1.0 / (1188.0 * square)) / square) / square)
+            / square)
+        / x
 }
 
 #[cfg(test)]

@@ -125,7 +125,9 @@ impl<'de> Deserialize<'de> for Quantile {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let share = f64::deserialize(d)?;
         Self::new(share).ok_or_else(|| {
-            de::Error::custom(format!("a quantile is between 0 and 1 with at most four decimals, not {share}"))
+            de::Error::custom(format!(
+                "a quantile is between 0 and 1 with at most four decimals, not {share}"
+            ))
         })
     }
 }

@@ -59,9 +59,15 @@ impl fmt::Display for Rejected {
                 write!(f, "`{name}` is {value}, more than the {whole} of `{of}`")
             }
             Self::Bucket { arm, bucket, buckets } => {
-                write!(f, "`{arm}.hist` has the bucket {bucket}, but the last one is {}", buckets.saturating_sub(1))
+                write!(
+                    f,
+                    "`{arm}.hist` has the bucket {bucket}, but the last one is {}",
+                    buckets.saturating_sub(1)
+                )
             }
-            Self::Badness { metric, value } => write!(f, "`user.{metric}` is {value}, which is not from 0 to 1"),
+            Self::Badness { metric, value } => {
+                write!(f, "`user.{metric}` is {value}, which is not from 0 to 1")
+            }
         }
     }
 }

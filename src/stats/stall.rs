@@ -67,7 +67,8 @@ impl Stall {
             self.cover = Some(report.from);
         }
         self.last = Some(report.to);
-        let starts = Starts { at: report.to, canary: started(&report.canary), primary: started(&report.primary) };
+        let starts =
+            Starts { at: report.to, canary: started(&report.canary), primary: started(&report.primary) };
         self.starts.push_back(starts);
         let edge = report.to - deadline;
         let (mut canary, mut primary) = (0.0, 0.0);
