@@ -21,6 +21,9 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("client", "", "reqwest rustls"),
     ("diag", "", "serde unicode_width"),
     ("stats", "", "serde"),
+    ("simulate", "stats", "serde"),
+    ("simulate/file.rs", "model stats weight", ""),
+    ("simulate/vectors.rs", "stats", "serde serde_json"),
     // What is decided: no runtime, no file, no socket.
     ("model", "names weight", ""),
     (
@@ -92,7 +95,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("observe", "", "clap tracing_subscriber"),
     (
         "cli",
-        "admin app client clock config control diag launch model names observe resource snapshot source translate weight xds",
+        "admin app client clock config control diag launch model names observe resource simulate snapshot source stats translate weight xds",
         "anyhow base64 clap clap_complete clap_mangen getrandom rustix serde serde_json serde_yaml sha1 similar tempfile tokio tracing",
     ),
     ("main", "", ""),

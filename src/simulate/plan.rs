@@ -7,14 +7,21 @@ use serde::Serialize;
 /// The steps of a rollout. Times in seconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// The canary's shares of the traffic, from 0 to 1.
-    pub steps: Vec<f64>,
-    /// The least time at each step.
-    pub pause: f64,
+    /// In their order.
+    pub steps: Vec<Stop>,
     /// For how long the last step is watched after it passed.
     pub bake: f64,
     /// The longest wait for evidence at one step.
     pub deadline: f64,
+}
+
+/// One step of a plan.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stop {
+    /// The canary's share of the traffic, from 0 to 1.
+    pub weight: f64,
+    /// The least time here.
+    pub pause: f64,
 }
 
 /// How a rollout ended.
@@ -38,7 +45,7 @@ pub struct Run {
     pub seconds: f64,
     /// How long each step took that passed, the bake time excluded.
     pub steps: Vec<f64>,
-    /// Requests that the canary got.
+    /// Requests that the canary got; of one that changes later, since then.
     pub requests: f64,
     /// Those of them that failed or were never answered.
     pub hurt: f64,
@@ -62,7 +69,7 @@ pub fn run(settings: &Settings, plan: &Plan, scenario: &Scenario, seed: u64) -> 
     };
     let mut failed = 0.0;
     let mut analysis: Option<Analysis> = None;
-    for (place, weight) in plan.steps.iter().enumerate() {
+    for (place, Stop { weight, pause }) in plan.steps.iter().enumerate() {
         let began = out.seconds;
         let analysis = match &mut analysis {
             Some(analysis) => {
@@ -79,13 +86,14 @@ pub fn run(settings: &Settings, plan: &Plan, scenario: &Scenario, seed: u64) -> 
             let decision = analysis.observe(settings, &report)?;
             let now = report.to;
             out.seconds = now;
-            out.requests += report.canary.started.unwrap_or(report.canary.requests);
+            let changed = scenario.later.is_none_or(|(_, since)| report.from >= since);
+            out.requests += if changed { report.canary.started.unwrap_or(0.0) } else { 0.0 };
             failed += report.canary.errors;
             out.hurt = failed + traffic.never_answered();
             if decision.action == Action::Rollback {
                 out.end = End::RolledBack;
                 out.blamed.clone_from(&decision.why);
-            } else if passed.is_none() && decision.action == Action::Advance && now - began >= plan.pause {
+            } else if passed.is_none() && decision.action == Action::Advance && now - began >= *pause {
                 out.steps.push(now - began);
                 passed = Some(now);
             } else if passed.is_none() && now - began >= plan.deadline {

@@ -1,19 +1,23 @@
 //! Random numbers from a seed, the same on every machine.
 
-/// SplitMix64 (Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, 2014). For simulations only.
+/// `SplitMix64` (Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, 2014). For simulations only.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct Random {
+    state: u64,
+    /// Normal numbers come in pairs.
+    second: Option<f64>,
+}
 
 impl Random {
     /// A sequence of its own for each seed.
     pub fn new(seed: u64) -> Self {
-        Self(seed)
+        Self { state: seed, second: None }
     }
 
     /// 64 random bits.
     pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
@@ -37,8 +41,13 @@ impl Random {
 
     /// Standard normal (Box and Muller, 1958).
     pub fn normal(&mut self) -> f64 {
+        if let Some(second) = self.second.take() {
+            return second;
+        }
         let radius = (-2.0 * self.uniform().ln()).sqrt();
-        radius * (std::f64::consts::TAU * self.uniform()).cos()
+        let (sine, cosine) = (std::f64::consts::TAU * self.uniform()).sin_cos();
+        self.second = Some(radius * sine);
+        radius * cosine
     }
 }
 

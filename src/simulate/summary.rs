@@ -1,6 +1,6 @@
 //! Many simulated rollouts, summed up.
 
-use super::plan::{End, Plan, Run, run};
+use super::plan::{End, Plan, Run, Stop, run};
 use super::traffic::Scenario;
 use crate::stats::{Rejected, Settings, Test};
 use serde::Serialize;
@@ -78,10 +78,10 @@ pub fn forecast(
     let ended = |end: End| all.iter().filter(move |run| run.end == end);
     let count = |end| ended(end).fold(0, |n, _| n + 1);
     let spread = |end, of: fn(&Run) -> f64| Spread::of(ended(end).map(of).collect());
-    let step = |(place, weight): (usize, &f64)| {
+    let step = |(place, stop): (usize, &Stop)| {
         let seconds: Vec<f64> = all.iter().filter_map(|run| run.steps.get(place).copied()).collect();
         let passed = seconds.iter().fold(0, |n, _| n + 1);
-        Step { weight: *weight, passed, seconds: Spread::of(seconds) }
+        Step { weight: stop.weight, passed, seconds: Spread::of(seconds) }
     };
     let mut blamed = BTreeMap::new();
     for test in all.iter().filter_map(|run| run.blamed.clone()) {

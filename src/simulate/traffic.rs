@@ -17,6 +17,8 @@ pub struct Behaviour {
     pub p99: f64,
     /// The share of requests that are never answered.
     pub hangs: f64,
+    /// The share of requests that are ten times slower.
+    pub tail: f64,
     /// For how many requests at the start it is five times slower: a cold cache.
     pub cold: f64,
 }
@@ -24,7 +26,7 @@ pub struct Behaviour {
 impl Default for Behaviour {
     /// 0.5 % errors, a median of 100 ms and 400 ms at the 99th percentile.
     fn default() -> Self {
-        Self { errors: 0.005, latency: 0.1, p99: 0.4, hangs: 0.0, cold: 0.0 }
+        Self { errors: 0.005, latency: 0.1, p99: 0.4, hangs: 0.0, tail: 0.0, cold: 0.0 }
     }
 }
 
@@ -144,7 +146,8 @@ impl<'a> Traffic<'a> {
             }
             let sigma = (behaviour.p99 / behaviour.latency).ln() / Z99;
             let cold = if arm.seen <= behaviour.cold { 5.0 } else { 1.0 };
-            let latency = behaviour.latency * slowness * cold * (sigma * self.random.normal()).exp();
+            let tail = if self.random.happens(behaviour.tail) { 10.0 } else { 1.0 };
+            let latency = behaviour.latency * slowness * cold * tail * (sigma * self.random.normal()).exp();
             let bucket = self.scenario.bounds.partition_point(|b| *b < latency);
             let fails = fails || self.random.happens(behaviour.errors * errors) || self.in_outage(at);
             let arm = if to_canary { &mut self.canary } else { &mut self.primary };

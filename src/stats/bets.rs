@@ -111,8 +111,9 @@ impl Default for Harm {
 
 impl Harm {
     fn prior() -> [f64; 7] {
-        let [a, b, c, d, e, f] = WORSE.map(|_| ((1.0 - CASH) / 6.0).ln());
-        [a, b, c, d, e, f, CASH.ln()]
+        let mut prior = [((1.0 - CASH) / 6.0).ln(); 7];
+        prior[WORSE.len()] = CASH.ln();
+        prior
     }
 
     /// Takes a block in.

@@ -78,7 +78,7 @@ impl Latency {
                 *place = count;
             }
         }
-        let pick = |q: &Quantile| (*q, buckets::pick(&dense, bounds, q.share(), settings.tau));
+        let pick = |q: &Quantile| (*q, buckets::pick(&dense, bounds, q.share(), settings.slower(*q)));
         let picked: BTreeMap<Quantile, (usize, usize)> = settings.quantiles.iter().map(pick).collect();
         if let Some((_, (_, slowest))) = picked.last_key_value()
             && slowest + 1 < bounds.len()

@@ -71,9 +71,9 @@ fn percent(share: f64) -> String {
 fn significant(number: f64) -> String {
     let text = format!("{number:.3e}");
     let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let trim = |text: &str| match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text.to_owned(),
+    let trim = |text: &str| {
+        let short = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text };
+        short.to_owned()
     };
     match exponent.parse::<i32>() {
         Ok(exponent @ -4..4) => {

@@ -38,6 +38,8 @@ pub struct Settings {
     pub go_quantiles: Vec<Quantile>,
     /// Latency: the canary may be this much slower: 10 %.
     pub tau: f64,
+    /// Quantiles with a tolerance of their own, in place of `tau`.
+    pub tau_of: BTreeMap<Quantile, f64>,
     /// Latency: promotion wants evidence that fewer than this multiple of the primary's share is slow: 1.25 ...
     pub r_go_lat: f64,
     /// ... plus this: 0.5 percentage points.
@@ -96,6 +98,7 @@ impl Default for Settings {
             quantiles: vec![Quantile::P50, Quantile::P95, Quantile::P99],
             go_quantiles: vec![Quantile::P95, Quantile::P99],
             tau: 0.10,
+            tau_of: BTreeMap::new(),
             r_go_lat: 1.25,
             d_go_lat: 0.005,
             pick_first: 200.0,
@@ -166,6 +169,7 @@ impl Settings {
     pub fn check(&self) -> Result<(), OutOfRange> {
         type Rule = (&'static str, fn(f64) -> bool);
         const SHARE: Rule = ("between 0 and 1, both excluded", |x| x > 0.0 && x < 1.0);
+        const LIMIT: Rule = ("above 0, and 1 at most", |x| x > 0.0 && x <= 1.0);
         const PART: Rule = ("from 0 up to 1, 1 excluded", |x| (0.0..1.0).contains(&x));
         const SIZE: Rule = ("0 or more", |x| x >= 0.0 && x.is_finite());
         const RATIO: Rule = ("1 or more", |x| x >= 1.0 && x.is_finite());
@@ -179,7 +183,7 @@ impl Settings {
             ("atol", self.atol, PART),
             ("rGo", self.r_go, RATIO),
             ("dGo", self.d_go, PART),
-            ("ceiling", self.ceiling, SHARE),
+            ("ceiling", self.ceiling, LIMIT),
             ("tau", self.tau, SIZE),
             ("rGoLat", self.r_go_lat, RATIO),
             ("dGoLat", self.d_go_lat, PART),
@@ -205,7 +209,8 @@ impl Settings {
             ("weights.shadow", w.shadow, WEIGHT),
             ("weights.user", w.user, WEIGHT),
         ];
-        let numbers = numbers.into_iter().chain(self.user.values().map(|x| ("user", *x, SHARE)));
+        let numbers = numbers.into_iter().chain(self.tau_of.values().map(|x| ("tauOf", *x, SIZE)));
+        let numbers = numbers.chain(self.user.values().map(|x| ("user", *x, SHARE)));
         for (name, value, (must, good)) in numbers {
             if !good(value) {
                 return Err(OutOfRange { name, must });
@@ -221,7 +226,15 @@ impl Settings {
         if !self.go_quantiles.iter().all(|q| self.quantiles.contains(q)) {
             return Err(OutOfRange { name: "goQuantiles", must: "among `quantiles`" });
         }
+        if !self.tau_of.keys().all(|q| self.quantiles.contains(q)) {
+            return Err(OutOfRange { name: "tauOf", must: "of quantiles among `quantiles`" });
+        }
         Ok(())
+    }
+
+    /// How much slower the canary may be at a quantile.
+    pub(super) fn slower(&self, quantile: Quantile) -> f64 {
+        self.tau_of.get(&quantile).copied().unwrap_or(self.tau)
     }
 
     /// The tests that run, in their fixed order.
