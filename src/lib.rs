@@ -23,6 +23,7 @@ pub mod snapshot;
 pub mod source;
 pub mod stats;
 pub mod store;
+pub mod telemetry;
 pub mod translate;
 pub mod weight;
 pub mod xds;

@@ -65,6 +65,10 @@ const HOUSE: &[(&str, &str, &str)] = &[
     // What survives a restart.
     ("store", "clock model names weight", "rusqlite serde serde_json"),
     ("store/run.rs", "clock latest", "tokio tracing"),
+    // What Envoys measured: pure, but for the service and the task that owns the numbers.
+    ("telemetry", "clock names stats translate", "indexmap"),
+    ("telemetry/run.rs", "clock latest", "tokio"),
+    ("telemetry/sink.rs", "clock xds", "axum bytes tokio tonic tracing"),
     // The loop: a pure world, and one file that waits.
     ("control", "clock config diag model mtls names resource rollout snapshot translate xds", "bytes serde"),
     ("control/command.rs", "names rollout", "tokio"),
@@ -74,22 +78,22 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("source", "config control", ""),
     ("source/watch.rs", "clock control", "notify tokio tracing"),
     // The doors for people.
-    ("admin", "control latest xds", ""),
+    ("admin", "clock control latest telemetry xds", "serde"),
     ("admin/api.rs", "clock control resource snapshot translate xds", "axum serde serde_json"),
     ("admin/grpc.rs", "control diag resource xds", "futures_util tokio tokio_stream tonic"),
-    ("admin/metrics.rs", "control diag", "prometheus_client"),
+    ("admin/metrics.rs", "clock control diag", "prometheus_client"),
     ("admin/problem.rs", "", "axum serde_json"),
     // Envoy for people; nothing that serves Envoys needs it.
     // The keys of token issuers: the plan is pure, the fetch waits.
     ("issuer", "clock control latest", "tokio tracing"),
     ("issuer/plan.rs", "", ""),
     ("issuer/fetch.rs", "client config", "reqwest"),
-    ("launch", "client model", "http reqwest rustix serde_json sha2 tempfile tokio tracing"),
+    ("launch", "client model telemetry", "http reqwest rustix serde_json sha2 tempfile tokio tracing"),
     ("launch/toy.rs", "client weight", "axum http serde_json tokio tokio_stream tracing"),
     // Where everything meets.
     (
         "app",
-        "admin client control issuer latest model mtls snapshot source xds",
+        "admin client control issuer latest model mtls snapshot source telemetry xds",
         "axum futures_util tokio tonic tonic_health tonic_reflection tracing",
     ),
     ("observe", "", "clap tracing_subscriber"),

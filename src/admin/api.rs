@@ -1,8 +1,8 @@
 //! The HTTP API. Read only.
 
 use super::problem::Problem;
-use super::{Sources, metrics};
-use crate::clock::Timestamp;
+use super::{GatewayNumbers, Sources, metrics, numbers};
+use crate::clock::{self, Timestamp};
 use crate::control::{GatewayView, View};
 use crate::snapshot::dump;
 use crate::translate;
@@ -86,6 +86,7 @@ pub fn router(sources: Sources) -> Router {
     let api = Router::new()
         .route("/gateways", get(gateways))
         .route("/gateways/{name}", get(gateway))
+        .route("/gateways/{name}/metrics", get(numbers_of))
         .route("/proxies", get(proxies))
         .route("/config/{name}", get(config))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such page in the API"))
@@ -131,6 +132,14 @@ async fn gateway(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     Ok(tagged(&headers, &*find(&sources, &name)?))
+}
+
+async fn numbers_of(
+    State(sources): State<Sources>,
+    Path(name): Path<String>,
+) -> Result<Json<GatewayNumbers>, Problem> {
+    let gateway = find(&sources, &name)?;
+    Ok(Json(numbers::of(&gateway, &sources.table.load(), clock::now())))
 }
 
 async fn proxies(State(sources): State<Sources>) -> Json<ProxyList> {

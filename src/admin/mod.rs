@@ -1,16 +1,20 @@
 //! How people and programs see the control plane: HTTP for the one, gRPC for the other, the same facts.
 //!
-//! Everything here reads published values ([`crate::control::View`], [`crate::xds::Registry`]) and changes nothing.
+//! Everything here reads published values ([`crate::control::View`], [`crate::xds::Registry`],
+//! [`crate::telemetry::Table`]) and changes nothing.
 
 mod api;
 pub mod grpc;
 mod metrics;
+mod numbers;
 mod problem;
 
 pub use api::{GatewayList, ProxyList, ProxyView, ResourceView, TypeView, resources_of, router};
+pub use numbers::{Difference, GatewayNumbers, Recent, UpstreamNumbers};
 
 use crate::control::View;
 use crate::latest::Latest;
+use crate::telemetry::Table;
 use crate::xds::Registry;
 use std::sync::Arc;
 
@@ -21,6 +25,8 @@ pub struct Sources {
     pub view: Arc<Latest<View>>,
     /// Connected Envoys.
     pub registry: Arc<Registry>,
+    /// What Envoys measured.
+    pub table: Arc<Latest<Table>>,
 }
 
 impl Sources {

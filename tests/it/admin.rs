@@ -104,7 +104,8 @@ async fn probes_know_when_files_are_read() {
     use serin::latest::Latest;
     use tower::ServiceExt;
     let view = Latest::new(View::default());
-    let router = router(Sources { view: view.clone(), registry: std::sync::Arc::default() });
+    let table = Latest::new(serin::telemetry::Table::default());
+    let router = router(Sources { view: view.clone(), registry: std::sync::Arc::default(), table });
     let status = |path: &'static str| {
         let request = http::Request::get(path).body(Body::empty()).unwrap();
         let router = router.clone();
