@@ -70,9 +70,13 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("telemetry/run.rs", "clock latest", "tokio"),
     ("telemetry/sink.rs", "clock xds", "axum bytes tokio tonic tracing"),
     // The loop: a pure world, and one file that waits.
-    ("control", "clock config diag model mtls names resource rollout snapshot translate xds", "bytes serde"),
+    (
+        "control",
+        "clock config diag model mtls names resource rollout snapshot stats store translate weight xds",
+        "bytes serde serde_json",
+    ),
     ("control/command.rs", "names rollout", "tokio"),
-    ("control/view.rs", "diag model names snapshot translate weight", "imbl serde"),
+    ("control/view.rs", "diag model names rollout snapshot translate weight", "imbl serde"),
     ("control/run.rs", "clock latest mtls snapshot", "tokio tracing"),
     // Files in. `control` owns the type of the border.
     ("source", "config control", ""),
