@@ -1,15 +1,19 @@
 //! The whole control plane: makes the rooms, starts every task, awaits every end.
 
+mod feed;
+
 use crate::admin::{self, Sources, grpc};
 use crate::client;
+use crate::clock;
 use crate::control::run::{Outputs, run};
 use crate::control::{Event, View, World};
 use crate::issuer;
 use crate::latest::Latest;
-use crate::model::{MutualTls, Settings};
+use crate::model::{MutualTls, Settings, StoreAt};
 use crate::mtls::{self, Connection, Credentials, Door, Unusable};
 use crate::snapshot::Fleet;
 use crate::source::{Environment, Scanner, Watched, Watching, watch};
+use crate::store::{self, Absent, Restored, Store};
 use crate::telemetry::run::{Inputs, Outputs as Numbers};
 use crate::telemetry::sink::{QUEUE, Sink};
 use crate::telemetry::{self, Measurement, Table, Wanted};
@@ -76,6 +80,9 @@ pub enum Error {
     /// The directory cannot be watched.
     #[error("cannot start to read {0}")]
     Source(String, #[source] std::io::Error),
+    /// Another Serin decides about the same rollouts.
+    #[error(transparent)]
+    Store(store::Error),
     /// The descriptors for reflection are broken: a bug.
     #[error("gRPC reflection")]
     Reflection(#[source] tonic_reflection::server::Error),
@@ -94,11 +101,10 @@ pub struct App {
     pub registry: Arc<Registry>,
     /// What Envoys measured.
     pub table: Arc<Latest<Table>>,
-    /// Which gateways are to be measured for decisions. Nobody else's measurements are made.
+    /// Which gateways are to be measured for decisions, as rollouts want it. Nobody else's measurements are made.
     pub wanted: Arc<Latest<Wanted>>,
-    /// The measurements of the gateways that are wanted. Whoever wants some must receive them: when the queue is
-    /// full, Envoys wait.
-    pub measurements: mpsc::Receiver<Vec<Measurement>>,
+    /// A copy of the measurements of the gateways that are wanted. Who is too slow misses some.
+    pub measurements: broadcast::Receiver<Vec<Measurement>>,
     stop: signal::Sender<bool>,
     tasks: JoinSet<()>,
     watching: Watching,
@@ -125,16 +131,24 @@ impl App {
         let (xds_address, http_address) =
             (xds.local_addr().unwrap_or(settings.xds), http.local_addr().unwrap_or(settings.http));
 
+        let (kept, restored, failure) = open_store(settings.store.clone()).await?;
+        let (store, store_work, answers) = store::run::start(kept, failure.clone());
+
         let (events_in, events) = mpsc::channel(1024);
         let (verdicts_in, verdicts) = mpsc::channel(1024);
+        // One at a time is under way.
+        let (proposals_in, proposals) = mpsc::channel(1);
+        let wanted = Latest::new(Wanted::new());
         let outputs = Outputs {
             fleet: Latest::new(Fleet::default()),
             view: Latest::new(View::default()),
             credentials: credentials.clone().map(Latest::new),
             notes: broadcast::Sender::new(1024),
+            proposals: proposals_in,
+            compared: Arc::clone(&wanted),
         };
         let registry = Arc::new(Registry::default());
-        let (table, wanted) = (Latest::new(Table::default()), Latest::new(Wanted::new()));
+        let table = Latest::new(Table::default());
         let sources = Sources {
             view: Arc::clone(&outputs.view),
             registry: Arc::clone(&registry),
@@ -150,7 +164,8 @@ impl App {
         let (reports_in, reports) = mpsc::channel(QUEUE);
         let ended = Arc::new(Notify::new());
         let sink = Sink::new(reports_in, Arc::clone(&ended), Arc::clone(&registry), stopped.clone());
-        let (measurements_in, measurements) = mpsc::channel(16);
+        let (measurements_in, measured) = mpsc::channel(16);
+        let (copies, measurements) = broadcast::channel(64);
         let grpc = grpc_routes(&discovery, &sources, &outputs)?.merge(sink.routes());
         let watched = Watched { directory: settings.gateways.clone(), files: certificate_files(&settings) };
         let scanner = Scanner::new(watched).with_environment(options.environment);
@@ -158,6 +173,12 @@ impl App {
             .map_err(|e| Error::Source(settings.gateways.display().to_string(), e))?;
 
         let mut tasks = JoinSet::new();
+        tasks.spawn_blocking(|| store_work.run());
+        tasks.spawn(until(stopped.clone(), feed::proposals(proposals, store, events_in.clone())));
+        tasks.spawn(until(stopped.clone(), feed::answers(answers, events_in.clone())));
+        tasks.spawn(until(stopped.clone(), feed::measurements(measured, events_in.clone(), copies)));
+        let (seen, numbers) = (Arc::clone(&outputs.view), Arc::clone(&table));
+        tasks.spawn(until(stopped.clone(), feed::healthy(seen, numbers, events_in.clone())));
         let view = Arc::clone(&outputs.view);
         tasks.spawn(until(stopped.clone(), issuer::run(view.subscribe(), events_in.clone())));
         match &outputs.credentials {
@@ -171,7 +192,9 @@ impl App {
                 tasks.spawn(serve_grpc(mtls::mutual(xds, door), grpc, stopped.clone()))
             }
         };
-        let mut world = World::new(settings);
+        let states = failure.map_or(Ok(restored.states), |why| Err(why.to_string()));
+        let bounds = telemetry::bounds().chain([f64::MAX]).collect();
+        let mut world = World::new(settings).with_rollouts(states, bounds, clock::now());
         if let Some(credentials) = credentials {
             world = world.with_credentials(credentials);
         }
@@ -214,6 +237,29 @@ impl App {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(STOP, all).await.is_err() {
             tracing::warn!("some requests were still open and are cut");
+        }
+    }
+}
+
+/// The store, what it holds, and why there is none, if that is so: traffic needs none, and only rollouts wait.
+async fn open_store(at: Option<StoreAt>) -> Result<(Box<dyn Store>, Restored, Option<store::Error>), Error> {
+    let open = move || {
+        let mut store = store::open(&at.unwrap_or(StoreAt::Memory))?;
+        let restored = store.load()?;
+        Ok((store, restored))
+    };
+    // The whole file is checked, which takes a moment.
+    let opened = tokio::task::spawn_blocking(open).await;
+    let stopped = |e: tokio::task::JoinError| store::Error::Unavailable {
+        place: "the store".into(),
+        why: e.to_string(),
+    };
+    match opened.map_err(stopped).flatten() {
+        Ok((store, restored)) => Ok((store, restored, None)),
+        Err(error @ store::Error::InUse { .. }) => Err(Error::Store(error)),
+        Err(error) => {
+            tracing::error!("Serin serves without its store, and rollouts stay where they are: {error}");
+            Ok((Box::new(Absent(error.clone())), Restored::default(), Some(error)))
         }
     }
 }
@@ -325,6 +371,9 @@ fn with_absolute_paths(mut settings: Settings) -> Settings {
         }
     };
     absolute(&mut settings.gateways);
+    if let Some(StoreAt::Sqlite(path)) = &mut settings.store {
+        absolute(path);
+    }
     for tls in settings.listeners.values_mut().filter_map(|l| l.tls.as_mut()) {
         absolute(&mut tls.cert_file);
         absolute(&mut tls.key_file);

@@ -1,6 +1,6 @@
 //! The only reader of the clock. Everything that decides gets the time as an argument.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
@@ -19,7 +19,23 @@ impl Timestamp {
     pub fn plus(self, after: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(after.as_millis()).unwrap_or(i64::MAX)))
     }
+
+    /// The moment that lies `before` earlier.
+    #[must_use]
+    pub fn minus(self, before: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(before.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// From RFC 3339, as [`Timestamp`]s are printed.
+    pub fn parse(text: &str) -> Result<Self, NotATime> {
+        text.parse::<jiff::Timestamp>().map(|t| Self(t.as_millisecond())).map_err(|_| NotATime)
+    }
 }
+
+/// A text is not a moment of RFC 3339.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is not a time such as 2026-01-31T12:00:00Z")]
+pub struct NotATime;
 
 impl fmt::Display for Timestamp {
     /// RFC 3339.
@@ -31,6 +47,12 @@ impl fmt::Display for Timestamp {
 impl Serialize for Timestamp {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(d)?).map_err(serde::de::Error::custom)
     }
 }
 
@@ -69,5 +91,14 @@ mod tests {
         assert_eq!(early.since(late), Duration::ZERO);
         assert_eq!(early.plus(Duration::from_secs(1)), Timestamp(2_000));
         assert_eq!(early.to_string(), "1970-01-01T00:00:01.000Z");
+        assert_eq!(late.minus(Duration::from_secs(1)), Timestamp(2_500));
+    }
+
+    #[test]
+    fn what_is_printed_is_read_again() {
+        for time in [Timestamp(0), Timestamp(1_790_000_000_123), Timestamp(-1)] {
+            assert_eq!(Timestamp::parse(&time.to_string()), Ok(time));
+        }
+        assert_eq!(Timestamp::parse("yesterday"), Err(NotATime));
     }
 }

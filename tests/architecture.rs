@@ -21,6 +21,9 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("client", "", "reqwest rustls"),
     ("diag", "", "serde unicode_width"),
     ("stats", "", "serde"),
+    ("simulate", "stats", "serde"),
+    ("simulate/file.rs", "model stats weight", ""),
+    ("simulate/vectors.rs", "stats", "serde serde_json"),
     // What is decided: no runtime, no file, no socket.
     ("model", "names weight", ""),
     (
@@ -33,6 +36,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("config/raw/authentication.rs", "", "indexmap schemars serde serde_json"),
     ("config/raw/gateway.rs", "", "indexmap schemars serde serde_json"),
     ("config/raw/matches.rs", "", "indexmap schemars serde"),
+    ("config/raw/rollout.rs", "", "schemars serde serde_json"),
     ("config/raw/scalar.rs", "", "schemars serde"),
     ("config/raw/schema.rs", "", "schemars serde_json"),
     ("config/raw/settings.rs", "", "indexmap schemars serde"),
@@ -56,13 +60,23 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("mtls/connection.rs", "xds", "tokio tonic"),
     ("mtls/credentials.rs", "model", "rustls"),
     ("mtls/names.rs", "model", "rustls webpki"),
+    // May this canary take more traffic?
+    ("rollout", "clock model names stats weight", "serde"),
+    // What survives a restart.
+    ("store", "clock model names weight", "rusqlite serde serde_json"),
+    ("store/run.rs", "clock latest", "tokio tracing"),
     // What Envoys measured: pure, but for the service and the task that owns the numbers.
     ("telemetry", "clock names stats translate", "indexmap"),
     ("telemetry/run.rs", "clock latest", "tokio"),
     ("telemetry/sink.rs", "clock xds", "axum bytes tokio tonic tracing"),
     // The loop: a pure world, and one file that waits.
-    ("control", "clock config diag model mtls names resource snapshot translate xds", "bytes serde"),
-    ("control/view.rs", "diag model names snapshot translate weight", "imbl serde"),
+    (
+        "control",
+        "clock config diag model mtls names resource rollout snapshot stats store translate weight xds",
+        "bytes serde serde_json",
+    ),
+    ("control/command.rs", "names rollout", "tokio"),
+    ("control/view.rs", "diag model names rollout snapshot translate weight", "imbl serde"),
     ("control/run.rs", "clock latest mtls snapshot", "tokio tracing"),
     // Files in. `control` owns the type of the border.
     ("source", "config control", ""),
@@ -89,7 +103,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("observe", "", "clap tracing_subscriber"),
     (
         "cli",
-        "admin app client clock config control diag launch model names observe resource snapshot source translate weight xds",
+        "admin app client clock config control diag launch model names observe resource simulate snapshot source stats translate weight xds",
         "anyhow base64 clap clap_complete clap_mangen getrandom rustix serde serde_json serde_yaml sha1 similar tempfile tokio tracing",
     ),
     ("main", "", ""),

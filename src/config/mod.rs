@@ -26,6 +26,7 @@ mod spelling;
 mod tree;
 mod yaml;
 
+pub(crate) use check::parse_duration;
 pub use conflict::conflicts;
 pub use edit::{EditError, set_weights};
 pub use reference::{Attachment, Reference};
@@ -36,7 +37,7 @@ pub use secrets::users::set_user;
 pub use source::MAX_FILE;
 
 use crate::diag::{Code, Diagnostic, Place};
-use crate::model::{Authentication, Gateway, Routing, Settings};
+use crate::model::{Authentication, Gateway, Routing, Settings, StoreAt};
 use crate::names::{GatewayName, ListenerName};
 use check::Surroundings;
 use problems::{At, Problems, has_error};
@@ -172,6 +173,11 @@ pub fn settings(document: &Document) -> Result<(Settings, Vec<Diagnostic>), Vec<
         Some(settings) if !has_error(&diagnostics) => Ok((settings, diagnostics)),
         _ => Err(diagnostics),
     }
+}
+
+/// Where a store is, as a flag or a variable says it: `sqlite:` and a file. Or what is wrong, and what to do.
+pub fn store_at(text: &str) -> Result<StoreAt, String> {
+    check::store_at(text)
 }
 
 /// JSON Schema (draft 2020-12) of the gateway file, for editors.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 mod authentication;
 mod properties;
+mod rollout;
 mod schema;
 
 /// A file with a PEM certificate attached as `ca.pem`; it is read for its frame, not for what is in it.

@@ -21,17 +21,23 @@
 
 mod board;
 mod claims;
+mod command;
 mod event;
 mod files;
 mod issuers;
 mod offer;
 mod renewal;
+mod rollout_view;
+mod rollouts;
 pub mod run;
 mod trial;
 mod view;
 mod world;
 
-pub use event::{Changes, Event, Note, NoteKind};
+pub use command::{Asker, Command, Reply};
+pub use event::{Changes, Event, Measured, Note, NoteKind};
+pub use rollout_view::{RolloutView, StepView};
+pub use rollouts::{Compared, Proposal};
 pub use view::{GatewayView, Phase, UpstreamView, View};
 pub use world::World;
 

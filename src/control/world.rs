@@ -1,11 +1,13 @@
 //! All state of the control plane, and how one event changes it. Pure: no clock, no I/O.
 
 use super::board::{Boards, Common};
+use super::command::{Asker, Command, Reply};
 use super::event::{Changes, Event, Note, NoteKind};
 use super::files::{Chosen, Files, Settled};
 use super::issuers::Issuers;
 use super::offer::{Offers, Version, sees};
 use super::renewal::Renewal;
+use super::rollouts::{Answered, Compared, Proposal, Rollouts};
 use super::trial::{Ruling, Standing, Trial};
 use super::view::{Facts, View, Views};
 use crate::clock::Timestamp;
@@ -15,6 +17,7 @@ use crate::model::{Authentication, Gateway, Listener, Settings};
 use crate::mtls::Credentials;
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
+use crate::rollout::{EntryKind, Refusal};
 use crate::snapshot::Fleet;
 use crate::translate;
 use crate::xds::Verdict;
@@ -41,10 +44,12 @@ pub struct World {
     /// What Envoys refused though it is of no gateway, so that people are told once and not by every Envoy.
     told_refused: BTreeMap<(Kind, Arc<str>), crate::resource::Version>,
     issuers: Issuers,
+    rollouts: Rollouts,
     views: Views,
     /// The files of which people may see something else than before.
     unseen: BTreeSet<Arc<str>>,
     notes: Vec<Note>,
+    answers: Vec<(Asker, Reply)>,
     /// How many notes were taken.
     told: u64,
 }
@@ -78,9 +83,11 @@ impl World {
             fleet: Fleet::default(),
             told_refused: BTreeMap::new(),
             issuers: Issuers::default(),
+            rollouts: Rollouts::default(),
             views: Views::default(),
             unseen: BTreeSet::new(),
             notes: Vec::new(),
+            answers: Vec::new(),
             told: 0,
             settings,
         }
@@ -90,6 +97,23 @@ impl World {
     #[must_use]
     pub fn with_credentials(mut self, credentials: Credentials) -> Self {
         self.renewal = self.settings.xds_tls.clone().map(|files| Renewal::new(files, credentials));
+        self
+    }
+
+    /// With what was kept of rollouts before the start, by revision and state, or why that is not known; and with the
+    /// upper ends of the latency buckets of [`Measured`](super::Measured), in seconds, the last one endless.
+    #[must_use]
+    pub fn with_rollouts(
+        mut self,
+        kept: Result<BTreeMap<GatewayName, (u64, serde_json::Value)>, String>,
+        bounds: Vec<f64>,
+        now: Timestamp,
+    ) -> Self {
+        let (rollouts, alarms) = Rollouts::restored(kept, bounds);
+        self.rollouts = rollouts;
+        let alarm =
+            |(gateway, message)| Note { sequence: 0, time: now, gateway, kind: NoteKind::Alarm, message };
+        self.notes.extend(alarms.into_iter().map(alarm));
         self
     }
 
@@ -122,6 +146,23 @@ impl World {
                 }
                 changed
             }
+            Event::Command(Command { gateway, order }, asker) => {
+                if self.wanted.contains_key(&gateway) {
+                    self.rollouts.order(gateway, order, asker, now);
+                } else {
+                    self.answers.push((asker, Err(Refusal::UnknownGateway(gateway))));
+                }
+                false
+            }
+            Event::Measured(measured) => {
+                self.rollouts.measured(measured, now);
+                false
+            }
+            Event::Healthy(healthy) => {
+                self.rollouts.healthy(healthy, now);
+                false
+            }
+            Event::Committed(id, result) => self.take_answer(id, result, now),
             Event::Tick => self.take_time(now),
         };
         if changed {
@@ -132,7 +173,9 @@ impl World {
 
     /// When [`Event::Tick`] should come.
     pub fn deadline(&self) -> Option<Timestamp> {
-        [self.files.deadline(), self.trial.deadline(), self.offers.deadline()].into_iter().flatten().min()
+        let deadlines =
+            [self.files.deadline(), self.trial.deadline(), self.offers.deadline(), self.rollouts.deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// What happened since it was asked last.
@@ -143,6 +186,22 @@ impl World {
             note.sequence = self.told;
         }
         notes
+    }
+
+    /// What operators are to be answered, once.
+    pub fn take_answers(&mut self) -> Vec<(Asker, Reply)> {
+        self.answers.extend(self.rollouts.take_answers());
+        std::mem::take(&mut self.answers)
+    }
+
+    /// What the store is to keep before it counts, once. One proposal is under way at a time.
+    pub fn take_proposal(&mut self) -> Option<Proposal> {
+        self.rollouts.take_proposal()
+    }
+
+    /// The gateways that are to be measured; `None`: the same as when it was asked last.
+    pub fn take_compared(&mut self) -> Option<Compared> {
+        self.rollouts.take_compared()
     }
 
     /// New credentials for the xDS port, once.
@@ -158,6 +217,7 @@ impl World {
             by_file: &self.by_file,
             trial: &self.trial,
             issuers: &self.issuers,
+            rollouts: &self.rollouts,
         };
         View {
             gateways: self.views.renew(std::mem::take(&mut self.unseen), facts),
@@ -278,6 +338,7 @@ impl World {
                 self.issuers.replace(Some(&wanted.newest), None);
             }
             self.trial.forget(&name);
+            self.rollouts.remove(&name);
             self.offers.set(&name, None, now);
             self.note(now, &name, NoteKind::Removed, format!("gateway {name} no longer serves"));
         }
@@ -287,8 +348,9 @@ impl World {
 
     /// From now on this version of a gateway should be served.
     fn choose(&mut self, Chosen { file, gateway }: Chosen, now: Timestamp) {
-        let gateway = self.issuers.with_keys(gateway);
+        let gateway = self.rollouts.with_weights(self.issuers.with_keys(gateway));
         let name = gateway.name.clone();
+        self.rollouts.set(&gateway, now);
         self.issuers.replace(self.wanted.get(&name).map(|w| w.newest.as_ref()), Some(&gateway));
         if let Some(wanted) = self.wanted.get(&name).filter(|w| w.file != file)
             && self.by_file.get(&wanted.file) == Some(&name)
@@ -299,12 +361,16 @@ impl World {
         match self.wanted.get_mut(&name) {
             Some(wanted) if wanted.newest == gateway => wanted.file = file,
             Some(wanted) => {
-                let message = change_sentence(&wanted.newest, &gateway);
+                // What a rollout does is told when it is decided.
+                let message = (!differ_by_rollout(&wanted.newest, &gateway))
+                    .then(|| change_sentence(&wanted.newest, &gateway));
                 wanted.file = file;
                 wanted.newest = gateway;
                 let taken = wanted.taken.as_ref().is_some_and(|t| t.gateway == wanted.newest);
                 self.trial.begin(&name, taken);
-                self.note(now, &name, NoteKind::Changed, message);
+                if let Some(message) = message {
+                    self.note(now, &name, NoteKind::Changed, message);
+                }
                 self.offer(&name, now);
             }
             None => {
@@ -322,7 +388,9 @@ impl World {
         let Some(wanted) = self.wanted.get(name) else { return };
         let version = match &wanted.taken {
             taken if !self.trial.is_offered(name) => {
-                let version = wanted.fallback().map(|gateway| match taken {
+                // What a rollout took away stays away, also from an older version.
+                let fallback = wanted.fallback().map(|gateway| self.rollouts.with_weights(gateway));
+                let version = fallback.map(|gateway| match taken {
                     Some(taken) if taken.gateway == gateway => taken.clone(),
                     _ => Version::new(gateway),
                 });
@@ -346,6 +414,7 @@ impl World {
     }
 
     fn take_time(&mut self, now: Timestamp) -> bool {
+        self.rollouts.tick(now);
         let settled = self.files.expire(now);
         let expired = !settled.files.is_empty();
         self.settle(settled, now);
@@ -398,6 +467,31 @@ impl World {
         }
         self.offer_moved(now);
         true
+    }
+
+    /// What is kept counts from now on.
+    fn take_answer(&mut self, id: u64, result: Result<(), String>, now: Timestamp) -> bool {
+        let Answered { gateways, entries, alarm } = self.rollouts.committed(id, result, now);
+        for (name, entry) in entries {
+            let kind = match entry.kind {
+                EntryKind::Paused | EntryKind::RolledBack => NoteKind::Stopped,
+                _ => NoteKind::Rollout,
+            };
+            self.note(now, &name, kind, format!("gateway {name}: {}", entry.message));
+        }
+        let alarm = alarm.map(|works| match works {
+            Ok(()) => (NoteKind::Repaired, "the store works again, and rollouts move".to_owned()),
+            Err(why) => (NoteKind::Alarm, format!("rollouts do not move, since nothing can be kept: {why}")),
+        });
+        let note = |(kind, message)| Note { sequence: 0, time: now, gateway: None, kind, message };
+        self.notes.extend(alarm.map(note));
+        for name in &gateways {
+            let Some(wanted) = self.wanted.get(name) else { continue };
+            self.unseen.insert(Arc::clone(&wanted.file));
+            let (file, gateway) = (Arc::clone(&wanted.file), Arc::clone(&wanted.newest));
+            self.choose(Chosen { file, gateway }, now);
+        }
+        !gateways.is_empty()
     }
 
     /// Tells people that Envoys refuse a listener or its certificate: no gateway can be blamed, nothing can be
@@ -512,6 +606,11 @@ fn place(place: &crate::diag::Place) -> String {
         0 => place.file.to_string(),
         line => format!("{}:{line}:{}", place.file, place.column),
     }
+}
+
+/// Whether the weights of a rollout are all that is different.
+fn differ_by_rollout(old: &Gateway, new: &Gateway) -> bool {
+    new.rollout.is_some() && Gateway { traffic: new.traffic.clone(), ..old.clone() } == *new
 }
 
 /// What a change is, for the log: a change of weights is the one people look for.

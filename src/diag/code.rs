@@ -1,9 +1,9 @@
 //! The kinds of mistakes, each with a text that never changes: people search for it.
 //!
 //! `A` is about authentication, `F` about files and YAML, `G` about the fields of a gateway, `U` about upstreams, `T`
-//! about traffic and matches, `S` about `serin.yaml`, `C` about two files that do not fit together and `E` about
-//! what only shows when it runs. A new kind gets the next number of its group and a page in `docs/errors/`; a number
-//! is never used again.
+//! about traffic and matches, `R` about rollouts, `S` about `serin.yaml`, `C` about two files that do not fit together
+//! and `E` about what only shows when it runs. A new kind gets the next number of its group and a page in
+//! `docs/errors/`; a number is never used again.
 
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -136,6 +136,19 @@ codes! {
     /// A host that is a pattern, where routes are divided by host.
     HostNotExact = "G011",
 
+    /// Both `traffic` and `rollout`.
+    TrafficAndRollout = "R001",
+    /// A rollout between an upstream and itself.
+    NothingToRelease = "R002",
+    /// Steps that are no shares, or do not grow.
+    Steps = "R003",
+    /// A deadline that comes before a step could end.
+    RolloutTimes = "R004",
+    /// A confidence at which nothing could be decided.
+    Confidence = "R005",
+    /// A metric that comes twice, or a limit that is none.
+    Metric = "R006",
+
     /// `serin.yaml`: not an address with a port.
     SocketAddress = "S001",
     /// `serin.yaml`: the name of a listener is not a DNS-1123 label.
@@ -150,6 +163,8 @@ codes! {
     EmptyPath = "S006",
     /// `serin.yaml`: an entry of `allow.san` that no certificate has, or none at all.
     AltName = "S007",
+    /// `serin.yaml`: `store` is not a store.
+    Store = "S008",
 
     /// Traffic does not sum to 100.
     TrafficSum = "T001",

@@ -1,6 +1,6 @@
 //! A gateway: where requests come in and which upstream answers them.
 
-use super::{Authentication, Upstream};
+use super::{Authentication, Rollout, Upstream};
 use crate::names::{GatewayName, ListenerName, UpstreamName};
 use crate::weight::Split;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,8 +32,11 @@ pub struct Gateway {
     pub timeout: Duration,
     /// At least one, in the order of the file, names unique.
     pub upstreams: Vec<Upstream>,
-    /// Who gets which share of the requests that no match took.
+    /// Who gets which share of the requests that no match took. With a rollout the file knows only what is always
+    /// safe, all to the primary, and the rollout's state says the rest.
     pub traffic: Split,
+    /// How traffic moves to the next version by itself; `None`: the file owns the split.
+    pub rollout: Option<Rollout>,
     /// Tried in order before the split.
     pub matches: Vec<Match>,
     /// A request header that names the upstream to answer; `None`: there is no such way.

@@ -20,6 +20,8 @@ pub struct Settings {
     pub listeners: BTreeMap<ListenerName, Listener>,
     /// How routes are laid out.
     pub routing: Routing,
+    /// Where rollouts and the journal are kept; `None`: nobody said.
+    pub store: Option<StoreAt>,
 }
 
 /// How the routes of gateways are divided among Envoy's resources.
@@ -57,8 +59,18 @@ impl Default for Settings {
             http: local(18_080),
             listeners: ListenerName::new("default").map(|name| (name, listener)).into_iter().collect(),
             routing: Routing::default(),
+            store: None,
         }
     }
+}
+
+/// Where rollouts and the journal are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreAt {
+    /// Nowhere: it ends with the process.
+    Memory,
+    /// In a file of `SQLite`.
+    Sqlite(PathBuf),
 }
 
 /// A port that Envoys open for clients.

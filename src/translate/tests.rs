@@ -87,6 +87,7 @@ fn a_gateway(name: &'static str) -> impl Strategy<Value = Gateway> {
             timeout: Time::from_mins(1),
             upstreams: upstreams.into(),
             traffic,
+            rollout: None,
             matches: matches
                 .into_iter()
                 .map(|(c, u)| Match { conditions: vec![c], upstream: upstream_name(u) })

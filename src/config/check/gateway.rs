@@ -1,7 +1,8 @@
 //! A gateway as a whole.
 
 use super::{
-    Surroundings, Wrong, authentication, header, host, labels, matches, name, path, report, traffic, upstream,
+    Surroundings, Wrong, authentication, header, host, labels, matches, name, path, report, rollout, traffic,
+    upstream,
 };
 use crate::config::problems::{At, Problems};
 use crate::config::{raw, spelling};
@@ -60,7 +61,12 @@ pub(crate) fn gateway(
         problems.error(Code::HeaderName, &root.at("directAccess").at("header"), message, help);
     }
     let upstreams = upstreams(raw, root, around, problems);
-    let traffic = traffic::traffic(raw, root, problems);
+    let rollout = rollout::rollout(raw, root, problems);
+    let traffic = match &rollout {
+        Some(rollout) => rollout::safe_split(rollout),
+        None if root.at("rollout").is_there() => None,
+        None => traffic::traffic(raw, root, problems),
+    };
     let matches = matches::matches(raw, root, problems);
     for (i, header) in matches.iter().enumerate().flat_map(|(i, m)| headers(m).map(move |h| (i, h))) {
         // The route is chosen before the caller is known: such a match would believe what the caller says of itself.
@@ -90,6 +96,7 @@ pub(crate) fn gateway(
             timeout: timeout?,
             upstreams: upstreams?,
             traffic: traffic?,
+            rollout,
             matches,
             direct_access,
             // A mistake here is an error, so the gateway is not served; but its place may have to be kept closed.

@@ -14,16 +14,19 @@ mod health;
 mod host;
 mod labels;
 mod matches;
+mod metrics;
 mod path;
 mod regex;
+mod rollout;
 mod settings;
 mod tls;
 mod traffic;
 mod upstream;
 
 pub(super) use attached::references;
+pub(crate) use duration::parse as parse_duration;
 pub(super) use gateway::gateway;
-pub(super) use settings::settings;
+pub(super) use settings::{settings, store_at};
 
 use super::problems::{At, Problems};
 use super::{Attachment, Reference};

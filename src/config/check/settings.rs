@@ -5,7 +5,7 @@ use super::{Wrong, name, report};
 use crate::config::problems::{At, Problems};
 use crate::config::{raw, resolve, spelling};
 use crate::diag::Code;
-use crate::model::{AltName, Listener, ListenerTls, MutualTls, Routing, Settings};
+use crate::model::{AltName, Listener, ListenerTls, MutualTls, Routing, Settings, StoreAt};
 use crate::names::ListenerName;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -50,7 +50,11 @@ pub(crate) fn settings(
         None | Some(raw::Routing::Plain) => Routing::Plain,
         Some(raw::Routing::Scoped) => Routing::Scoped,
     };
-    Some(Settings { gateways: gateways?, xds: xds?, xds_tls, http: http?, listeners, routing })
+    let store = match &raw.store {
+        None => None,
+        Some(text) => Some(report(store(text, file), Code::Store, &root.at("store"), problems)?),
+    };
+    Some(Settings { gateways: gateways?, xds: xds?, xds_tls, http: http?, listeners, routing, store })
 }
 
 fn server(
@@ -172,6 +176,27 @@ fn listener(raw: &raw::Listener, file: &Path, at: &At<'_>, problems: &mut Proble
         Some(tls) => Some(tls?),
     };
     Some(Listener { address: address?, port: raw.port?, tls })
+}
+
+/// Where the store is, relative to a file.
+fn store(text: &str, file: &Path) -> Result<StoreAt, Wrong> {
+    const FORM: &str = "write `sqlite:` and the path of a file, as in `sqlite:/var/lib/serin/serin.db`";
+    let shown = spelling::shorten(text);
+    match text.split_once(':') {
+        Some(("sqlite", path)) if path.starts_with("//") => {
+            Err(Wrong::new(format!("`{shown}` is a URL, where a plain path belongs"), FORM))
+        }
+        Some(("sqlite", path)) if path.is_empty() || path.ends_with('/') => {
+            Err(Wrong::new(format!("`{shown}` names no file"), FORM))
+        }
+        Some(("sqlite", path)) => Ok(StoreAt::Sqlite(resolve(file, path))),
+        _ => Err(Wrong::new(format!("`{shown}` is not a kind of store that this version has"), FORM)),
+    }
+}
+
+/// Where the store is, relative to the current folder; or what is wrong and what to do.
+pub(crate) fn store_at(text: &str) -> Result<StoreAt, String> {
+    store(text, Path::new("")).map_err(|wrong| format!("{}; {}", wrong.message, wrong.help))
 }
 
 /// A path relative to the settings file.

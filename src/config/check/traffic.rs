@@ -100,14 +100,26 @@ pub(super) fn known(name: &str, raw: &raw::Gateway) -> Result<(), Wrong> {
 
 /// Warns about upstreams that no request can reach.
 pub(super) fn unused(raw: &raw::Gateway, root: &At<'_>, problems: &mut Problems<'_>) {
-    let (Some(upstreams), Some(traffic)) = (&raw.upstreams, &raw.traffic) else { return };
+    let split: Vec<&str> = match (&raw.traffic, &raw.rollout) {
+        (Some(traffic), _) => traffic.keys().map(String::as_str).collect(),
+        // A side that is missing or misspelt is complained about, and may be the one that nothing mentions.
+        (None, Some(rollout)) => match (&rollout.primary, &rollout.canary) {
+            (Some(a), Some(b)) if known(a, raw).and(known(b, raw)).is_ok() => vec![a, b],
+            _ => return,
+        },
+        (None, None) => return,
+    };
+    let Some(upstreams) = &raw.upstreams else { return };
     let matched = raw.matches.iter().flatten().flatten().filter_map(|m| m.upstream.as_deref());
-    let mentioned: BTreeSet<&str> = traffic.keys().map(String::as_str).chain(matched).collect();
+    let mentioned: BTreeSet<&str> = split.into_iter().chain(matched).collect();
     let at = root.at("upstreams");
     for name in upstreams.keys().filter(|name| !mentioned.contains(name.as_str())) {
         let shown = spelling::shorten(name);
-        let help =
-            format!("give it a share under `traffic`, such as `{shown}: 0`, or a `match`; or remove it");
+        let help = if raw.traffic.is_some() {
+            format!("give it a share under `traffic`, such as `{shown}: 0`, or a `match`; or remove it")
+        } else {
+            "give it a `match`, or remove it".to_owned()
+        };
         problems.warning(
             Code::UnusedUpstream,
             &at.key(name),

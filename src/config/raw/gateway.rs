@@ -1,6 +1,6 @@
 //! The gateway file.
 
-use super::{Authentication, Duration, Match, Percent, Upstream};
+use super::{Authentication, Duration, Match, Percent, Rollout, Upstream};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -51,6 +51,9 @@ pub(crate) struct Gateway {
     /// With one upstream it may be left out.
     #[schemars(example = json!({ "v1": 95, "v2": 5 }))]
     pub(crate) traffic: Option<IndexMap<String, Option<Percent>>>,
+    /// How traffic moves from one upstream to the next by evidence, in place of `traffic`.
+    #[schemars(example = json!({ "primary": "v1", "canary": "v2" }))]
+    pub(crate) rollout: Option<Rollout>,
     /// Requests that go to one upstream whatever the shares are. The first item that fits wins.
     #[serde(rename = "match")]
     pub(crate) matches: Option<Vec<Option<Match>>>,

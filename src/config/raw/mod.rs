@@ -7,6 +7,7 @@
 mod authentication;
 mod gateway;
 mod matches;
+mod rollout;
 mod scalar;
 mod schema;
 mod settings;
@@ -15,6 +16,7 @@ mod upstream;
 pub(super) use authentication::{AccessKey, Authentication, BasicAuth, Content, Jwt, OneOrMore};
 pub(super) use gateway::{DirectAccess, Gateway};
 pub(super) use matches::{Match, Patterns, StringMatch};
+pub(super) use rollout::{Metric, MetricName, OnFailure, Rollout, Step, StepObject, StepPause};
 pub(super) use scalar::{Duration, Percent};
 pub(super) use schema::{gateway as gateway_schema, settings as settings_schema};
 pub(super) use settings::{Listener, MutualTls, Routing, Settings};

@@ -20,6 +20,9 @@ pub(crate) struct Settings {
     /// How routes are divided: `plain` (the default), or `scoped`, in which an edit costs the same however many
     /// gateways there are, and hosts are exact.
     pub(crate) routing: Option<Routing>,
+    /// Where rollouts and the journal are kept: `sqlite:` and a file, relative to this one. Default: `sqlite:serin.db`.
+    #[schemars(example = &"sqlite:/var/lib/serin/serin.db")]
+    pub(crate) store: Option<String>,
 }
 
 /// How routes are divided among Envoy's resources.

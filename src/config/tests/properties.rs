@@ -215,6 +215,7 @@ fn gateway() -> impl Strategy<Value = Gateway> {
                 upstreams: upstreams.into(),
                 traffic: Split::new(vec![(c, weight(0)), (b, weight(part)), (a, weight(WHOLE - part))])
                     .unwrap(),
+                rollout: None,
                 matches: matches
                     .into_iter()
                     .map(|(c, upstream)| Match { conditions: vec![c], upstream })

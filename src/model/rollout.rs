@@ -1,0 +1,107 @@
+//! A release: how traffic moves from one version of a model to the next, and what may stop it.
+
+use crate::names::UpstreamName;
+use crate::weight::Weight;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What a file asks of a rollout. Percents are [`Weight`]s, so that they stay exact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rollout {
+    /// The version that serves now.
+    pub primary: UpstreamName,
+    /// The version that should serve; the primary once that is reached, and there is nothing to release.
+    pub canary: UpstreamName,
+    /// At least one; weights grow, and the last is all.
+    pub steps: Vec<Step>,
+    /// The time that the canary is watched after the last step.
+    pub bake: Duration,
+    /// The longest wait for evidence at one step.
+    pub deadline: Duration,
+    /// What a harmful canary leads to.
+    pub on_failure: OnFailure,
+    /// How sure a roll-back is, in percent: a canary that is as good as the primary is rolled back with the rest.
+    pub confidence: Weight,
+    /// What is measured.
+    pub metrics: Metrics,
+}
+
+/// A share of the traffic and how it is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The share of the canary; more than nothing.
+    pub weight: Weight,
+    /// What the next step waits for besides evidence.
+    pub pause: StepPause,
+}
+
+/// What a step waits for besides evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepPause {
+    /// At least this time.
+    AtLeast(Duration),
+    /// Somebody's word.
+    Manual,
+}
+
+/// What a harmful canary leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// All traffic goes to the primary.
+    RollBack,
+    /// The weights stay, and somebody has to decide.
+    Pause,
+}
+
+/// What is measured on both sides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// Requests that fail.
+    pub error_rate: ErrorRate,
+    /// By how many percent a quantile of the canary's latency may be above the primary's.
+    pub latency: BTreeMap<Quantile, Weight>,
+}
+
+/// The limits of failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErrorRate {
+    /// The most of the canary's requests that may fail, in percent of them; more than nothing.
+    pub max: Weight,
+    /// By how many percent of it the primary's rate may be exceeded.
+    pub max_increase: Weight,
+}
+
+/// A quantile of latencies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Quantile {
+    /// The median.
+    P50,
+    /// Nine of ten are faster.
+    P90,
+    /// 95 of a hundred are faster.
+    P95,
+    /// 99 of a hundred are faster.
+    P99,
+}
+
+impl Quantile {
+    /// As metrics name it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::P50 => "p50",
+            Self::P90 => "p90",
+            Self::P95 => "p95",
+            Self::P99 => "p99",
+        }
+    }
+
+    /// The share of requests that are faster.
+    pub const fn share(self) -> f64 {
+        match self {
+            Self::P50 => 0.5,
+            Self::P90 => 0.9,
+            Self::P95 => 0.95,
+            Self::P99 => 0.99,
+        }
+    }
+}

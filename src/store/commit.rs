@@ -1,0 +1,40 @@
+//! What is kept at once, and what is found again.
+
+use super::NewEntry;
+use crate::names::GatewayName;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Changes that are kept together or not at all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Commit {
+    /// Of rollouts; each gateway at most once.
+    pub states: Vec<StateChange>,
+    /// For the journal.
+    pub entries: Vec<NewEntry>,
+    /// The last good text of gateway files by their path below the watched directory; `None`: forget it.
+    pub documents: BTreeMap<Arc<str>, Option<Arc<str>>>,
+}
+
+/// How the state of one gateway's rollout changes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StateChange {
+    /// Whose.
+    pub gateway: GatewayName,
+    /// The revision that must be kept now; `None`: there must be none.
+    pub expected: Option<u64>,
+    /// The revision from now on.
+    pub revision: u64,
+    /// The state from now on; `None`: forget it.
+    pub state: Option<Value>,
+}
+
+/// What was kept.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Restored {
+    /// The revision and the state of every rollout.
+    pub states: BTreeMap<GatewayName, (u64, Value)>,
+    /// The last good text of gateway files.
+    pub documents: BTreeMap<Arc<str>, Arc<str>>,
+}

@@ -1,0 +1,86 @@
+//! What survives a restart: the state of every rollout, the journal, and the last good version of every file.
+//!
+//! [`Store`] is the border. A commit is all or nothing, and what it answers is durable: a decision is committed before
+//! any Envoy hears of it, so that a restart never goes back behind what was served. The contract of a store is a
+//! generic test (`contract`), so that a second one is held to the same.
+//!
+//! What is not here: secrets of users, which stay in their files, and what Envoys were told, which follows from the
+//! files and the states.
+
+mod commit;
+mod entry;
+mod error;
+pub mod run;
+mod sqlite;
+
+pub use commit::{Commit, Restored, StateChange};
+pub use entry::{Entry, Kind, NewEntry, Query, Weights};
+pub use error::Error;
+pub use sqlite::Sqlite;
+
+use crate::clock::Timestamp;
+use crate::model::StoreAt;
+
+/// The longest that an entry is kept.
+pub const KEEP_DAYS: u64 = 90;
+/// The most entries that are kept.
+pub const KEEP_ENTRIES: u64 = 100_000;
+
+/// Something that keeps [`Commit`]s. All methods block, and each has one caller at a time.
+pub trait Store: Send {
+    /// Everything that a start needs.
+    fn load(&mut self) -> Result<Restored, Error>;
+
+    /// Keeps commits, in their order, and answers each: the sequence of its last entry (`None`: it has no entries), or
+    /// why nothing of it was kept. What is answered with `Ok` survives a loss of power.
+    ///
+    /// Commits are independent: one in conflict does not harm the others, and sees those before it.
+    fn commit(&mut self, commits: &[Commit]) -> Vec<Result<Option<u64>, Error>>;
+
+    /// Entries in their order, at most as many as asked for.
+    fn entries(&mut self, query: &Query) -> Result<Vec<Entry>, Error>;
+
+    /// The bytes that are kept under a name. When there are none, `new` are kept from now on.
+    fn secret(&mut self, name: &str, new: &[u8]) -> Result<Vec<u8>, Error>;
+
+    /// Removes entries from before a time, and the oldest beyond a count; says how many.
+    fn prune(&mut self, before: Timestamp, most: u64) -> Result<u64, Error>;
+}
+
+/// Opens the store that the settings name.
+pub fn open(at: &StoreAt) -> Result<Box<dyn Store>, Error> {
+    Ok(Box::new(match at {
+        StoreAt::Memory => Sqlite::in_memory()?,
+        StoreAt::Sqlite(path) => Sqlite::open(path)?,
+    }))
+}
+
+/// In place of a store that cannot be opened: says why to all who ask. Traffic does not need a store, so Serin serves
+/// without one.
+#[derive(Debug)]
+pub struct Absent(pub Error);
+
+impl Store for Absent {
+    fn load(&mut self) -> Result<Restored, Error> {
+        Err(self.0.clone())
+    }
+
+    fn commit(&mut self, commits: &[Commit]) -> Vec<Result<Option<u64>, Error>> {
+        vec![Err(self.0.clone()); commits.len()]
+    }
+
+    fn entries(&mut self, _: &Query) -> Result<Vec<Entry>, Error> {
+        Err(self.0.clone())
+    }
+
+    fn secret(&mut self, _: &str, _: &[u8]) -> Result<Vec<u8>, Error> {
+        Err(self.0.clone())
+    }
+
+    fn prune(&mut self, _: Timestamp, _: u64) -> Result<u64, Error> {
+        Ok(0)
+    }
+}
+
+#[cfg(test)]
+mod contract;

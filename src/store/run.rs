@@ -1,0 +1,260 @@
+//! The one task that has the store: takes requests from a queue, groups the commits that wait, and answers.
+//!
+//! It blocks, as stores do, so it has a thread of its own. Reading goes through it as well: a page of the journal takes
+//! less than the synchronization of a commit, and one owner needs no lock.
+
+use super::{Commit, Entry, Error, KEEP_DAYS, KEEP_ENTRIES, Query, Store};
+use crate::clock;
+use crate::latest::Latest;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Requests that wait before a sender has to.
+const QUEUE: usize = 1024;
+/// Commits that are kept together.
+const GROUP: usize = 256;
+/// Between two removals of old entries.
+const PRUNE: Duration = Duration::from_hours(1);
+
+/// Where one asks the store.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    requests: mpsc::Sender<Request>,
+    status: Arc<Latest<Status>>,
+}
+
+/// How the store is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// The largest sequence in the journal; who waits for entries waits for this.
+    pub newest: u64,
+    /// Why the last commit was not kept; `None`: it was.
+    pub failure: Option<Error>,
+}
+
+/// What became of a commit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// As the asker numbered it.
+    pub id: u64,
+    /// The sequence of its last entry, if it has any; or why nothing of it was kept.
+    pub result: Result<Option<u64>, Error>,
+}
+
+#[derive(Debug)]
+enum Request {
+    Commit { commit: Commit, id: Option<u64> },
+    Entries { query: Query, reply: oneshot::Sender<Result<Vec<Entry>, Error>> },
+    Secret { name: String, new: Vec<u8>, reply: oneshot::Sender<Result<Vec<u8>, Error>> },
+}
+
+impl Handle {
+    /// Asks for a commit, whose [`Answer`] comes on the other queue. `false`: there is no store any more.
+    pub async fn commit(&self, id: u64, commit: Commit) -> bool {
+        self.requests.send(Request::Commit { commit, id: Some(id) }).await.is_ok()
+    }
+
+    /// Asks for a commit whose end nobody waits for. `Err`: too much is waiting.
+    pub fn note(&self, commit: Commit) -> Result<(), Commit> {
+        match self.requests.try_send(Request::Commit { commit, id: None }) {
+            Err(mpsc::error::TrySendError::Full(Request::Commit { commit, .. })) => Err(commit),
+            // There is no store any more, and soon nobody who could ask it.
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads the journal.
+    pub async fn entries(&self, query: Query) -> Result<Vec<Entry>, Error> {
+        self.ask(|reply| Request::Entries { query, reply }).await
+    }
+
+    /// The bytes that are kept under a name; `new` from now on, when there are none.
+    pub async fn secret(&self, name: &str, new: Vec<u8>) -> Result<Vec<u8>, Error> {
+        let name = name.to_owned();
+        self.ask(|reply| Request::Secret { name, new, reply }).await
+    }
+
+    /// How the store is.
+    pub fn status(&self) -> &Arc<Latest<Status>> {
+        &self.status
+    }
+
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Request,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        // A send that fails drops the reply, which the answer then tells.
+        let _ = self.requests.send(request(reply)).await;
+        let ended = || Error::Unavailable { place: "the store".into(), why: "Serin is stopping".into() };
+        answer.await.unwrap_or_else(|_| Err(ended()))
+    }
+}
+
+/// The task that has the store. [`Work::run`] blocks until no [`Handle`] is left.
+pub struct Work {
+    store: Box<dyn Store>,
+    requests: mpsc::Receiver<Request>,
+    answers: mpsc::UnboundedSender<Answer>,
+    status: Arc<Latest<Status>>,
+    state: Status,
+}
+
+/// A store's handle, its work, and where the answers come.
+///
+/// Answers are not bounded, since commits are: a full queue on both ways would be a dead end.
+pub fn start(
+    mut store: Box<dyn Store>,
+    failure: Option<Error>,
+) -> (Handle, Work, mpsc::UnboundedReceiver<Answer>) {
+    let (requests_in, requests) = mpsc::channel(QUEUE);
+    let (answers_in, answers) = mpsc::unbounded_channel();
+    let last = store.entries(&Query { newest: true, limit: 1, ..Query::default() }).unwrap_or_default();
+    let state = Status { newest: last.first().map_or(0, |e| e.sequence), failure };
+    let status = Latest::new(state.clone());
+    let handle = Handle { requests: requests_in, status: Arc::clone(&status) };
+    (handle, Work { store, requests, answers: answers_in, status, state }, answers)
+}
+
+impl Work {
+    /// Does what is asked, until nobody is left who could ask.
+    pub fn run(mut self) {
+        let mut pruned = None;
+        while let Some(first) = self.requests.blocking_recv() {
+            let mut waiting = vec![first];
+            while waiting.len() < GROUP
+                && let Ok(more) = self.requests.try_recv()
+            {
+                waiting.push(more);
+            }
+            let (mut commits, mut ids) = (Vec::new(), Vec::new());
+            for request in waiting {
+                match request {
+                    Request::Commit { commit, id } => {
+                        commits.push(commit);
+                        ids.push(id);
+                    }
+                    // Who asks sees what was asked for before.
+                    Request::Entries { query, reply } => {
+                        self.keep(&mut commits, &mut ids);
+                        // Who no longer waits needs no answer.
+                        let _ = reply.send(self.store.entries(&query));
+                    }
+                    Request::Secret { name, new, reply } => {
+                        self.keep(&mut commits, &mut ids);
+                        let _ = reply.send(self.store.secret(&name, &new));
+                    }
+                }
+            }
+            self.keep(&mut commits, &mut ids);
+            let now = clock::now();
+            if pruned.is_none_or(|last| now.since(last) >= PRUNE) {
+                pruned = Some(now);
+                let oldest = now.minus(Duration::from_hours(24 * KEEP_DAYS));
+                if let Err(e) = self.store.prune(oldest, KEEP_ENTRIES) {
+                    tracing::warn!("old entries of the journal stay: {e}");
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, commits: &mut Vec<Commit>, ids: &mut Vec<Option<u64>>) {
+        if commits.is_empty() {
+            return;
+        }
+        let results = self.store.commit(commits);
+        commits.clear();
+        let mut state = self.state.clone();
+        for (id, result) in ids.drain(..).zip(results) {
+            match &result {
+                Ok(sequence) => {
+                    state.newest = sequence.unwrap_or(0).max(state.newest);
+                    state.failure = None;
+                }
+                // Somebody was slower, and the store is well.
+                Err(Error::Conflict { .. }) => {}
+                Err(e) => state.failure = Some(e.clone()),
+            }
+            if let Some(id) = id {
+                // Nobody listens any more only when everything stops.
+                let _ = self.answers.send(Answer { id, result });
+            }
+        }
+        match (&self.state.failure, &state.failure) {
+            (before, Some(e)) if before.as_ref() != Some(e) => tracing::error!("not kept: {e}"),
+            (Some(_), None) => tracing::info!("the store can be used again"),
+            _ => {}
+        }
+        if state != self.state {
+            self.state = state.clone();
+            self.status.publish(state);
+        }
+    }
+}
+
+impl std::fmt::Debug for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Work").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Sqlite;
+    use crate::store::contract::{commit, entry, state};
+
+    #[test]
+    fn commits_are_answered_in_their_order_and_readers_see_them() {
+        let (handle, work, mut answers) = start(Box::new(Sqlite::in_memory().unwrap()), None);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        // All of it waits before the work begins, so that it is done in groups.
+        let asked = handle.clone();
+        let readers = runtime.block_on(async move {
+            for i in 0..600_u64 {
+                let change = state("fraud", i.checked_sub(1), i, 5);
+                let made = commit(vec![change], vec![entry(Some("fraud"), "advanced", 0)]);
+                assert!(asked.commit(i, made).await);
+            }
+            let conflict = commit(vec![state("fraud", None, 1, 5)], vec![]);
+            assert!(asked.commit(600, conflict).await);
+            assert_eq!(asked.note(commit(vec![], vec![entry(None, "alarm", 0)])), Ok(()));
+            let (reply, answer) = oneshot::channel();
+            let query = Query { newest: true, limit: 1, ..Query::default() };
+            asked.requests.send(Request::Entries { query, reply }).await.unwrap();
+            [answer]
+        });
+        let status = Arc::clone(handle.status());
+        drop(handle);
+        work.run();
+        for i in 0..600 {
+            let answer = answers.blocking_recv().unwrap();
+            assert_eq!((answer.id, answer.result), (i, Ok(Some(i + 1))));
+        }
+        assert!(matches!(answers.blocking_recv().unwrap().result, Err(Error::Conflict { .. })));
+        assert_eq!(answers.blocking_recv(), None, "a note has no answer");
+        let [reader] = readers;
+        let read = reader.blocking_recv().unwrap().unwrap();
+        assert_eq!(read[0].entry.kind.as_str(), "alarm");
+        assert_eq!(*status.load(), Status { newest: 601, failure: None }, "a conflict is no failure");
+    }
+
+    #[test]
+    fn a_store_that_is_not_there_says_why_to_all() {
+        let why = Error::Corrupt { place: "serin.db".into(), why: "malformed".into() };
+        let absent = Box::new(crate::store::Absent(why.clone()));
+        let (handle, work, mut answers) = start(absent, Some(why.clone()));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let work = std::thread::spawn(|| work.run());
+        runtime.block_on(async {
+            assert!(handle.commit(1, commit(vec![], vec![])).await);
+            assert_eq!(handle.entries(Query::default()).await, Err(why.clone()));
+            assert_eq!(handle.secret("cookies", vec![1]).await, Err(why.clone()));
+        });
+        assert_eq!(handle.status().load().failure, Some(why.clone()));
+        drop(handle);
+        work.join().unwrap();
+        assert_eq!(answers.blocking_recv(), Some(Answer { id: 1, result: Err(why) }));
+    }
+}
