@@ -154,7 +154,7 @@ fn behaviour(text: &str, base: Behaviour) -> Result<Behaviour, String> {
         }
     }
     // Without one, the shape of the distribution stays.
-    out.p99 = p99.unwrap_or(out.latency * base.p99 / base.latency);
+    out.p99 = p99.unwrap_or(base.p99 * (out.latency / base.latency));
     if out.p99 < out.latency {
         return Err("p99 is below the median that `latency` says".to_owned());
     }

@@ -79,7 +79,7 @@ fn vectors_pass_or_name_the_first_difference() {
         std::fs::write(folder.path().join("one.json"), text).unwrap();
         serin(&["simulate", "--vectors", path]).fails(1)
     };
-    let wrong = with(&text.replacen("\"srm\": ", "\"srm\": 1", 1));
+    let wrong = with(&text.replacen("\"srm\": -", "\"srm\": -1", 1));
     for words in ["one.json", "step 1 (t = 2)", "`srm` is expected to be", "got"] {
         assert!(wrong.contains(words), "{wrong}");
     }
