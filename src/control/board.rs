@@ -9,8 +9,14 @@ use crate::translate::RouteTable;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// The resources of a listener that are of no gateway.
-pub(super) type Common = BTreeMap<ListenerName, Vec<Arc<Resource>>>;
+/// The resources that are of no gateway.
+#[derive(Debug)]
+pub(super) struct Common {
+    /// For all Envoys.
+    pub(super) runtime: Arc<Resource>,
+    /// For Envoys that have a gateway on the listener.
+    pub(super) listeners: BTreeMap<ListenerName, Vec<Arc<Resource>>>,
+}
 
 /// What all audiences are told.
 #[derive(Debug)]
@@ -130,7 +136,8 @@ impl Board {
                 None => patch.remove(kind, &name),
             }
         }
-        for (listener, resources) in common {
+        patch.put(Arc::clone(&common.runtime));
+        for (listener, resources) in &common.listeners {
             for resource in resources {
                 if self.table.has(listener) {
                     patch.put(Arc::clone(resource));

@@ -11,7 +11,7 @@ use super::view::{Facts, View, Views};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Reference};
 use crate::diag::Severity;
-use crate::model::{Authentication, Gateway, Listener, Settings};
+use crate::model::{Authentication, Gateway, Listener, Settings, Switches};
 use crate::mtls::Credentials;
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
@@ -61,13 +61,16 @@ pub(super) struct Wanted {
 impl World {
     /// Before any file was read.
     pub fn new(settings: Settings) -> Self {
-        let common = settings.listeners.iter().map(|(name, l)| {
+        let listeners = settings.listeners.iter().map(|(name, l)| {
             let message = translate::listener(name, l, settings.routing);
             (name.clone(), vec![Arc::new(Resource::new(Kind::Listener, name.as_str(), &message))])
         });
         Self {
             names: settings.listeners.keys().cloned().collect(),
-            common: common.collect(),
+            common: Common {
+                runtime: Arc::new(translate::runtime(Switches::default())),
+                listeners: listeners.collect(),
+            },
             renewal: None,
             files: Files::default(),
             wanted: BTreeMap::new(),
@@ -90,6 +93,13 @@ impl World {
     #[must_use]
     pub fn with_credentials(mut self, credentials: Credentials) -> Self {
         self.renewal = self.settings.xds_tls.clone().map(|files| Renewal::new(files, credentials));
+        self
+    }
+
+    /// With the switches that were thrown before it begins.
+    #[must_use]
+    pub fn with_switches(mut self, switches: Switches) -> Self {
+        self.common.runtime = Arc::new(translate::runtime(switches));
         self
     }
 
@@ -221,7 +231,7 @@ impl World {
             if files.into_iter().any(is_new) {
                 let secret = translate::listener_secret(name, certificate, key);
                 let secret = Resource::new(Kind::Secret, &translate::listener_secret_name(name), &secret);
-                let common = self.common.entry(name.clone()).or_default();
+                let common = self.common.listeners.entry(name.clone()).or_default();
                 common.retain(|r| r.kind() != Kind::Secret);
                 common.push(Arc::new(secret));
             }
@@ -405,7 +415,8 @@ impl World {
     fn tell_of_common(&mut self, resources: &[Arc<Resource>], text: &str, now: Timestamp) {
         for resource in resources {
             let (kind, name, version) = (resource.kind(), resource.name(), resource.version());
-            let common = kind == Kind::Listener || (kind == Kind::Secret && name.starts_with("tls/"));
+            let common = matches!(kind, Kind::Runtime | Kind::Listener)
+                || (kind == Kind::Secret && name.starts_with("tls/"));
             if !common || !self.is_current(resource) {
                 continue;
             }
@@ -444,7 +455,7 @@ impl World {
             Kind::Cluster | Kind::Endpoint => cluster(resource.name()),
             Kind::Secret => resource.name().strip_prefix("ca/").and_then(cluster),
             // A listener depends on no gateway.
-            Kind::Listener => None,
+            Kind::Runtime | Kind::Listener => None,
             Kind::ScopedRoute | Kind::Route => {
                 // One name, but another content for each audience.
                 let audiences: Vec<Option<&str>> = self.audiences_of(resource).collect();

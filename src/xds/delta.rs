@@ -139,7 +139,7 @@ impl Delta {
     /// nothing is taken away before routes and listeners are acknowledged
     /// (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#eventual-consistency-considerations>).
     pub fn next(&mut self, snapshot: &Snapshot) -> Option<Response> {
-        const FIRST: [Kind; 3] = [Kind::Cluster, Kind::Endpoint, Kind::Secret];
+        const FIRST: [Kind; 4] = [Kind::Runtime, Kind::Cluster, Kind::Endpoint, Kind::Secret];
         const REFERRERS: [Kind; 3] = [Kind::Listener, Kind::ScopedRoute, Kind::Route];
         if let Some(response) = FIRST.iter().find_map(|kind| self.offer(*kind, snapshot, Part::Upserts)) {
             return Some(response);
