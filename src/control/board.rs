@@ -80,6 +80,17 @@ impl Boards {
         Fleet { everyone: Arc::clone(&self.everyone.snapshot), named: named.collect() }
     }
 
+    /// The gateways on an exact host of a listener, as an audience (`None`: everyone) is told.
+    pub(super) fn on_host(
+        &self,
+        audience: Option<&str>,
+        listener: &str,
+        host: &str,
+    ) -> impl Iterator<Item = &GatewayName> {
+        let board = audience.map_or(Some(&self.everyone), |audience| self.named.get(audience));
+        board.into_iter().flat_map(move |board| board.table.on_host(listener, host))
+    }
+
     fn note_audiences(&mut self, gateway: &GatewayName, offers: &Offers) {
         let now = offers.audiences_of(gateway);
         for audience in self.named_by.remove(gateway).unwrap_or_default() {

@@ -459,19 +459,22 @@ impl World {
             Kind::ScopedRoute | Kind::Route => {
                 // One name, but another content for each audience.
                 let audiences: Vec<Option<&str>> = self.audiences_of(resource).collect();
-                let on_listener = |g: &Gateway| match translate::parse_scope_name(resource.name()) {
-                    Some((listener, host)) => {
-                        g.listener.as_str() == listener && g.hosts.iter().any(|h| h.to_string() == host)
-                    }
-                    None => g.listener.as_str() == &**resource.name(),
+                let is_told = |name: &&GatewayName| {
+                    let told = |w: &Wanted| self.offers.told(name, &w.newest).is_some();
+                    *self.trial.standing(name) == Standing::OnTrial
+                        && self.wanted.get(*name).is_some_and(told)
                 };
-                let seen = |g: &Gateway| audiences.iter().any(|a| sees(&g.proxies, *a));
-                let is_in = |w: &Wanted| {
-                    let told = || self.offers.told(&w.newest.name, &w.newest).is_some();
-                    on_listener(&w.newest) && seen(&w.newest) && told()
+                if let Some((listener, host)) = translate::parse_scope_name(resource.name()) {
+                    let on_host = audiences.iter().flat_map(|a| self.boards.on_host(*a, listener, host));
+                    return on_host.filter(is_told).cloned().collect();
+                }
+                let is_in = |name: &&GatewayName| {
+                    self.wanted.get(*name).is_some_and(|w| {
+                        w.newest.listener.as_str() == &**resource.name()
+                            && audiences.iter().any(|a| sees(&w.newest.proxies, *a))
+                    })
                 };
-                let on_trial = self.trial.on_trial();
-                return on_trial.filter(|name| self.wanted.get(*name).is_some_and(is_in)).cloned().collect();
+                return self.trial.on_trial().filter(is_in).filter(is_told).cloned().collect();
             }
         };
         one.into_iter().filter(|name| *self.trial.standing(name) == Standing::OnTrial).collect()
