@@ -12,5 +12,6 @@ mod scoped;
 mod split;
 mod stage;
 mod streams;
+mod switches;
 mod telemetry;
 mod tls;
