@@ -97,7 +97,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     // Where everything meets.
     (
         "app",
-        "admin client control issuer latest model mtls snapshot source telemetry xds",
+        "admin client clock control issuer latest model mtls names snapshot source store telemetry xds",
         "axum futures_util tokio tonic tonic_health tonic_reflection tracing",
     ),
     ("observe", "", "clap tracing_subscriber"),

@@ -1,13 +1,15 @@
 //! All state of the control plane, and how one event changes it. Pure: no clock, no I/O.
 
+mod releases;
+
 use super::board::{Boards, Common};
-use super::command::{Asker, Command, Reply};
+use super::command::{Asker, Reply};
 use super::event::{Changes, Event, Note, NoteKind};
 use super::files::{Chosen, Files, Settled};
 use super::issuers::Issuers;
 use super::offer::{Offers, Version, sees};
 use super::renewal::Renewal;
-use super::rollouts::{Answered, Compared, Proposal, Rollouts};
+use super::rollouts::Rollouts;
 use super::trial::{Ruling, Standing, Trial};
 use super::view::{Facts, View, Views};
 use crate::clock::Timestamp;
@@ -17,7 +19,6 @@ use crate::model::{Authentication, Gateway, Listener, Settings};
 use crate::mtls::Credentials;
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
-use crate::rollout::{EntryKind, Refusal};
 use crate::snapshot::Fleet;
 use crate::translate;
 use crate::xds::Verdict;
@@ -100,23 +101,6 @@ impl World {
         self
     }
 
-    /// With what was kept of rollouts before the start, by revision and state, or why that is not known; and with the
-    /// upper ends of the latency buckets of [`Measured`](super::Measured), in seconds, the last one endless.
-    #[must_use]
-    pub fn with_rollouts(
-        mut self,
-        kept: Result<BTreeMap<GatewayName, (u64, serde_json::Value)>, String>,
-        bounds: Vec<f64>,
-        now: Timestamp,
-    ) -> Self {
-        let (rollouts, alarms) = Rollouts::restored(kept, bounds);
-        self.rollouts = rollouts;
-        let alarm =
-            |(gateway, message)| Note { sequence: 0, time: now, gateway, kind: NoteKind::Alarm, message };
-        self.notes.extend(alarms.into_iter().map(alarm));
-        self
-    }
-
     /// Takes an event. True when what Envoys or people should see may be different now.
     pub fn apply(&mut self, event: Event, now: Timestamp) -> bool {
         let changed = match event {
@@ -146,12 +130,8 @@ impl World {
                 }
                 changed
             }
-            Event::Command(Command { gateway, order }, asker) => {
-                if self.wanted.contains_key(&gateway) {
-                    self.rollouts.order(gateway, order, asker, now);
-                } else {
-                    self.answers.push((asker, Err(Refusal::UnknownGateway(gateway))));
-                }
+            Event::Command(command, asker) => {
+                self.take_command(command, asker, now);
                 false
             }
             Event::Measured(measured) => {
@@ -192,16 +172,6 @@ impl World {
     pub fn take_answers(&mut self) -> Vec<(Asker, Reply)> {
         self.answers.extend(self.rollouts.take_answers());
         std::mem::take(&mut self.answers)
-    }
-
-    /// What the store is to keep before it counts, once. One proposal is under way at a time.
-    pub fn take_proposal(&mut self) -> Option<Proposal> {
-        self.rollouts.take_proposal()
-    }
-
-    /// The gateways that are to be measured; `None`: the same as when it was asked last.
-    pub fn take_compared(&mut self) -> Option<Compared> {
-        self.rollouts.take_compared()
     }
 
     /// New credentials for the xDS port, once.
@@ -467,31 +437,6 @@ impl World {
         }
         self.offer_moved(now);
         true
-    }
-
-    /// What is kept counts from now on.
-    fn take_answer(&mut self, id: u64, result: Result<(), String>, now: Timestamp) -> bool {
-        let Answered { gateways, entries, alarm } = self.rollouts.committed(id, result, now);
-        for (name, entry) in entries {
-            let kind = match entry.kind {
-                EntryKind::Paused | EntryKind::RolledBack => NoteKind::Stopped,
-                _ => NoteKind::Rollout,
-            };
-            self.note(now, &name, kind, format!("gateway {name}: {}", entry.message));
-        }
-        let alarm = alarm.map(|works| match works {
-            Ok(()) => (NoteKind::Repaired, "the store works again, and rollouts move".to_owned()),
-            Err(why) => (NoteKind::Alarm, format!("rollouts do not move, since nothing can be kept: {why}")),
-        });
-        let note = |(kind, message)| Note { sequence: 0, time: now, gateway: None, kind, message };
-        self.notes.extend(alarm.map(note));
-        for name in &gateways {
-            let Some(wanted) = self.wanted.get(name) else { continue };
-            self.unseen.insert(Arc::clone(&wanted.file));
-            let (file, gateway) = (Arc::clone(&wanted.file), Arc::clone(&wanted.newest));
-            self.choose(Chosen { file, gateway }, now);
-        }
-        !gateways.is_empty()
     }
 
     /// Tells people that Envoys refuse a listener or its certificate: no gateway can be blamed, nothing can be
