@@ -6,10 +6,11 @@ use crate::control::run::{Outputs, run};
 use crate::control::{Event, View, World};
 use crate::issuer;
 use crate::latest::Latest;
-use crate::model::{MutualTls, Settings};
+use crate::model::{MutualTls, Settings, StoreAt};
 use crate::mtls::{self, Connection, Credentials, Door, Unusable};
 use crate::snapshot::Fleet;
 use crate::source::{Environment, Scanner, Watched, Watching, watch};
+use crate::store::{self, Absent, Restored, Store};
 use crate::xds::server::Discovery;
 use crate::xds::{Registry, Verdict};
 use futures_util::Stream;
@@ -73,6 +74,9 @@ pub enum Error {
     /// The directory cannot be watched.
     #[error("cannot start to read {0}")]
     Source(String, #[source] std::io::Error),
+    /// Another Serin decides about the same rollouts.
+    #[error(transparent)]
+    Store(store::Error),
     /// The descriptors for reflection are broken: a bug.
     #[error("gRPC reflection")]
     Reflection(#[source] tonic_reflection::server::Error),
@@ -99,6 +103,8 @@ pub struct App {
 pub struct Options {
     /// Serve plain xDS to other machines.
     pub insecure_xds: bool,
+    /// Let everyone on this machine steer rollouts.
+    pub insecure_admin: bool,
     /// The variables to which gateway files may refer.
     pub environment: Environment,
 }
@@ -115,6 +121,12 @@ impl App {
         let (xds_address, http_address) =
             (xds.local_addr().unwrap_or(settings.xds), http.local_addr().unwrap_or(settings.http));
 
+        if options.insecure_admin {
+            tracing::warn!("everyone on this machine may steer rollouts over HTTP (--insecure-admin)");
+        }
+        let (kept, restored, failure) = open_store(settings.store.clone()).await?;
+        let (store, store_work, _answers) = store::run::start(kept, failure);
+
         let (events_in, events) = mpsc::channel(1024);
         let (verdicts_in, verdicts) = mpsc::channel(1024);
         let outputs = Outputs {
@@ -122,10 +134,18 @@ impl App {
             view: Latest::new(View::default()),
             credentials: credentials.clone().map(Latest::new),
             notes: broadcast::Sender::new(1024),
+            store: store.clone(),
         };
         let registry = Arc::new(Registry::default());
-        let sources = Sources { view: Arc::clone(&outputs.view), registry: Arc::clone(&registry) };
         let (stop, stopped) = signal::channel(false);
+        let sources = Sources {
+            view: Arc::clone(&outputs.view),
+            registry: Arc::clone(&registry),
+            store,
+            events: events_in.clone(),
+            stopped: stopped.clone(),
+            insecure_admin: options.insecure_admin,
+        };
         let discovery = Discovery {
             fleet: Arc::clone(&outputs.fleet),
             registry: Arc::clone(&registry),
@@ -134,11 +154,13 @@ impl App {
         };
         let grpc = grpc_routes(&discovery, &sources, &outputs)?;
         let watched = Watched { directory: settings.gateways.clone(), files: certificate_files(&settings) };
-        let scanner = Scanner::new(watched).with_environment(options.environment);
+        let scanner =
+            Scanner::new(watched).with_environment(options.environment).with_last_good(&restored.documents);
         let watching = watch(scanner, events_in.clone())
             .map_err(|e| Error::Source(settings.gateways.display().to_string(), e))?;
 
         let mut tasks = JoinSet::new();
+        tasks.spawn_blocking(|| store_work.run());
         let view = Arc::clone(&outputs.view);
         tasks.spawn(until(stopped.clone(), issuer::run(view.subscribe(), events_in.clone())));
         match &outputs.credentials {
@@ -152,7 +174,7 @@ impl App {
                 tasks.spawn(serve_grpc(mtls::mutual(xds, door), grpc, stopped.clone()))
             }
         };
-        let mut world = World::new(settings);
+        let mut world = World::new(settings).with_last_good(restored.documents);
         if let Some(credentials) = credentials {
             world = world.with_credentials(credentials);
         }
@@ -181,6 +203,29 @@ impl App {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(STOP, all).await.is_err() {
             tracing::warn!("some requests were still open and are cut");
+        }
+    }
+}
+
+/// The store, what it holds, and why there is none, if that is so: traffic needs none, and only rollouts wait.
+async fn open_store(at: Option<StoreAt>) -> Result<(Box<dyn Store>, Restored, Option<store::Error>), Error> {
+    let open = move || {
+        let mut store = store::open(&at.unwrap_or(StoreAt::Memory))?;
+        let restored = store.load()?;
+        Ok((store, restored))
+    };
+    // The whole file is checked, which takes a moment.
+    let opened = tokio::task::spawn_blocking(open).await;
+    let stopped = |e: tokio::task::JoinError| store::Error::Unavailable {
+        place: "the store".into(),
+        why: e.to_string(),
+    };
+    match opened.map_err(stopped).flatten() {
+        Ok((store, restored)) => Ok((store, restored, None)),
+        Err(error @ store::Error::InUse { .. }) => Err(Error::Store(error)),
+        Err(error) => {
+            tracing::error!("Serin serves without its store, and rollouts stay where they are: {error}");
+            Ok((Box::new(Absent(error.clone())), Restored::default(), Some(error)))
         }
     }
 }
@@ -292,6 +337,9 @@ fn with_absolute_paths(mut settings: Settings) -> Settings {
         }
     };
     absolute(&mut settings.gateways);
+    if let Some(StoreAt::Sqlite(path)) = &mut settings.store {
+        absolute(path);
+    }
     for tls in settings.listeners.values_mut().filter_map(|l| l.tls.as_mut()) {
         absolute(&mut tls.cert_file);
         absolute(&mut tls.key_file);

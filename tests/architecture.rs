@@ -64,16 +64,20 @@ const HOUSE: &[(&str, &str, &str)] = &[
     // The loop: a pure world, and one file that waits.
     (
         "control",
-        "clock config diag model mtls names resource rollout snapshot translate weight xds",
+        "clock config diag model mtls names resource rollout snapshot store translate weight xds",
         "bytes serde",
     ),
     ("control/command.rs", "names rollout", "tokio"),
-    ("control/run.rs", "clock latest mtls snapshot", "tokio tracing"),
+    ("control/journal.rs", "clock names store", "serde_json"),
+    ("control/run.rs", "clock latest mtls snapshot store", "tokio tracing"),
     // Files in. `control` owns the type of the border.
     ("source", "config control", ""),
     ("source/watch.rs", "clock control", "notify tokio tracing"),
     // The doors for people.
-    ("admin", "control latest xds", ""),
+    ("admin", "control latest store xds", "tokio"),
+    ("admin/access.rs", "", "axum"),
+    ("admin/actions.rs", "control names rollout weight", "axum serde serde_json"),
+    ("admin/events.rs", "names store", "axum futures_util serde serde_json"),
     ("admin/api.rs", "clock control resource snapshot translate xds", "axum serde serde_json"),
     ("admin/grpc.rs", "control diag resource xds", "futures_util tokio tokio_stream tonic"),
     ("admin/metrics.rs", "control diag", "prometheus_client"),
@@ -88,7 +92,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     // Where everything meets.
     (
         "app",
-        "admin client control issuer latest model mtls snapshot source xds",
+        "admin client control issuer latest model mtls snapshot source store xds",
         "axum futures_util tokio tonic tonic_health tonic_reflection tracing",
     ),
     ("observe", "", "clap tracing_subscriber"),

@@ -5,7 +5,7 @@
 
 use super::{Changes, GRACE};
 use crate::clock::Timestamp;
-use crate::config::{self, Attachment, Context, Document, Loaded, Reference};
+use crate::config::{self, Attachment, Content, Context, Document, Loaded, Reference};
 use crate::diag::{Diagnostic, Severity};
 use crate::model::Gateway;
 use crate::names::{GatewayName, ListenerName};
@@ -21,6 +21,12 @@ pub(super) struct Files {
     arrivals: u64,
     /// All files are gone at once: nothing is removed until one is back.
     pub(super) all_vanished: bool,
+    /// The last good text of files, from before the start and since.
+    good_texts: BTreeMap<Arc<str>, Arc<str>>,
+    /// Files that may have another last good text now.
+    accepted: BTreeSet<Arc<str>>,
+    /// Whether all files were looked at once.
+    begun: bool,
 }
 
 #[derive(Debug)]
@@ -77,6 +83,15 @@ impl File {
         self.vanished.is_some()
     }
 
+    /// The text of the newest version, if it is good.
+    fn good_text(&self) -> Option<&str> {
+        let good = self.good.as_ref().filter(|good| Arc::ptr_eq(good, &self.newest))?;
+        match &self.document.content {
+            Content::Text(bytes) if good.gateway.is_some() => std::str::from_utf8(bytes).ok(),
+            _ => None,
+        }
+    }
+
     /// The name of its gateway, as far as one can tell.
     pub(super) fn name(&self) -> Option<&GatewayName> {
         self.newest.name.as_ref().or_else(|| self.good.as_ref().and_then(|g| g.name.as_ref()))
@@ -122,6 +137,40 @@ pub(super) struct Outcome {
 }
 
 impl Files {
+    /// With what was good before the start.
+    pub(super) fn with_last_good(good_texts: BTreeMap<Arc<str>, Arc<str>>) -> Self {
+        Self { good_texts, ..Self::default() }
+    }
+
+    /// The last good texts that are others now; `None`: there is no such file any more.
+    pub(super) fn take_good(&mut self) -> BTreeMap<Arc<str>, Option<Arc<str>>> {
+        let mut changed = BTreeMap::new();
+        for path in std::mem::take(&mut self.accepted) {
+            let known = self.good_texts.get(&path);
+            let text = match self.by_path.get(&path) {
+                None => None,
+                Some(file) => match file.good_text() {
+                    Some(text) => Some(text),
+                    // Broken: what was good before stays.
+                    None => continue,
+                },
+            };
+            match text {
+                Some(text) if known.is_none_or(|k| **k != *text) => {
+                    let text: Arc<str> = text.into();
+                    changed.insert(Arc::clone(&path), Some(Arc::clone(&text)));
+                    self.good_texts.insert(path, text);
+                }
+                None if known.is_some() => {
+                    self.good_texts.remove(&path);
+                    changed.insert(path, None);
+                }
+                _ => {}
+            }
+        }
+        changed
+    }
+
     /// All files, by path.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &File)> {
         self.by_path.iter()
@@ -163,6 +212,10 @@ impl Files {
                 to_load.push((path.clone(), file.document.clone()));
             }
         }
+        if !std::mem::replace(&mut self.begun, true) && !to_load.is_empty() {
+            // Some of them may have gone meanwhile. When all have, they will be back.
+            self.accepted.extend(self.good_texts.keys().cloned());
+        }
         let context = Context { listeners, attached: &self.attached };
         let peaceful = self.by_path.values().all(File::is_at_peace) && outcome.vanished.is_empty();
         let mut only = peaceful.then(Vec::new);
@@ -184,7 +237,18 @@ impl Files {
                 },
                 |p| p.arrival,
             );
-            let good = previous.and_then(|p| p.good).or_else(|| closed(&newest));
+            let remembered = || {
+                let text = self.good_texts.get(&path).filter(|_| newest.gateway.is_none())?;
+                let document =
+                    Document { path: Arc::clone(&path), content: Content::Text(text.as_bytes().into()) };
+                Some(Arc::new(config::load(&document, &context))).filter(|l| l.gateway.is_some())
+            };
+            let good = match previous {
+                Some(previous) => previous.good,
+                None => remembered(),
+            };
+            let good = good.or_else(|| closed(&newest));
+            self.accepted.insert(Arc::clone(&path));
             let file = File { document, newest, good, conflicts: Vec::new(), arrival, vanished: None };
             self.by_path.insert(path, file);
         }
@@ -250,9 +314,14 @@ impl Files {
                 break;
             }
         }
-        for file in self.by_path.values_mut().filter(|f| f.conflicts.is_empty() && f.newest.gateway.is_some())
-        {
-            file.good = Some(Arc::clone(&file.newest));
+        for (path, file) in &mut self.by_path {
+            if !file.conflicts.is_empty() || file.newest.gateway.is_none() {
+                continue;
+            }
+            if !file.good.as_ref().is_some_and(|good| Arc::ptr_eq(good, &file.newest)) {
+                file.good = Some(Arc::clone(&file.newest));
+                self.accepted.insert(Arc::clone(path));
+            }
         }
     }
 
@@ -298,6 +367,7 @@ impl Files {
         for path in &gone {
             self.by_path.remove(path);
         }
+        self.accepted.extend(gone.iter().cloned());
         gone
     }
 

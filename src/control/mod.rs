@@ -17,6 +17,7 @@ mod command;
 mod event;
 mod files;
 mod issuers;
+mod journal;
 mod offer;
 mod renewal;
 pub mod run;

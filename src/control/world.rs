@@ -17,6 +17,7 @@ use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
 use crate::rollout::Refusal;
 use crate::snapshot::{Fleet, Snapshot};
+use crate::store::Weights;
 use crate::translate;
 use crate::xds::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,6 +92,13 @@ impl World {
         self
     }
 
+    /// With the last good text of files, for those that are broken when it begins.
+    #[must_use]
+    pub fn with_last_good(mut self, documents: BTreeMap<Arc<str>, Arc<str>>) -> Self {
+        self.files = Files::with_last_good(documents);
+        self
+    }
+
     /// Takes an event. True when what Envoys or people should see may be different now.
     pub fn apply(&mut self, event: Event, now: Timestamp) -> bool {
         let changed = match event {
@@ -102,13 +110,7 @@ impl World {
             Event::IssuerKeys { uri, keys } => {
                 let (changed, alarm) = self.issuers.take(&uri, keys);
                 if let Some(message) = alarm {
-                    self.notes.push(Note {
-                        sequence: 0,
-                        time: now,
-                        gateway: None,
-                        kind: NoteKind::Alarm,
-                        message,
-                    });
+                    self.notes.push(Note::new(now, None, NoteKind::Alarm, message));
                 }
                 if changed {
                     self.settle(now);
@@ -145,6 +147,11 @@ impl World {
     /// What operators are to be answered, once.
     pub fn take_answers(&mut self) -> Vec<(Asker, Reply)> {
         std::mem::take(&mut self.answers)
+    }
+
+    /// The files whose last good text is another now, once, to be kept for the next start; `None`: forget it.
+    pub fn take_documents(&mut self) -> BTreeMap<Arc<str>, Option<Arc<str>>> {
+        self.files.take_good()
     }
 
     /// New credentials for the xDS port, once.
@@ -220,13 +227,7 @@ impl World {
                     Some(Attachment::TooLarge(size)) => format!("has {size} bytes, which is no certificate"),
                 };
                 let message = format!("{}, a file of listener {name}, {what}", path.display());
-                self.notes.push(Note {
-                    sequence: 0,
-                    time: now,
-                    gateway: None,
-                    kind: NoteKind::Alarm,
-                    message,
-                });
+                self.notes.push(Note::new(now, None, NoteKind::Alarm, message));
             }
         }
         let outcome = self.files.apply(changes, &self.names, now);
@@ -258,7 +259,7 @@ impl World {
             lines.push((None, NoteKind::Repaired, "gateway files are back".into()));
         }
         for (gateway, kind, message) in lines {
-            self.notes.push(Note { sequence: 0, time: now, gateway, kind, message });
+            self.notes.push(Note::new(now, gateway, kind, message));
         }
         match outcome.only {
             Some(only) => only.into_iter().for_each(|chosen| self.choose(chosen, now)),
@@ -288,11 +289,14 @@ impl World {
             Some(wanted) if wanted.newest == gateway => wanted.file = file,
             Some(wanted) => {
                 let message = change_sentence(&wanted.newest, &gateway);
+                let weights = (wanted.newest.traffic != gateway.traffic)
+                    .then(|| (weights(&wanted.newest), weights(&gateway)));
                 wanted.file = file;
                 wanted.newest = gateway;
                 let taken = wanted.taken.as_ref().is_some_and(|t| t.gateway == wanted.newest);
                 self.trial.begin(&name, taken);
-                self.note(now, &name, NoteKind::Changed, message);
+                let note = Note::new(now, Some(name.clone()), NoteKind::Changed, message);
+                self.notes.push(Note { weights, ..note });
                 self.offer(&name, now);
             }
             None => {
@@ -405,13 +409,7 @@ impl World {
             }
             if self.told_refused.insert((kind, Arc::clone(name)), version) != Some(version) {
                 let message = format!("Envoy refuses {kind} {name}: {text}");
-                self.notes.push(Note {
-                    sequence: 0,
-                    time: now,
-                    gateway: None,
-                    kind: NoteKind::Alarm,
-                    message,
-                });
+                self.notes.push(Note::new(now, None, NoteKind::Alarm, message));
             }
         }
     }
@@ -455,7 +453,7 @@ impl World {
     }
 
     fn note(&mut self, time: Timestamp, gateway: &GatewayName, kind: NoteKind, message: String) {
-        self.notes.push(Note { sequence: 0, time, gateway: Some(gateway.clone()), kind, message });
+        self.notes.push(Note::new(time, Some(gateway.clone()), kind, message));
     }
 }
 
@@ -505,6 +503,10 @@ fn place(place: &crate::diag::Place) -> String {
         0 => place.file.to_string(),
         line => format!("{}:{line}:{}", place.file, place.column),
     }
+}
+
+fn weights(gateway: &Gateway) -> Weights {
+    gateway.traffic.parts().iter().cloned().collect()
 }
 
 /// What a change is, for the log: a change of weights is the one people look for.

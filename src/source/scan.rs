@@ -28,6 +28,8 @@ pub struct Scanner {
     documents: BTreeMap<Arc<str>, Seen>,
     /// By the keys of [`config::Context::attached`].
     attached: BTreeMap<Reference, Attached>,
+    /// What the last good versions of before the start refer to: looked at once, for files that are broken now.
+    remembered: BTreeSet<Reference>,
 }
 
 #[derive(Debug)]
@@ -58,13 +60,25 @@ impl Scanner {
     /// Has told nothing yet.
     pub fn new(watched: Watched) -> Self {
         let environment = Environment::default();
-        Self { watched, environment, documents: BTreeMap::new(), attached: BTreeMap::new() }
+        let (documents, attached, remembered) = Default::default();
+        Self { watched, environment, documents, attached, remembered }
     }
 
     /// With variables to which gateway files may refer.
     #[must_use]
     pub fn with_environment(self, environment: Environment) -> Self {
         Self { environment, ..self }
+    }
+
+    /// With what was good before the start, by path below the directory.
+    #[must_use]
+    pub fn with_last_good(self, documents: &BTreeMap<Arc<str>, Arc<str>>) -> Self {
+        let document = |(path, text): (&Arc<str>, &Arc<str>)| Document {
+            path: Arc::clone(path),
+            content: Content::Text(text.as_bytes().into()),
+        };
+        let remembered = documents.iter().map(document).flat_map(|d| config::references(&d)).collect();
+        Self { remembered, ..self }
     }
 
     /// Looks at everything; tells what differs from what was told before.
@@ -164,6 +178,7 @@ impl Scanner {
             .values()
             .flat_map(|s| s.references.iter().cloned())
             .chain(self.watched.files.iter().cloned().map(Reference::File))
+            .chain(std::mem::take(&mut self.remembered))
             .collect();
         self.attached.retain(|key, _| wanted.contains(key));
         for key in wanted {
