@@ -13,3 +13,4 @@ mod launch;
 mod protocol;
 mod real;
 mod schema;
+mod store;
