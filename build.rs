@@ -20,6 +20,7 @@ const ROOTS: &[&str] = &[
     "envoy/extensions/filters/http/api_key_auth/v3/api_key_auth.proto",
     "envoy/extensions/filters/http/basic_auth/v3/basic_auth.proto",
     "envoy/extensions/filters/http/filter_chain/v3/filter_chain.proto",
+    "envoy/extensions/filters/http/grpc_stats/v3/config.proto",
     "envoy/extensions/filters/http/header_mutation/v3/header_mutation.proto",
     "envoy/extensions/filters/http/jwt_authn/v3/config.proto",
     "envoy/extensions/filters/http/rbac/v3/rbac.proto",

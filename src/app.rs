@@ -11,6 +11,9 @@ use crate::mtls::{self, Connection, Credentials, Door, Unusable};
 use crate::snapshot::Fleet;
 use crate::source::{Environment, Scanner, Watched, Watching, watch};
 use crate::store::{self, Absent, Restored, Store};
+use crate::telemetry::run::{Inputs, Outputs as Numbers};
+use crate::telemetry::sink::{QUEUE, Sink};
+use crate::telemetry::{self, Measurement, Table, Wanted};
 use crate::xds::server::Discovery;
 use crate::xds::{Registry, Verdict};
 use futures_util::Stream;
@@ -22,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::{broadcast, mpsc, watch as signal};
+use tokio::sync::{Notify, broadcast, mpsc, watch as signal};
 use tokio::task::JoinSet;
 use tonic::service::Routes;
 use tonic::transport::Server;
@@ -93,6 +96,13 @@ pub struct App {
     pub view: Arc<Latest<View>>,
     /// Which Envoys are connected.
     pub registry: Arc<Registry>,
+    /// What Envoys measured.
+    pub table: Arc<Latest<Table>>,
+    /// Which gateways are to be measured for decisions. Nobody else's measurements are made.
+    pub wanted: Arc<Latest<Wanted>>,
+    /// The measurements of the gateways that are wanted. Whoever wants some must receive them: when the queue is
+    /// full, Envoys wait.
+    pub measurements: mpsc::Receiver<Vec<Measurement>>,
     stop: signal::Sender<bool>,
     tasks: JoinSet<()>,
     watching: Watching,
@@ -138,9 +148,11 @@ impl App {
         };
         let registry = Arc::new(Registry::default());
         let (stop, stopped) = signal::channel(false);
+        let (table, wanted) = (Latest::new(Table::default()), Latest::new(Wanted::new()));
         let sources = Sources {
             view: Arc::clone(&outputs.view),
             registry: Arc::clone(&registry),
+            table: Arc::clone(&table),
             store,
             events: events_in.clone(),
             stopped: stopped.clone(),
@@ -152,7 +164,11 @@ impl App {
             verdicts: verdicts_in,
             stopped: stopped.clone(),
         };
-        let grpc = grpc_routes(&discovery, &sources, &outputs)?;
+        let (reports_in, reports) = mpsc::channel(QUEUE);
+        let ended = Arc::new(Notify::new());
+        let sink = Sink::new(reports_in, Arc::clone(&ended), Arc::clone(&registry), stopped.clone());
+        let (measurements_in, measurements) = mpsc::channel(16);
+        let grpc = grpc_routes(&discovery, &sources, &outputs)?.merge(sink.routes());
         let watched = Watched { directory: settings.gateways.clone(), files: certificate_files(&settings) };
         let scanner =
             Scanner::new(watched).with_environment(options.environment).with_last_good(&restored.documents);
@@ -180,8 +196,22 @@ impl App {
         }
         tasks.spawn(until(stopped.clone(), run(world, events, outputs)));
         tasks.spawn(until(stopped.clone(), forward(verdicts, events_in)));
+        let inputs = Inputs { reports, ended, wanted: wanted.subscribe() };
+        let numbers = Numbers { table: Arc::clone(&table), measurements: measurements_in };
+        tasks.spawn(until(stopped.clone(), telemetry::run::run(inputs, numbers)));
         tasks.spawn(serve_http(http, admin::router(sources), stopped));
-        Ok(Self { xds: xds_address, http: http_address, view, registry, stop, tasks, watching })
+        Ok(Self {
+            xds: xds_address,
+            http: http_address,
+            view,
+            registry,
+            table,
+            wanted,
+            measurements,
+            stop,
+            tasks,
+            watching,
+        })
     }
 
     /// Waits until all files were read and Envoys are answered.

@@ -90,6 +90,11 @@ macro_rules! name {
                 s.serialize_str(&self.0)
             }
         }
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                Self::new(&String::deserialize(d)?).map_err(serde::de::Error::custom)
+            }
+        }
     };
 }
 

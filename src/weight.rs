@@ -75,6 +75,13 @@ impl serde::Serialize for Weight {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for Weight {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        // The shortest decimal of a float is the one that was written.
+        Self::parse(&f64::deserialize(d)?.to_string()).map_err(serde::de::Error::custom)
+    }
+}
+
 /// Why a text is not a weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WeightError {
@@ -173,6 +180,8 @@ mod tests {
         fn printing_and_reading_is_identity(h in 0u32..=WHOLE) {
             let w = Weight(h);
             prop_assert_eq!(Weight::parse(&w.to_string()), Ok(w));
+            let json = serde_json::to_string(&w).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Weight>(&json).unwrap(), w);
         }
     }
 }

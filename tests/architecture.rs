@@ -21,6 +21,9 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("client", "", "reqwest rustls"),
     ("diag", "", "serde unicode_width"),
     ("stats", "", "serde"),
+    ("simulate", "stats", "serde"),
+    ("simulate/file.rs", "model stats weight", ""),
+    ("simulate/vectors.rs", "stats", "serde serde_json"),
     // What is decided: no runtime, no file, no socket.
     ("model", "names weight", ""),
     (
@@ -41,7 +44,8 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("resource", "", "blake3 bytes envoy_types prost prost_reflect"),
     ("translate", "model names resource", "bytes envoy_types prost"),
     ("translate/ownership.rs", "resource", "serde_json"), // reads what was dumped
-    ("snapshot", "resource", "bytes"),
+    ("snapshot", "resource", ""),
+    ("snapshot/set.rs", "resource", "bytes imbl"),
     ("snapshot/dump.rs", "resource", "prost_reflect serde_json"),
     // The protocol: state machines without a socket, and one file with all of it.
     ("xds", "resource snapshot", "bytes envoy_types"),
@@ -57,48 +61,53 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("mtls/credentials.rs", "model", "rustls"),
     ("mtls/names.rs", "model", "rustls webpki"),
     // May this canary take more traffic?
-    ("rollout", "names weight", "serde"),
+    ("rollout", "clock model names stats weight", "serde"),
     // What survives a restart.
     ("store", "clock model names weight", "rusqlite serde serde_json"),
     ("store/run.rs", "clock latest", "tokio tracing"),
+    // What Envoys measured: pure, but for the service and the task that owns the numbers.
+    ("telemetry", "clock names stats translate", "indexmap"),
+    ("telemetry/run.rs", "clock latest", "tokio"),
+    ("telemetry/sink.rs", "clock xds", "axum bytes tokio tonic tracing"),
     // The loop: a pure world, and one file that waits.
     (
         "control",
-        "clock config diag model mtls names resource rollout snapshot store translate weight xds",
+        "clock config diag model mtls names resource rollout snapshot store translate xds",
         "bytes serde",
     ),
     ("control/command.rs", "names rollout", "tokio"),
     ("control/journal.rs", "clock names store", "serde_json"),
+    ("control/view.rs", "diag model names snapshot translate weight", "imbl serde"),
     ("control/run.rs", "clock latest mtls snapshot store", "tokio tracing"),
     // Files in. `control` owns the type of the border.
     ("source", "config control", ""),
     ("source/watch.rs", "clock control", "notify tokio tracing"),
     // The doors for people.
-    ("admin", "control latest store xds", "tokio"),
+    ("admin", "clock control latest store telemetry xds", "serde tokio"),
     ("admin/access.rs", "", "axum"),
     ("admin/actions.rs", "control names rollout weight", "axum serde serde_json"),
     ("admin/events.rs", "names store", "axum futures_util serde serde_json"),
     ("admin/api.rs", "clock control resource snapshot translate xds", "axum serde serde_json"),
     ("admin/grpc.rs", "control diag resource xds", "futures_util tokio tokio_stream tonic"),
-    ("admin/metrics.rs", "control diag", "prometheus_client"),
+    ("admin/metrics.rs", "clock control diag", "prometheus_client"),
     ("admin/problem.rs", "", "axum serde_json"),
     // Envoy for people; nothing that serves Envoys needs it.
     // The keys of token issuers: the plan is pure, the fetch waits.
     ("issuer", "clock control latest", "tokio tracing"),
     ("issuer/plan.rs", "", ""),
     ("issuer/fetch.rs", "client config", "reqwest"),
-    ("launch", "client model", "http reqwest rustix serde_json sha2 tempfile tokio tracing"),
+    ("launch", "client model telemetry", "http reqwest rustix serde_json sha2 tempfile tokio tracing"),
     ("launch/toy.rs", "client weight", "axum http serde_json tokio tokio_stream tracing"),
     // Where everything meets.
     (
         "app",
-        "admin client control issuer latest model mtls snapshot source store xds",
+        "admin client control issuer latest model mtls snapshot source store telemetry xds",
         "axum futures_util tokio tonic tonic_health tonic_reflection tracing",
     ),
     ("observe", "", "clap tracing_subscriber"),
     (
         "cli",
-        "admin app client clock config control diag launch model names observe resource snapshot source translate weight xds",
+        "admin app client clock config control diag launch model names observe resource simulate snapshot source stats translate weight xds",
         "anyhow base64 clap clap_complete clap_mangen getrandom rustix serde serde_json serde_yaml sha1 similar tempfile tokio tracing",
     ),
     ("main", "", ""),

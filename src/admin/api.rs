@@ -1,8 +1,8 @@
 //! The pages of the HTTP API, and what is served of gateways and Envoys.
 
 use super::problem::Problem;
-use super::{Sources, actions, events, metrics};
-use crate::clock::Timestamp;
+use super::{GatewayNumbers, Sources, actions, events, metrics, numbers};
+use crate::clock::{self, Timestamp};
 use crate::control::{GatewayView, View};
 use crate::snapshot::dump;
 use crate::translate;
@@ -90,6 +90,7 @@ pub fn router(sources: Sources) -> Router {
         .route("/gateways/{name}/revisions", get(events::revisions))
         .route("/gateways/{name}/actions/{verb}", post(actions::act).fallback(only_post))
         .route("/events", get(events::all))
+        .route("/gateways/{name}/metrics", get(numbers_of))
         .route("/proxies", get(proxies))
         .route("/config/{name}", get(config))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such page in the API"))
@@ -139,6 +140,14 @@ async fn gateway(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     Ok(tagged(&headers, &*find(&sources, &name)?))
+}
+
+async fn numbers_of(
+    State(sources): State<Sources>,
+    Path(name): Path<String>,
+) -> Result<Json<GatewayNumbers>, Problem> {
+    let gateway = find(&sources, &name)?;
+    Ok(Json(numbers::of(&gateway, &sources.table.load(), clock::now())))
 }
 
 async fn proxies(State(sources): State<Sources>) -> Json<ProxyList> {

@@ -1,11 +1,13 @@
 //! Our own Prometheus metrics: all names in one place. They are made when somebody asks, from what is published.
 
 use super::Sources;
+use super::numbers::whole;
+use crate::clock;
 use crate::control::Phase;
 use crate::diag::Severity;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -21,6 +23,16 @@ struct ByUpstream {
     gateway: String,
     upstream: String,
 }
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByQuantile {
+    gateway: String,
+    upstream: String,
+    quantile: &'static str,
+}
+
+/// A gauge that is a fraction.
+type Fraction = Gauge<f64, std::sync::atomic::AtomicU64>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Broken {
@@ -42,6 +54,7 @@ pub(super) fn render(sources: &Sources) -> String {
     let mut registry = Registry::with_prefix("serin");
     gateways(sources, &mut registry);
     proxies(sources, &mut registry);
+    upstreams(sources, &mut registry);
     let mut text = String::new();
     match encode(&mut text, &registry) {
         Ok(()) => text,
@@ -52,7 +65,7 @@ pub(super) fn render(sources: &Sources) -> String {
 fn gateways(sources: &Sources, registry: &mut Registry) {
     let view = sources.view.load();
     let phases = Family::<ByPhase, Gauge>::default();
-    let weights = Family::<ByUpstream, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
+    let weights = Family::<ByUpstream, Fraction>::default();
     let broken = Family::<Broken, Gauge>::default();
     for phase in [Phase::Stable, Phase::Invalid] {
         phases.get_or_create(&ByPhase { phase: phase.as_str() }).set(0);
@@ -86,6 +99,45 @@ fn gateways(sources: &Sources, registry: &mut Registry) {
     registry.register("store_available", "1 when what happens can be kept", store);
     let published = ConstCounter::new(sources.view.generation());
     registry.register("publications", "States that were published", published);
+}
+
+/// What Envoys measured. Of ten thousand gateways most have a canary that never had a request: only upstreams that
+/// had one are listed, so that nobody stores zeros.
+fn upstreams(sources: &Sources, registry: &mut Registry) {
+    let (requests, errors, client_errors) =
+        (Family::default(), Family::default(), Family::<ByUpstream, Counter>::default());
+    let (active, endpoints, healthy) =
+        (Family::default(), Family::default(), Family::<ByUpstream, Fraction>::default());
+    let latency = Family::<ByQuantile, Fraction>::default();
+    let table = sources.table.load();
+    for (gateway, upstream, numbers) in table.used(clock::now()) {
+        let labels = ByUpstream { gateway: gateway.to_string(), upstream: upstream.to_string() };
+        let count = |family: &Family<ByUpstream, Counter>, count: f64| {
+            family.get_or_create(&labels).inc_by(whole(count));
+        };
+        count(&requests, numbers.total.requests);
+        count(&errors, numbers.total.errors);
+        count(&client_errors, numbers.total.client_errors);
+        let set = |family: &Family<ByUpstream, Fraction>, value: f64| {
+            family.get_or_create(&labels).set(value);
+        };
+        set(&active, numbers.gauges.active);
+        set(&endpoints, numbers.gauges.endpoints);
+        set(&healthy, numbers.gauges.healthy);
+        for (quantile, q) in [("0.5", 0.5), ("0.9", 0.9), ("0.95", 0.95), ("0.99", 0.99)] {
+            if let Some(seconds) = numbers.latency.quantile(q) {
+                let (gateway, upstream) = (labels.gateway.clone(), labels.upstream.clone());
+                latency.get_or_create(&ByQuantile { gateway, upstream, quantile }).set(seconds);
+            }
+        }
+    }
+    registry.register("upstream_requests", "Requests that Envoys completed", requests);
+    registry.register("upstream_errors", "Of them: 5xx, or failed without an answer", errors);
+    registry.register("upstream_client_errors", "Of them: 4xx", client_errors);
+    registry.register("upstream_in_flight", "Requests under way", active);
+    registry.register("upstream_endpoints", "Endpoints that Envoys know", endpoints);
+    registry.register("upstream_healthy_endpoints", "Endpoints that get requests", healthy);
+    registry.register("upstream_latency_seconds", "Quantiles of the last minute", latency);
 }
 
 fn proxies(sources: &Sources, registry: &mut Registry) {

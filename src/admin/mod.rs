@@ -1,7 +1,8 @@
 //! How people and programs see the control plane: HTTP for the one, gRPC for the other, the same facts.
 //!
-//! What is shown comes from published values ([`crate::control::View`], [`crate::xds::Registry`]) and from the journal.
-//! What people want goes to the loop as a command, which answers when it is kept.
+//! What is shown comes from published values ([`crate::control::View`], [`crate::xds::Registry`],
+//! [`crate::telemetry::Table`]) and from the journal. What people want goes to the loop as a command, which answers when
+//! it is kept.
 
 mod access;
 mod actions;
@@ -9,13 +10,16 @@ mod api;
 mod events;
 pub mod grpc;
 mod metrics;
+mod numbers;
 mod problem;
 
 pub use api::{GatewayList, ProxyList, ProxyView, ResourceView, TypeView, resources_of, router};
+pub use numbers::{Difference, GatewayNumbers, Recent, UpstreamNumbers};
 
 use crate::control::{Event, View};
 use crate::latest::Latest;
 use crate::store::run::Handle;
+use crate::telemetry::Table;
 use crate::xds::Registry;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -35,6 +39,8 @@ pub struct Sources {
     pub stopped: watch::Receiver<bool>,
     /// Whether everyone on this machine may steer rollouts.
     pub insecure_admin: bool,
+    /// What Envoys measured.
+    pub table: Arc<Latest<Table>>,
 }
 
 impl Sources {

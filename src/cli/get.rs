@@ -62,10 +62,17 @@ pub(super) async fn run(args: GetArgs, out: &Output) -> Outcome {
 
 async fn look(args: &GetArgs) -> Result<Value, super::Failure> {
     let page = args.name.as_ref().map_or_else(|| "gateways".to_owned(), |name| format!("gateways/{name}"));
-    match args.server.get(&page).await? {
-        Answer::Found(value) => Ok(value),
-        Answer::NotFound(sentence) => Err(wrong(sentence)),
+    let mut value = match args.server.get(&page).await? {
+        Answer::Found(value) => value,
+        Answer::NotFound(sentence) => return Err(wrong(sentence)),
+    };
+    if args.name.is_some() {
+        // A gateway that went away just now has no numbers.
+        if let Answer::Found(mut numbers) = args.server.get(&format!("{page}/metrics")).await? {
+            value["metrics"] = numbers["upstreams"].take();
+        }
     }
+    Ok(value)
 }
 
 fn out_value(args: &GetArgs, value: &Value, out: &Output) -> Outcome {
@@ -121,6 +128,9 @@ fn tree(gateway: &Value) -> String {
         let version: Vec<&str> = version.into_iter().flatten().filter_map(Value::as_str).collect();
         let (name, endpoints) = (text(upstream, "name"), joined(upstream, "endpoints"));
         let _ = writeln!(out, "├─ {name:<12} {weight:>8}  {endpoints}  {}", version.join(" "));
+        if let Some(measured) = measured(&gateway["metrics"][name]) {
+            let _ = writeln!(out, "│    {measured}");
+        }
     }
     for d in list(gateway, "diagnostics") {
         let (file, line, column) = (text(d, "file"), &d["line"], &d["column"]);
@@ -140,6 +150,23 @@ fn tree(gateway: &Value) -> String {
         out.push_str(&last.replace("├─", "└─").replace('│', " "));
     }
     out
+}
+
+/// What Envoys measured of an upstream in the last minute; `None`: it had no request.
+fn measured(numbers: &Value) -> Option<String> {
+    let recent = &numbers["lastMinute"];
+    let (rate, errors) = (recent["requestRate"].as_f64()?, recent["errorRate"].as_f64()?);
+    let latencies = ["p50", "p95", "p99"].into_iter().filter_map(|q| {
+        let milliseconds = recent[q].as_f64()? * 1000.0;
+        Some(format!(", {q} {milliseconds:.0} ms"))
+    });
+    let latencies: String = latencies.collect();
+    let (healthy, all) = (&numbers["healthyEndpoints"], &numbers["endpoints"]);
+    Some(format!(
+        "{rate:.1} req/s, {:.2} % errors{latencies}, {} in flight, {healthy} of {all} endpoints healthy",
+        errors * 100.0,
+        numbers["inFlight"],
+    ))
 }
 
 pub(super) async fn proxies(args: ProxiesArgs, out: &Output) -> Outcome {
@@ -174,6 +201,22 @@ pub(super) async fn proxies(args: ProxiesArgs, out: &Output) -> Outcome {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_tree_has_the_numbers_of_the_last_minute() {
+        let numbers = json!({ "inFlight": 3, "endpoints": 2, "healthyEndpoints": 1,
+            "lastMinute": { "requestRate": 12.34, "errorRate": 0.0125, "p50": 0.02, "p95": 0.041, "p99": null } });
+        let idle = json!({ "lastMinute": { "requestRate": 0.0, "errorRate": null } });
+        let upstream = |name: &str| json!({ "name": name, "endpoints": ["a:1"], "weight": 50 });
+        let gateway = json!({ "name": "fraud", "upstreams": [upstream("v1"), upstream("v2")],
+            "metrics": { "v1": numbers, "v2": idle } });
+        let tree = tree(&gateway);
+        let lines: Vec<_> = tree.lines().filter(|l| l.contains("req/s")).collect();
+        assert_eq!(
+            lines,
+            ["│    12.3 req/s, 1.25 % errors, p50 20 ms, p95 41 ms, 3 in flight, 1 of 2 endpoints healthy"]
+        );
+    }
 
     #[test]
     fn a_tree_has_no_line_below_its_last_branch() {

@@ -17,6 +17,7 @@ mod replace;
 mod secrets;
 mod serve;
 mod settings;
+mod simulate;
 mod status;
 mod translate;
 mod up;
@@ -58,6 +59,8 @@ enum Command {
     Diff(diff::DiffArgs),
     /// Print the Envoy resources of a gateway as YAML, secrets masked
     Translate(translate::TranslateArgs),
+    /// Simulate a rollout without an Envoy: how long it takes, how soon a bad canary is caught; or replay test vectors
+    Simulate(simulate::SimulateArgs),
     /// Print a ready Envoy bootstrap
     Bootstrap(bootstrap::BootstrapArgs),
     /// List gateways, or show one
@@ -175,6 +178,7 @@ async fn run(command: Command, out: &Output) -> Outcome {
         Command::Validate(args) => check::run(&args, out),
         Command::Diff(args) => diff::run(args, out).await,
         Command::Translate(args) => translate::run(&args, out),
+        Command::Simulate(args) => simulate::run(&args, out),
         Command::Get(args) => get::run(args, out).await,
         Command::Proxies(args) => get::proxies(args, out).await,
         Command::Status(args) => status::run(args, out).await,

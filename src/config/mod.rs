@@ -26,6 +26,7 @@ mod spelling;
 mod tree;
 mod yaml;
 
+pub(crate) use check::parse_duration;
 pub use conflict::conflicts;
 pub use edit::{EditError, set_weights};
 pub use reference::{Attachment, Reference};

@@ -48,6 +48,8 @@ pub struct Resource {
     kind: Kind,
     name: Arc<str>,
     version: Version,
+    /// Of name and version: what it adds to the version of a set.
+    fingerprint: u64,
     /// The field `resources` of a `DeltaDiscoveryResponse`: a whole `Resource` with name, version and content.
     delta: Bytes,
     /// Where in `delta` the field `resource` lies; byte for byte the field `resources` of a `DiscoveryResponse`.
@@ -83,8 +85,16 @@ impl Resource {
         let content = out.len() - message.len()..out.len();
         wire::field(1, version_text.as_bytes(), &mut out);
         wire::field(3, name.as_bytes(), &mut out);
-        let accepted = AtomicBool::new(false);
-        Self { kind, name: name.into(), version, delta: out.freeze(), any, message: content, accepted }
+        Self {
+            kind,
+            name: name.into(),
+            version,
+            fingerprint: Version::of(&[name.as_bytes(), &version.0.to_be_bytes()].concat()).0,
+            delta: out.freeze(),
+            any,
+            message: content,
+            accepted: AtomicBool::new(false),
+        }
     }
 
     /// What it is.
@@ -98,6 +108,10 @@ impl Resource {
     /// Equal when, and only when, the meaning is equal.
     pub fn version(&self) -> Version {
         self.version
+    }
+    /// Of name and version. The version of a set is the sum of these.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
     }
     /// As a field of a `DeltaDiscoveryResponse`, tag and length included.
     pub fn delta_field(&self) -> &Bytes {
@@ -118,6 +132,13 @@ impl Resource {
     /// Whether any Envoy has taken it.
     pub fn is_accepted(&self) -> bool {
         self.accepted.load(Ordering::Relaxed)
+    }
+}
+
+impl PartialEq for Resource {
+    /// Whether they mean the same under the same name.
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, &self.name, self.version) == (other.kind, &other.name, other.version)
     }
 }
 

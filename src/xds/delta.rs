@@ -210,7 +210,7 @@ impl Typed {
     /// What differs between the client's state and `set`, which is the client's state from then on.
     fn news(&mut self, set: &Arc<Set>, part: Part) -> Option<News> {
         if let Some(group) = self.next_again(set) {
-            let encoded = concat(&group, |r| r.delta_field().clone());
+            let encoded = concat(group.iter().map(|r| r.delta_field().clone()));
             return Some((group, Vec::new(), encoded));
         }
         let unchanged = Arc::ptr_eq(&self.held, set);
@@ -267,7 +267,7 @@ impl Typed {
         let encoded = if upserts.len() == set.len() {
             set.all_delta()
         } else {
-            concat(&upserts, |r| r.delta_field().clone())
+            concat(upserts.iter().map(|r| r.delta_field().clone()))
         };
         Some((upserts, removed, encoded))
     }

@@ -71,22 +71,6 @@ impl Discovery {
         })
     }
 
-    /// Lets an Envoy be only who its certificate says.
-    fn check_identity(&self, client: &Client, node: &Node) -> Result<(), Status> {
-        if client.may_be(&node.id) {
-            return Ok(());
-        }
-        self.registry.impostors.fetch_add(1, Ordering::Relaxed);
-        let (id, names) = (cut(&node.id), client.names.as_deref().unwrap_or_default());
-        tracing::warn!(
-            address = %client.address,
-            "an Envoy is refused: it says that its node.id is {id:?}, and its certificate is for {names:?}; \
-             give it one of these names as `serin bootstrap --id`, or a certificate for its id"
-        );
-        let message = format!("node.id {id:?} is not in the certificate, which is for {names:?}");
-        Err(Status::permission_denied(message))
-    }
-
     fn open<P: Protocol>(
         &self,
         request: axum::extract::Request,
@@ -116,6 +100,22 @@ impl Discovery {
             .body(axum::body::Body::new(FrameBody { frames: Some(frames), pieces: VecDeque::new() }))
             .unwrap_or_else(|_| Status::internal("response").into_http())
     }
+}
+
+/// Lets an Envoy be only who its certificate says.
+pub fn check_identity(registry: &Registry, client: &Client, id: &str) -> Result<(), Status> {
+    if client.may_be(id) {
+        return Ok(());
+    }
+    registry.impostors.fetch_add(1, Ordering::Relaxed);
+    let (id, names) = (cut(id), client.names.as_deref().unwrap_or_default());
+    tracing::warn!(
+        address = %client.address,
+        "an Envoy is refused: it says that its node.id is {id:?}, and its certificate is for {names:?}; \
+         give it one of these names as `serin bootstrap --id`, or a certificate for its id"
+    );
+    let message = format!("node.id {id:?} is not in the certificate, which is for {names:?}");
+    Err(Status::permission_denied(message))
 }
 
 /// The two state machines, seen from the socket.
@@ -236,7 +236,7 @@ impl<P: Protocol> Stream<P> {
             Some(entry) => entry,
             empty => {
                 let node = node.unwrap_or_default();
-                self.shared.check_identity(&self.client, &node)?;
+                check_identity(&self.shared.registry, &self.client, &node.id)?;
                 empty.insert(self.shared.registry.enter(StreamStatus::new(
                     node_name(node),
                     self.client.address.to_string(),

@@ -178,7 +178,7 @@ impl Typed {
         let encoded = if resources.len() == set.len() {
             set.all_sotw()
         } else {
-            concat(&resources, Resource::sotw_field)
+            concat(resources.iter().map(|r| r.sotw_field()))
         };
         Some((version, resources, encoded))
     }

@@ -108,6 +108,7 @@ async fn probes_know_when_files_are_read() {
     let router = router(Sources {
         view: view.clone(),
         registry: std::sync::Arc::default(),
+        table: Latest::new(serin::telemetry::Table::default()),
         store,
         events: tokio::sync::mpsc::channel(1).0,
         stopped: tokio::sync::watch::channel(false).1,

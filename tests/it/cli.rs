@@ -7,6 +7,7 @@ use std::process::Command;
 mod edit;
 mod offline;
 mod secrets;
+mod simulate;
 
 /// What a run left.
 pub(crate) struct Run {

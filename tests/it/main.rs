@@ -14,3 +14,4 @@ mod protocol;
 mod real;
 mod schema;
 mod store;
+mod vectors;

@@ -53,7 +53,7 @@ fn read(text: &str) -> Result<Duration, Wrong> {
 }
 
 /// Whole numbers, each with its unit, the larger units first and each at most once.
-fn parse(text: &str) -> Option<Duration> {
+pub(crate) fn parse(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total: u64 = 0;
     let mut units = UNITS.iter();

@@ -8,6 +8,7 @@ mod text;
 use crate::model::Endpoint;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// One Envoy's bootstrap; [`ToString`] gives the YAML.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Bootstrap {
     pub variant: Variant,
     /// Where Envoy's own administration is.
     pub admin: Admin,
+    /// How often Envoy sends its statistics.
+    pub flush_interval: Duration,
     /// Connections from clients, at most; more are refused before they cost memory.
     pub max_connections: u32,
     /// What the heap may grow to, in MiB; Envoy refuses requests when 95 % are in use.
@@ -39,6 +42,7 @@ impl Default for Bootstrap {
             mtls: None,
             variant: Variant::Delta,
             admin: Admin::Loopback(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 9901)),
+            flush_interval: Duration::from_secs(1),
             max_connections: 50_000,
             max_heap: 2048,
         }

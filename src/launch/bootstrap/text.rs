@@ -1,13 +1,15 @@
 //! The YAML of a bootstrap, section by section in the order a reader wants them.
 //!
 //! A section is one function that gives its lines, so that what the control plane learns to serve (runtime
-//! layers, a sink for statistics) becomes one more function and one more line in `fmt`.
+//! layers) becomes one more function and one more line in `fmt`.
 
 use super::{Admin, Bootstrap, Mtls, Variant};
+use crate::telemetry;
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
+use std::time::Duration;
 
 impl fmt::Display for Bootstrap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -15,7 +17,7 @@ impl fmt::Display for Bootstrap {
         f.write_str(&node(&self.id, &self.cluster))?;
         f.write_str(&admin(&self.admin))?;
         f.write_str(&discovery(self.variant))?;
-        f.write_str(STATISTICS)?;
+        f.write_str(&statistics(self.flush_interval))?;
         f.write_str(&overload(self.max_connections, self.max_heap))?;
         f.write_str(&control_plane(self))
     }
@@ -83,22 +85,45 @@ dynamic_resources:
     )
 }
 
-const STATISTICS: &str = r"
+fn statistics(interval: Duration) -> String {
+    let names = telemetry::statistics().collect::<Vec<_>>().join("|").replace('.', r"\.");
+    let bounds: Vec<_> = telemetry::envoy_bounds().map(|bound| bound.to_string()).collect();
+    let (form, value) = telemetry::FORM;
+    format!(
+        r#"
+# What rollouts decide on comes back over the connection to the control plane.
+stats_flush_interval: {seconds}s
+stats_sinks:
+- name: envoy.stat_sinks.metrics_service
+  typed_config:
+    "@type": type.googleapis.com/envoy.config.metrics.v3.MetricsServiceConfig
+    transport_api_version: V3
+    report_counters_as_deltas: true  # so that a restart distorts nothing
+    histogram_emit_mode: HISTOGRAM
+    batch_size: {batch}
+    grpc_service:
+      envoy_grpc: {{ cluster_name: control_plane }}
+      # Which form this is. Serin counts no other, so better print a new bootstrap than edit what stands here.
+      initial_metadata: [{{ key: {form}, value: "{value}" }}]
 stats_config:
   # Only what rollouts decide on and operators ask for: each further number costs memory in each worker.
   stats_matcher:
     inclusion_list:
       patterns:
-      - safe_regex: { regex: 'cluster\.[^.]+\.upstream_rq_(total|completed|2xx|3xx|4xx|5xx|time|pending_failure_eject|pending_overflow)' }
-      - safe_regex: { regex: 'cluster\.[^.]+\.(membership_healthy|membership_total)' }
+      - safe_regex: {{ regex: 'cluster\.[^.]+\.({names})' }}
       - prefix: control_plane.
       - prefix: http.gw.downstream_rq
       - prefix: server.
-  # Milliseconds. Close enough together for a p99 to be compared, up to answers of five minutes.
+  # Milliseconds, up to five minutes. Each ends one of the bins that Envoy keeps, so that nothing is interpolated.
   histogram_bucket_settings:
-  - match: { suffix: upstream_rq_time }
-    buckets: [1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000, 7500, 10000, 15000, 30000, 60000, 120000, 300000]
-";
+  - match: {{ suffix: upstream_rq_time }}
+    buckets: [{bounds}]
+"#,
+        seconds = interval.as_secs_f64(),
+        batch = telemetry::BATCH,
+        bounds = bounds.join(", "),
+    )
+}
 
 fn overload(max_connections: u32, max_heap: u32) -> String {
     format!(

@@ -6,6 +6,7 @@
 
 mod access_key;
 mod basic;
+mod grpc_status;
 mod identity;
 mod jwt;
 
@@ -25,6 +26,7 @@ const JWT: &str = "envoy.filters.http.filter_chain";
 const BASIC: &str = "envoy.filters.http.basic_auth";
 const ACCESS_KEY: &str = "envoy.filters.http.api_key_auth";
 const CLAIMS: &str = "envoy.filters.http.rbac";
+const GRPC_STATUS: &str = "envoy.filters.http.grpc_stats";
 
 /// The filters in the order in which requests pass them.
 pub(super) fn chain() -> Vec<HttpFilter> {
@@ -37,6 +39,8 @@ pub(super) fn chain() -> Vec<HttpFilter> {
         disabled(ACCESS_KEY, access_key::filter()),
         // Reads what the token said.
         disabled(CLAIMS, jwt::claims_filter()),
+        // After those that refuse a request: what they answer is not the model's.
+        disabled(GRPC_STATUS, grpc_status::filter()),
         // Last by definition: it sends the request on.
         HttpFilter {
             name: "envoy.filters.http.router".into(),
@@ -55,7 +59,7 @@ fn disabled(name: &str, config: Any) -> HttpFilter {
     }
 }
 
-/// What a gateway's authentication says on each of its routes.
+/// What a gateway says to the filters on each of its routes.
 #[derive(Default)]
 pub(super) struct OnRoute {
     /// Filters that are switched on, with their settings.
@@ -78,6 +82,9 @@ impl OnRoute {
         };
         if let Some(config) = identity::on_route(&gateway.authentication) {
             on.filters.push((FORGED, config));
+        }
+        if let Some(config) = grpc_status::on_route(gateway) {
+            on.filters.push((GRPC_STATUS, config));
         }
         on
     }

@@ -11,4 +11,5 @@ mod outage;
 mod split;
 mod stage;
 mod streams;
+mod telemetry;
 mod tls;

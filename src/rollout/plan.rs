@@ -1,0 +1,153 @@
+//! What a file asks of a rollout, as the engine needs it.
+
+use crate::model::{Gateway, OnFailure, Rollout, Step, StepPause, Upstream};
+use crate::names::UpstreamName;
+use crate::stats;
+use crate::weight::{Split, Weight};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Longer timeouts of routes say little about when an answer is overdue: the latencies of the primary say more.
+const LONG_TIMEOUT: Duration = Duration::from_mins(1);
+/// Promotion wants evidence that the canary's error rate is below so many times the primary's, or below what the file
+/// tolerates where that is more.
+const PROMOTION_RATIO: f64 = 1.5;
+/// A ceiling of 100 % is none; the procedure wants one below.
+const MOST_ERRORS: f64 = 0.9999;
+
+/// What a file asks of a rollout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// What is released in place of what.
+    pub identity: Identity,
+    /// At least one; weights grow, and the last is all.
+    pub steps: Vec<Step>,
+    /// The time that the canary is watched after the last step.
+    pub bake: Duration,
+    /// The longest wait at one step.
+    pub deadline: Duration,
+    /// What a harmful canary leads to.
+    pub on_failure: OnFailure,
+    /// How evidence is weighed.
+    pub settings: stats::Settings,
+}
+
+/// What a release is about: two upstreams and what they point to. Another identity is another release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The version that serves.
+    pub primary: Side,
+    /// The version that should serve.
+    pub canary: Side,
+}
+
+/// One upstream and what it points to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Side {
+    /// Unique in its gateway.
+    pub name: UpstreamName,
+    /// `host:port`, sorted: their order means nothing.
+    pub endpoints: Vec<String>,
+    /// Which model it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Which version of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+impl Plan {
+    /// The plan of a gateway; `None` when its file owns the weights. `bounds` are the upper ends of the latency buckets
+    /// of reports in seconds, ascending, the last one endless.
+    pub fn of(gateway: &Gateway, bounds: &[f64]) -> Option<Self> {
+        let rollout = gateway.rollout.as_ref()?;
+        let side = |name: &UpstreamName| gateway.upstreams.iter().find(|u| u.name == *name).map(Side::of);
+        Some(Self {
+            identity: Identity { primary: side(&rollout.primary)?, canary: side(&rollout.canary)? },
+            steps: rollout.steps.clone(),
+            bake: rollout.bake,
+            deadline: rollout.deadline,
+            on_failure: rollout.on_failure,
+            settings: settings(rollout, gateway.timeout, bounds),
+        })
+    }
+
+    /// Whether there is nothing to release.
+    pub fn is_idle(&self) -> bool {
+        self.identity.is_idle()
+    }
+
+    /// The step that has this weight.
+    pub(super) fn step_at(&self, weight: Weight) -> Option<&Step> {
+        self.steps.iter().find(|step| step.weight == weight)
+    }
+
+    /// The step after this weight. A weight between two steps is at none of them, and the next larger one follows.
+    pub(super) fn step_after(&self, weight: Weight) -> Option<&Step> {
+        self.steps.iter().find(|step| step.weight > weight)
+    }
+
+    /// The least time at a weight. A manual step and a weight that is no step have none: somebody's word is waited for
+    /// there, and then evidence alone.
+    pub(super) fn pause_at(&self, weight: Weight) -> Duration {
+        match self.step_at(weight).map(|step| step.pause) {
+            Some(StepPause::AtLeast(time)) => time,
+            Some(StepPause::Manual) | None => Duration::ZERO,
+        }
+    }
+}
+
+impl Identity {
+    /// Whether both sides are the same.
+    pub fn is_idle(&self) -> bool {
+        self.primary.name == self.canary.name
+    }
+
+    /// The split with so much for the canary. It stands first, so that a growing share keeps every user of a sticky
+    /// split that it has.
+    pub fn split(&self, weight: Weight) -> Split {
+        let rest = Weight::new(Weight::ALL.hundredths() - weight.hundredths()).unwrap_or_default();
+        let parts = vec![(self.canary.name.clone(), weight), (self.primary.name.clone(), rest)];
+        match Split::new(parts) {
+            Ok(split) if !self.is_idle() => split,
+            _ => Split::all_to(self.primary.name.clone()),
+        }
+    }
+}
+
+impl Side {
+    fn of(upstream: &Upstream) -> Self {
+        let mut endpoints: Vec<String> = upstream.endpoints.iter().map(ToString::to_string).collect();
+        endpoints.sort();
+        Self {
+            name: upstream.name.clone(),
+            endpoints,
+            model: upstream.model.clone(),
+            version: upstream.version.clone(),
+        }
+    }
+}
+
+/// How the limits of a file are those of the statistics.
+fn settings(rollout: &Rollout, timeout: Duration, bounds: &[f64]) -> stats::Settings {
+    let part = |weight: Weight| f64::from(weight.hundredths()) / f64::from(Weight::ALL.hundredths());
+    let errors = rollout.metrics.error_rate;
+    let tolerated = part(errors.max_increase);
+    let quantiles: Vec<stats::Quantile> =
+        rollout.metrics.latency.keys().filter_map(|q| stats::Quantile::new(q.share())).collect();
+    let is_short = timeout > Duration::ZERO && timeout < LONG_TIMEOUT;
+    stats::Settings {
+        alpha: 1.0 - part(rollout.confidence),
+        rtol: tolerated,
+        r_go: PROMOTION_RATIO.max(1.0 + tolerated),
+        ceiling: part(errors.max).min(MOST_ERRORS),
+        bounds: if quantiles.is_empty() { Vec::new() } else { bounds.to_vec() },
+        go_quantiles: quantiles.clone(),
+        quantiles,
+        tau: rollout.metrics.latency.values().map(|w| part(*w)).fold(f64::INFINITY, f64::min).min(1.0),
+        deadline_s: if is_short { timeout.as_secs_f64() } else { 0.0 },
+        // The file says what the least time at a step is.
+        min_stage_s: 0.0,
+        ..stats::Settings::default()
+    }
+}

@@ -1,0 +1,101 @@
+//! Every decision as a sentence for people. Numbers come from the statistics, and are never made up here.
+
+use super::{Identity, Side, State};
+use crate::weight::Weight;
+use std::time::Duration;
+
+/// The upstream, and what it is: `v2 (fraud 2.0)`.
+fn side(side: &Side) -> String {
+    let what: Vec<&str> = [&side.model, &side.version].into_iter().flatten().map(String::as_str).collect();
+    if what.is_empty() { side.name.to_string() } else { format!("{} ({})", side.name, what.join(" ")) }
+}
+
+/// The largest unit that a person would use.
+fn time(time: Duration) -> String {
+    match time.as_secs() {
+        0..=119 => format!("{} s", time.as_secs()),
+        120..=7_199 => format!("{} min", time.as_secs() / 60),
+        _ => format!("{} h", time.as_secs() / 3_600),
+    }
+}
+
+pub(super) fn started(identity: &Identity) -> String {
+    format!(
+        "the release of {} in place of {} begins, and waits for a healthy endpoint",
+        side(&identity.canary),
+        side(&identity.primary)
+    )
+}
+
+pub(super) fn edited(identity: &Identity) -> String {
+    format!("the file releases something else: {}", started(identity))
+}
+
+pub(super) fn known_as_bad(identity: &Identity) -> String {
+    let canary = &identity.canary.name;
+    format!("{canary} was rolled back before as it is now; edit its upstream, or say `retry`")
+}
+
+pub(super) fn idle(identity: &Identity) -> String {
+    format!("nothing is released: {} has all traffic", identity.primary.name)
+}
+
+pub(super) fn healthy(state: &State, weight: Weight) -> String {
+    format!("{} has a healthy endpoint and gets {weight} %", state.identity.canary.name)
+}
+
+pub(super) fn advanced(state: &State, weight: Weight, why: &str) -> String {
+    format!("{} goes from {} % to {weight} %: {why}", state.identity.canary.name, state.weight)
+}
+
+pub(super) fn manual(state: &State) -> String {
+    format!("{} stays at {} % until somebody says `promote`", state.identity.canary.name, state.weight)
+}
+
+pub(super) fn stays(state: &State, why: &str) -> String {
+    format!("{} stays at {} %: {why}", state.identity.canary.name, state.weight)
+}
+
+pub(super) fn goes_on(state: &State, why: &str) -> String {
+    format!("{} goes on at {} %: {why}", state.identity.canary.name, state.weight)
+}
+
+pub(super) fn silent(since: Duration) -> String {
+    format!("no Envoy has reported for {}", time(since))
+}
+
+pub(super) fn untrue(why: &str) -> String {
+    format!("a report of Envoys cannot be true and is not used: {why}")
+}
+
+pub(super) fn overdue(state: &State, waited: Duration) -> String {
+    let why = format!("it has waited for {}, the deadline; last: {}", time(waited), state.sentence);
+    format!("paused at {} %: {why}", state.weight)
+}
+
+pub(super) fn failed(state: &State, why: &str) -> String {
+    format!("paused at {} % since the file says `onFailure: pause`: {why}", state.weight)
+}
+
+pub(super) fn rolled_back(state: &State, why: &str) -> String {
+    let Identity { primary, canary } = &state.identity;
+    format!("all traffic goes to {}; {} had {} %: {why}", primary.name, canary.name, state.weight)
+}
+
+pub(super) fn baking(state: &State, bake: Duration, why: &str) -> String {
+    format!("{} has all traffic and is watched for {}: {why}", state.identity.canary.name, time(bake))
+}
+
+pub(super) fn promoted(state: &State, why: &str) -> String {
+    let canary = &state.identity.canary.name;
+    format!("{canary} is promoted: {why}; now write `primary: {canary}`, by which no traffic moves")
+}
+
+pub(super) fn by_hand(actor: &str, reason: Option<&str>) -> String {
+    reason.map_or_else(|| format!("{actor} said so"), |reason| format!("{actor} said so: {reason}"))
+}
+
+/// What is now to be written into the file.
+pub(super) fn patch(identity: &Identity) -> String {
+    format!("rollout:\n  primary: {}\n", identity.canary.name)
+}

@@ -1,0 +1,368 @@
+//! The transition function: what time, Envoys and files do to a rollout. What operators do is in `orders`.
+//!
+//! ```text
+//!            healthy endpoint      evidence, and time          all steps done      evidence, and time
+//!  Waiting ───────────────▶ Progressing ⇄ Holding ──┐──────────────────▶ Baking ───────────────▶ Promoted
+//!     │                        ▲         ▲    next step
+//!     │ deadline               └─────────┘◀─────────┘
+//!     ▼                             │ deadline, manual step
+//!   Paused ◀────────────────────────┘                  harm, at any weight above 0: RolledBack
+//! ```
+//!
+//! Laws: the weight only rises by evidence and time together, never by time alone; harm takes all of it at once;
+//! after a roll-back it is 0 until an edit or an order; the same input twice is the same as once; time that goes back
+//! changes nothing.
+
+use super::entry::{By, EntryKind, Transition};
+use super::sentence;
+use super::state::{Cause, ENGINE, Evidence, FILE, Pause, Stage};
+use super::{Phase, Plan, State};
+use crate::clock::Timestamp;
+use crate::model::{OnFailure, StepPause};
+use crate::stats::{self, Action, Analysis, Counts, Decision};
+use crate::weight::Weight;
+use std::time::Duration;
+
+/// Without a report for so many intervals, nothing is known.
+const SILENT: u32 = 3;
+/// A single late report is not silence.
+const SILENT_AT_LEAST: Duration = Duration::from_secs(5);
+
+const BY_ENGINE: By<'static> = By { actor: ENGINE, reason: None };
+const BY_FILE: By<'static> = By { actor: FILE, reason: None };
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// Time has passed.
+    Tick,
+    /// So many endpoints of the canary are healthy, as Envoys see it.
+    Healthy(u32),
+    /// What both sides did.
+    Report(Report),
+}
+
+/// What both sides did in one interval, at the same Envoys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// Its begin.
+    pub from: Timestamp,
+    /// Its end.
+    pub to: Timestamp,
+    /// The canary's requests.
+    pub canary: Counts,
+    /// The primary's.
+    pub primary: Counts,
+}
+
+/// What a file does to a rollout: begins one, another one, or none. `None`: nothing.
+pub fn adopt(plan: &Plan, state: Option<&State>, now: Timestamp) -> Option<Transition> {
+    let Some(before) = state else {
+        return Some(begin(plan, None, now));
+    };
+    if before.identity != plan.identity || plan.is_idle() != (before.phase == Phase::Stable) {
+        return Some(begin(plan, Some(before), now));
+    }
+    let is_manual = plan.step_at(before.weight).is_some_and(|step| step.pause == StepPause::Manual);
+    if before.pause.as_ref().is_some_and(|p| p.cause == Cause::ManualStep) && !is_manual {
+        let mut next = at(before, now);
+        (next.phase, next.pause) = (Phase::Progressing, None);
+        let message = sentence::goes_on(before, "the step asks for nobody's word any more");
+        return Some(Transition::tell(Some(before), next, (EntryKind::Resumed, BY_FILE, message), now));
+    }
+    None
+}
+
+/// A release from its beginning, without traffic for its canary.
+fn begin(plan: &Plan, before: Option<&State>, now: Timestamp) -> Transition {
+    let identity = plan.identity.clone();
+    let is_bad = before.is_some_and(|b| b.was_rolled_back(&identity));
+    let (phase, kind, message) = if plan.is_idle() {
+        (Phase::Stable, EntryKind::Ended, sentence::idle(&identity))
+    } else if is_bad {
+        (Phase::RolledBack, EntryKind::RolledBack, sentence::known_as_bad(&identity))
+    } else if before.is_some_and(|b| b.phase.is_running()) {
+        (Phase::Waiting, EntryKind::Started, sentence::edited(&identity))
+    } else {
+        (Phase::Waiting, EntryKind::Started, sentence::started(&identity))
+    };
+    let now = before.map_or(now, |b| now.max(b.seen));
+    let next = State {
+        revision: 0,
+        identity,
+        phase,
+        since: now,
+        weight: Weight::NONE,
+        began: now,
+        seen: now,
+        stage: Stage::new(now),
+        pause: None,
+        evidence: None,
+        sentence: String::new(),
+        rolled_back: before.map(|b| b.rolled_back.clone()).unwrap_or_default(),
+        weights: Vec::new(),
+    };
+    Transition::tell(before, next, (kind, BY_FILE, message), now)
+}
+
+/// What an input does to a rollout. `None`: nothing.
+pub fn step(plan: &Plan, state: &State, input: &Input, now: Timestamp) -> Option<Transition> {
+    if now < state.seen {
+        return None;
+    }
+    match (state.phase, input) {
+        (Phase::Waiting, Input::Healthy(1..)) => {
+            let first = plan.step_after(Weight::NONE)?;
+            let why = sentence::healthy(state, first.weight);
+            Some(next_weight(plan, state, at(state, now), (BY_ENGINE, why), now))
+        }
+        (Phase::Waiting | Phase::Progressing | Phase::Holding | Phase::Baking, Input::Tick) => {
+            overdue(plan, state, now).or_else(|| silence(state, now))
+        }
+        (Phase::Progressing | Phase::Holding | Phase::Paused | Phase::Baking, Input::Report(report)) => {
+            judge(plan, state, report, now)
+        }
+        (Phase::Stable | Phase::Promoted | Phase::RolledBack, _)
+        | (Phase::Waiting, Input::Healthy(0) | Input::Report(_))
+        | (Phase::Paused, Input::Tick)
+        | (Phase::Progressing | Phase::Holding | Phase::Paused | Phase::Baking, Input::Healthy(_)) => None,
+    }
+}
+
+/// When [`Input::Tick`] may have something to do.
+pub fn deadline(plan: &Plan, state: &State) -> Option<Timestamp> {
+    let overdue = || state.stage.waiting_since.plus(plan.deadline);
+    match state.phase {
+        Phase::Waiting | Phase::Holding | Phase::Baking => Some(overdue()),
+        Phase::Progressing => Some(overdue().min(silent_from(state))),
+        Phase::Stable | Phase::Paused | Phase::Promoted | Phase::RolledBack => None,
+    }
+}
+
+/// Nobody has been able to say yes or no for too long.
+fn overdue(plan: &Plan, state: &State, now: Timestamp) -> Option<Transition> {
+    let waited = now.since(state.stage.waiting_since);
+    if waited < plan.deadline {
+        return None;
+    }
+    let message = sentence::overdue(state, waited);
+    Some(pause(state, at(state, now), Cause::Deadline, (EntryKind::Paused, BY_ENGINE, message), now))
+}
+
+/// No news is no evidence, and nobody should think that all is well.
+fn silence(state: &State, now: Timestamp) -> Option<Transition> {
+    if state.phase != Phase::Progressing || now < silent_from(state) {
+        return None;
+    }
+    let mut next = at(state, now);
+    next.phase = Phase::Holding;
+    let message = sentence::stays(state, &sentence::silent(now.since(last_news(state))));
+    Some(Transition::tell(Some(state), next, (EntryKind::Holding, BY_ENGINE, message), now))
+}
+
+fn last_news(state: &State) -> Timestamp {
+    state.evidence.as_ref().map_or(state.stage.began, |e| e.to.max(state.stage.began))
+}
+
+fn silent_from(state: &State) -> Timestamp {
+    let interval = state.evidence.as_ref().map_or(Duration::ZERO, |e| e.to.since(e.from));
+    last_news(state).plus((interval * SILENT).max(SILENT_AT_LEAST))
+}
+
+/// Weighs a report, and does what follows at once.
+fn judge(plan: &Plan, state: &State, report: &Report, now: Timestamp) -> Option<Transition> {
+    let known = state.evidence.as_ref().filter(|_| state.weight > Weight::NONE)?;
+    // What was said before, or began when the canary had no traffic yet.
+    if report.to <= known.to || report.from < known.origin {
+        return None;
+    }
+    let mut next = at(state, now);
+    let evidence = next.evidence.as_mut()?;
+    let news = report.to.since(report.from.max(known.to).max(state.stage.began));
+    (evidence.from, evidence.to) = (report.from, report.to);
+    let observed = stats::Report {
+        from: seconds(evidence.origin, report.from),
+        to: seconds(evidence.origin, report.to),
+        canary: report.canary.clone(),
+        primary: report.primary.clone(),
+        ..stats::Report::default()
+    };
+    let decision = match evidence.analysis.observe(&plan.settings, &observed) {
+        Ok(decision) => decision,
+        Err(why) => return Some(hold(state, next, &sentence::untrue(&why.to_string()), now)),
+    };
+    evidence.action = Some(decision.action);
+    let why = evidence.analysis.sentence(&plan.settings, &decision);
+    let watched = next.stage.watched.saturating_add(u64::try_from(news.as_millis()).unwrap_or(u64::MAX));
+    next.stage.watched = watched;
+    Some(follow(plan, state, next, (&decision, &why), now))
+}
+
+/// What follows from a decision of the statistics.
+fn follow(
+    plan: &Plan,
+    state: &State,
+    next: State,
+    (decision, why): (&Decision, &str),
+    now: Timestamp,
+) -> Transition {
+    let least = if state.phase == Phase::Baking { plan.bake } else { plan.pause_at(state.weight) };
+    let is_time = Duration::from_millis(next.stage.watched) >= least;
+    match (decision.action, state.phase) {
+        (Action::Rollback, _) => harm(plan, state, next, why, now),
+        (_, Phase::Paused) => quiet(next, sentence::stays(state, why)),
+        (Action::Advance, _) if is_time => next_weight(plan, state, next, (BY_ENGINE, why.to_owned()), now),
+        (Action::Hold(_), _) => hold(state, next, why, now),
+        (Action::Wait, _) if is_time => hold(state, next, why, now),
+        (Action::Advance | Action::Wait, Phase::Holding) => {
+            let mut next = next;
+            next.phase = Phase::Progressing;
+            let message = sentence::goes_on(state, why);
+            Transition::tell(Some(state), next, (EntryKind::Progressing, BY_ENGINE, message), now)
+        }
+        (Action::Advance | Action::Wait, _) => quiet(next, sentence::goes_on(state, why)),
+    }
+}
+
+/// Stays, and says so once.
+fn hold(state: &State, mut next: State, why: &str, now: Timestamp) -> Transition {
+    let message = sentence::stays(state, why);
+    if state.phase != Phase::Progressing {
+        return quiet(next, message);
+    }
+    next.phase = Phase::Holding;
+    Transition::tell(Some(state), next, (EntryKind::Holding, BY_ENGINE, message), now)
+}
+
+fn harm(plan: &Plan, state: &State, next: State, why: &str, now: Timestamp) -> Transition {
+    match plan.on_failure {
+        OnFailure::RollBack => roll_back(state, next, (BY_ENGINE, why), now),
+        OnFailure::Pause if state.pause.as_ref().is_some_and(|p| p.cause == Cause::Failure) => {
+            quiet(next, sentence::failed(state, why))
+        }
+        OnFailure::Pause => {
+            let message = sentence::failed(state, why);
+            pause(state, next, Cause::Failure, (EntryKind::Paused, BY_ENGINE, message), now)
+        }
+    }
+}
+
+/// Only the evidence is new.
+fn quiet(mut next: State, sentence: String) -> Transition {
+    next.sentence = sentence;
+    Transition { state: next, entries: Vec::new() }
+}
+
+/// The same state, at a later moment.
+pub(super) fn at(state: &State, now: Timestamp) -> State {
+    State { seen: now.max(state.seen), ..state.clone() }
+}
+
+/// All traffic to the primary, for good.
+pub(super) fn roll_back(
+    state: &State,
+    mut next: State,
+    (by, why): (By<'_>, &str),
+    now: Timestamp,
+) -> Transition {
+    let message = sentence::rolled_back(state, why);
+    next.remember(state.identity.clone());
+    (next.phase, next.weight, next.pause) = (Phase::RolledBack, Weight::NONE, None);
+    next.stage = Stage::new(now);
+    Transition::tell(Some(state), next, (EntryKind::RolledBack, by, message), now)
+}
+
+/// Somebody has to say how to go on.
+pub(super) fn pause(
+    state: &State,
+    mut next: State,
+    cause: Cause,
+    (kind, by, message): (EntryKind, By<'_>, String),
+    now: Timestamp,
+) -> Transition {
+    // Paused twice, for another reason: it still came from where it came from.
+    let from = state.pause.as_ref().map_or(state.phase, |p| p.from);
+    next.pause = Some(Pause { cause, actor: by.actor.to_owned(), from });
+    next.phase = Phase::Paused;
+    Transition::tell(Some(state), next, (kind, by, message), now)
+}
+
+/// The next step; after the last one the canary is watched, and then it has succeeded.
+pub(super) fn next_weight(
+    plan: &Plan,
+    state: &State,
+    mut next: State,
+    (by, why): (By<'_>, String),
+    now: Timestamp,
+) -> Transition {
+    let stood = state.pause.as_ref().map_or(state.phase, |p| p.from);
+    next.pause = None;
+    let Some(step) = plan.step_after(state.weight) else {
+        if stood == Phase::Baking || plan.bake.is_zero() {
+            return promote(state, next, (by, &why), now);
+        }
+        set_weight(plan, &mut next, Weight::ALL, now);
+        next.phase = Phase::Baking;
+        let message = sentence::baking(state, plan.bake, &why);
+        return Transition::tell(Some(state), next, (EntryKind::Baking, by, message), now);
+    };
+    set_weight(plan, &mut next, step.weight, now);
+    next.phase = Phase::Progressing;
+    let is_manual = step.pause == StepPause::Manual;
+    if is_manual {
+        next.phase = Phase::Paused;
+        next.pause =
+            Some(Pause { cause: Cause::ManualStep, actor: FILE.to_owned(), from: Phase::Progressing });
+    }
+    let message =
+        if state.phase == Phase::Waiting { why } else { sentence::advanced(state, step.weight, &why) };
+    let mut transition = Transition::tell(Some(state), next, (EntryKind::Advanced, by, message), now);
+    if is_manual {
+        let mut also = transition.entries.clone();
+        for entry in &mut also {
+            entry.kind = EntryKind::Paused;
+            entry.before.clone_from(&entry.after);
+            entry.message = sentence::manual(&transition.state);
+        }
+        transition.entries.extend(also);
+    }
+    transition
+}
+
+/// The release has succeeded.
+pub(super) fn promote(
+    state: &State,
+    mut next: State,
+    (by, why): (By<'_>, &str),
+    now: Timestamp,
+) -> Transition {
+    (next.phase, next.weight, next.pause) = (Phase::Promoted, Weight::ALL, None);
+    let message = sentence::promoted(state, why);
+    Transition::tell(Some(state), next, (EntryKind::Promoted, by, message), now)
+}
+
+/// Another share for the canary, and evidence of safety from the beginning. Evidence of harm stays.
+pub(super) fn set_weight(plan: &Plan, next: &mut State, weight: Weight, now: Timestamp) {
+    next.weight = weight;
+    next.stage = Stage::new(now);
+    if weight == Weight::NONE {
+        return;
+    }
+    let share = f64::from(weight.hundredths()) / f64::from(Weight::ALL.hundredths());
+    match &mut next.evidence {
+        Some(evidence) => {
+            evidence.analysis.start_stage(&plan.settings, seconds(evidence.origin, now), share);
+        }
+        None => {
+            let analysis = Analysis::new(&plan.settings, 0.0, share);
+            next.evidence = Some(Evidence { origin: now, analysis, action: None, from: now, to: now });
+        }
+    }
+}
+
+/// Seconds on the clock of an analysis.
+fn seconds(origin: Timestamp, time: Timestamp) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a release takes less than 285,000 years")]
+    let milliseconds = time.0.saturating_sub(origin.0) as f64;
+    milliseconds / 1000.0
+}

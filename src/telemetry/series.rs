@@ -1,0 +1,217 @@
+//! From flushes of many Envoys to measurements of gateways: all versions over the same intervals, at the same Envoys.
+//!
+//! The rules are those of canary statistics: whatever is lost must be lost in all versions alike.
+//!
+//! * Envoys send what was counted since the flush before, so a restart, a lost stream or a control plane that was
+//!   away loses intervals and distorts none. A stream is counted from its own beginning; two Envoys with one name are
+//!   two streams.
+//! * A flush counts for a gateway only when it reports all versions that are compared. An Envoy that does not know
+//!   one of them yet has sent its traffic to the others only.
+//! * A measurement is complete when every Envoy that serves the gateway has reported; one that is late is waited
+//!   for a little, and what it says then is part of the next measurement.
+
+use super::flush::Flush;
+use super::sample::{Cluster, Sample};
+use crate::clock::Timestamp;
+use crate::names::{GatewayName, UpstreamName};
+use crate::stats::Counts;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Which gateways to measure, and which of their upstreams are compared.
+pub type Wanted = BTreeMap<GatewayName, BTreeSet<UpstreamName>>;
+
+/// The longest interval between flushes that `serin bootstrap` prints, and what is assumed of an Envoy before it has
+/// flushed twice.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// How long an Envoy may be late.
+const SLACK: Duration = Duration::from_millis(500);
+/// An Envoy that has not flushed for so many of its intervals is waited for no more.
+const SILENT: u32 = 3;
+
+/// What the versions of one gateway did in one interval, at the same Envoys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measurement {
+    /// Whose they are.
+    pub gateway: GatewayName,
+    /// When the first of the flushes in it began.
+    pub from: Timestamp,
+    /// When the last of the flushes in it came.
+    pub to: Timestamp,
+    /// How many Envoys measured.
+    pub proxies: usize,
+    /// All that are compared, those without a request too.
+    pub upstreams: BTreeMap<UpstreamName, Outcome>,
+}
+
+/// What one version did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// Requests, errors, latencies.
+    pub counts: Counts,
+    /// Of the requests: answered 4xx. Disjoint from the errors.
+    pub client_errors: f64,
+}
+
+/// All streams, and what is not yet told of them.
+#[derive(Debug, Default)]
+pub struct Series {
+    wanted: Wanted,
+    proxies: BTreeMap<u64, Proxy>,
+    pending: BTreeMap<GatewayName, Pending>,
+    /// What was more than the requests of its interval; see [`Sample::take_excess`].
+    excess: BTreeMap<Cluster, Sample>,
+}
+
+/// One Envoy, by its stream.
+#[derive(Debug)]
+struct Proxy {
+    last: Timestamp,
+    interval: Duration,
+    /// The wanted gateways of which its last flush had all versions.
+    measures: BTreeSet<GatewayName>,
+    /// Requests in flight, where there are any.
+    active: BTreeMap<Cluster, f64>,
+}
+
+/// What will be the next measurement of a gateway.
+#[derive(Debug)]
+struct Pending {
+    from: Timestamp,
+    to: Timestamp,
+    /// When its first flush came.
+    since: Timestamp,
+    proxies: BTreeSet<u64>,
+    upstreams: BTreeMap<UpstreamName, Sample>,
+}
+
+impl Series {
+    /// Measures these gateways from now on.
+    pub fn want(&mut self, wanted: Wanted) {
+        let is_same = |name: &GatewayName| wanted.get(name) == self.wanted.get(name);
+        self.pending.retain(|name, _| is_same(name));
+        self.excess.retain(|cluster, _| is_same(&cluster.gateway));
+        self.wanted = wanted;
+    }
+
+    /// Takes a flush that came over a stream.
+    pub fn take(&mut self, stream: u64, flush: &Flush, at: Timestamp) {
+        let begin = Timestamp(at.0.saturating_sub(INTERVAL.as_millis().try_into().unwrap_or(i64::MAX)));
+        let proxy = self.proxies.entry(stream).or_insert_with(|| Proxy {
+            last: begin,
+            interval: INTERVAL,
+            measures: BTreeSet::new(),
+            active: BTreeMap::new(),
+        });
+        let from = proxy.last.min(at);
+        (proxy.interval, proxy.last) = (at.since(from), at);
+        for (cluster, _, gauges) in &flush.changed {
+            if gauges.active > 0.0 {
+                proxy.active.insert(cluster.clone(), gauges.active);
+            } else {
+                proxy.active.remove(cluster);
+            }
+        }
+        proxy.active.retain(|cluster, _| flush.reported.contains(cluster));
+        proxy.measures =
+            self.wanted.iter().filter(|(g, arms)| has_all(flush, g, arms)).map(|(g, _)| g.clone()).collect();
+        for gateway in &proxy.measures {
+            let pending = self.pending.entry(gateway.clone()).or_insert_with(|| Pending {
+                from,
+                to: at,
+                since: at,
+                proxies: BTreeSet::new(),
+                upstreams: BTreeMap::new(),
+            });
+            pending.from = pending.from.min(from);
+            pending.to = pending.to.max(at);
+            pending.proxies.insert(stream);
+        }
+        for (Cluster { gateway, upstream }, sample, _) in &flush.changed {
+            let is_compared = self.wanted.get(gateway).is_some_and(|arms| arms.contains(upstream));
+            if let Some(pending) = self.pending.get_mut(gateway)
+                && is_compared
+                && proxy.measures.contains(gateway)
+            {
+                pending.upstreams.entry(upstream.clone()).or_default().add(sample);
+            }
+        }
+    }
+
+    /// A stream has ended. What it said still counts.
+    pub fn end(&mut self, stream: u64) {
+        self.proxies.remove(&stream);
+    }
+
+    /// The measurements that are complete, or that have waited long enough.
+    pub fn ready(&mut self, now: Timestamp) -> Vec<Measurement> {
+        let is_ready = |name: &GatewayName, pending: &Pending| {
+            self.awaited(name, pending).is_none_or(|until| until <= now)
+        };
+        let names: Vec<_> = self
+            .pending
+            .iter()
+            .filter(|(name, pending)| is_ready(name, pending))
+            .map(|(name, _)| name.clone())
+            .collect();
+        names.into_iter().filter_map(|name| self.measurement(name)).collect()
+    }
+
+    /// When [`Series::ready`] has something at the latest, without another flush.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.pending.iter().filter_map(|(name, pending)| self.awaited(name, pending)).min()
+    }
+
+    /// Until when to wait for Envoys that have not reported; `None`: for nobody.
+    fn awaited(&self, name: &GatewayName, pending: &Pending) -> Option<Timestamp> {
+        let missing = self.proxies.iter().filter(|(stream, proxy)| {
+            let is_live = pending.to.since(proxy.last) <= proxy.interval.max(SLACK) * SILENT;
+            is_live && proxy.measures.contains(name) && !pending.proxies.contains(stream)
+        });
+        missing.map(|(_, proxy)| pending.since.plus(proxy.interval.min(INTERVAL) + SLACK)).max()
+    }
+
+    fn measurement(&mut self, gateway: GatewayName) -> Option<Measurement> {
+        let mut pending = self.pending.remove(&gateway)?;
+        let arms = self.wanted.get(&gateway)?;
+        let mut upstreams = BTreeMap::new();
+        for upstream in arms {
+            let cluster = Cluster { gateway: gateway.clone(), upstream: upstream.clone() };
+            let mut sample = pending.upstreams.remove(upstream).unwrap_or_default();
+            if let Some(excess) = self.excess.remove(&cluster) {
+                sample.add(&excess);
+            }
+            let excess = sample.take_excess();
+            let measuring = self.proxies.values().filter(|p| p.measures.contains(&gateway));
+            let active = measuring.filter_map(|p| p.active.get(&cluster)).sum();
+            if !excess.is_idle() {
+                self.excess.insert(cluster, excess);
+            }
+            upstreams.insert(upstream.clone(), outcome(&sample, active));
+        }
+        let (from, to) = (pending.from, pending.to);
+        Some(Measurement { gateway, from, to, proxies: pending.proxies.len(), upstreams })
+    }
+}
+
+fn has_all(flush: &Flush, gateway: &GatewayName, arms: &BTreeSet<UpstreamName>) -> bool {
+    arms.iter().all(|upstream| {
+        flush.reported.contains(&Cluster { gateway: gateway.clone(), upstream: upstream.clone() })
+    })
+}
+
+fn outcome(sample: &Sample, active: f64) -> Outcome {
+    Outcome {
+        counts: Counts {
+            requests: sample.completed,
+            errors: sample.errors,
+            started: Some(sample.started),
+            active,
+            latency: sample.latency.iter().map(|(bucket, count)| (usize::from(bucket), count)).collect(),
+        },
+        client_errors: sample.client_errors,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! Numbers for people.
+
+use super::*;
+
+fn cluster(upstream: &str) -> Cluster {
+    Cluster { gateway: GatewayName::new("fraud").unwrap(), upstream: UpstreamName::new(upstream).unwrap() }
+}
+
+fn flush(changed: &[(&str, f64, Gauges)]) -> Flush {
+    let sample = |completed| {
+        let mut latency = Histogram::default();
+        latency.add(9, completed);
+        Sample { started: completed, completed, errors: completed / 2.0, client_errors: 0.0, latency }
+    };
+    Flush {
+        reported: Arc::new(changed.iter().map(|(name, ..)| cluster(name)).collect()),
+        changed: changed.iter().map(|(name, n, gauges)| (cluster(name), sample(*n), *gauges)).collect(),
+    }
+}
+
+fn gauges(active: f64, healthy: f64) -> Gauges {
+    Gauges { active, endpoints: 3.0, healthy }
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp(1_000_000_000 + seconds * 1000)
+}
+
+fn of(table: &Table, now: Timestamp) -> Option<Numbers> {
+    table.gateway("fraud", now).remove(&cluster("v1").upstream)
+}
+
+#[test]
+fn the_last_minute_slides_and_totals_stay() {
+    let mut table = Table::default();
+    for second in 0..120 {
+        table.take(1, &flush(&[("v1", 10.0, gauges(0.0, 3.0))]), at(second));
+    }
+    let now = of(&table, at(119)).unwrap();
+    assert_eq!((now.total.requests, now.total.errors), (1200.0, 600.0));
+    assert!((550.0..=600.0).contains(&now.recent.requests), "{now:?}");
+    let rate = now.request_rate().unwrap();
+    assert!((9.5..=10.5).contains(&rate), "{rate}");
+    assert_eq!((now.recent.error_rate(), now.latency.quantile(0.99)), (Some(0.5), Some(0.01)));
+    let later = of(&table, at(300)).unwrap();
+    assert_eq!((later.recent, later.request_rate()), (Totals::default(), Some(0.0)));
+    assert_eq!((later.recent.error_rate(), later.total.requests), (None, 1200.0));
+}
+
+#[test]
+fn what_stands_now_is_of_the_envoys_that_are_there() {
+    let mut table = Table::default();
+    table.take(1, &flush(&[("v1", 1.0, gauges(2.0, 3.0))]), at(0));
+    table.take(2, &flush(&[("v1", 1.0, gauges(5.0, 1.0))]), at(0));
+    assert_eq!(of(&table, at(1)).unwrap().gauges, Gauges { active: 7.0, endpoints: 3.0, healthy: 1.0 });
+    table.end(2);
+    assert_eq!(of(&table, at(1)).unwrap().gauges, gauges(2.0, 3.0));
+    // The first no longer has the cluster.
+    table.take(1, &flush(&[]), at(2));
+    assert_eq!(of(&table, at(2)).unwrap().gauges, Gauges::default());
+}
+
+#[test]
+fn a_gateway_that_is_gone_is_forgotten_in_time() {
+    let mut table = Table::default();
+    table.take(1, &flush(&[("v1", 1.0, gauges(0.0, 3.0))]), at(0));
+    table.take(1, &flush(&[("v2", 1.0, gauges(0.0, 3.0))]), at(1));
+    table.take(1, &flush(&[("v2", 1.0, gauges(0.0, 3.0))]), at(599));
+    assert_eq!(table.used(at(599)).count(), 2);
+    table.take(1, &flush(&[("v2", 1.0, gauges(0.0, 3.0))]), at(700));
+    assert_eq!(table.used(at(700)).count(), 1);
+    table.end(1);
+    table.take(2, &flush(&[]), at(2000));
+    assert_eq!(table.gateways.len(), 0);
+}
+
+#[test]
+fn rows_stay_small() {
+    let mut table = Table::default();
+    for second in 0..1000 {
+        table.take(1, &flush(&[("v1", 1.0, gauges(0.0, 3.0))]), at(second));
+    }
+    let slots =
+        table.gateways.values().flat_map(|rows| rows.values()).map(|row| row.slots.len()).sum::<usize>();
+    assert_eq!(slots, 12);
+}
