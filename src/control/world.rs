@@ -20,6 +20,7 @@ use crate::mtls::Credentials;
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
 use crate::snapshot::Fleet;
+use crate::store::Weights;
 use crate::translate;
 use crate::xds::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,6 +102,13 @@ impl World {
         self
     }
 
+    /// With the last good text of files, for those that are broken when it begins.
+    #[must_use]
+    pub fn with_last_good(mut self, documents: BTreeMap<Arc<str>, Arc<str>>) -> Self {
+        self.files = Files::with_last_good(documents);
+        self
+    }
+
     /// Takes an event. True when what Envoys or people should see may be different now.
     pub fn apply(&mut self, event: Event, now: Timestamp) -> bool {
         let changed = match event {
@@ -112,13 +120,7 @@ impl World {
             Event::IssuerKeys { uri, keys } => {
                 let (changed, alarm) = self.issuers.take(&uri, keys);
                 if let Some(message) = alarm {
-                    self.notes.push(Note {
-                        sequence: 0,
-                        time: now,
-                        gateway: None,
-                        kind: NoteKind::Alarm,
-                        message,
-                    });
+                    self.notes.push(Note::new(now, None, NoteKind::Alarm, message));
                 }
                 if changed {
                     for name in self.issuers.wanting(&uri) {
@@ -172,6 +174,11 @@ impl World {
     pub fn take_answers(&mut self) -> Vec<(Asker, Reply)> {
         self.answers.extend(self.rollouts.take_answers());
         std::mem::take(&mut self.answers)
+    }
+
+    /// The files whose last good text is another now, once, to be kept for the next start; `None`: forget it.
+    pub fn take_documents(&mut self) -> BTreeMap<Arc<str>, Option<Arc<str>>> {
+        self.files.take_good()
     }
 
     /// New credentials for the xDS port, once.
@@ -238,8 +245,7 @@ impl World {
                     Some(Attachment::TooLarge(size)) => format!("has {size} bytes, which is no certificate"),
                 };
                 let message = format!("{}, a file of listener {name}, {what}", path.display());
-                let (gateway, kind) = (None, NoteKind::Alarm);
-                self.notes.push(Note { sequence: 0, time: now, gateway, kind, message });
+                self.notes.push(Note::new(now, None, NoteKind::Alarm, message));
             }
             let [
                 Some(Attachment::Bytes { bytes: certificate, .. }),
@@ -292,7 +298,7 @@ impl World {
             lines.push((None, NoteKind::Repaired, "gateway files are back".into()));
         }
         for (gateway, kind, message) in lines {
-            self.notes.push(Note { sequence: 0, time: now, gateway, kind, message });
+            self.notes.push(Note::new(now, gateway, kind, message));
         }
         self.settle(outcome.settled, now);
     }
@@ -334,12 +340,15 @@ impl World {
                 // What a rollout does is told when it is decided.
                 let message = (!differ_by_rollout(&wanted.newest, &gateway))
                     .then(|| change_sentence(&wanted.newest, &gateway));
+                let weights = (wanted.newest.traffic != gateway.traffic)
+                    .then(|| (weights(&wanted.newest), weights(&gateway)));
                 wanted.file = file;
                 wanted.newest = gateway;
                 let taken = wanted.taken.as_ref().is_some_and(|t| t.gateway == wanted.newest);
                 self.trial.begin(&name, taken);
                 if let Some(message) = message {
-                    self.note(now, &name, NoteKind::Changed, message);
+                    let note = Note::new(now, Some(name.clone()), NoteKind::Changed, message);
+                    self.notes.push(Note { weights, ..note });
                 }
                 self.offer(&name, now);
             }
@@ -450,13 +459,7 @@ impl World {
             }
             if self.told_refused.insert((kind, Arc::clone(name)), version) != Some(version) {
                 let message = format!("Envoy refuses {kind} {name}: {text}");
-                self.notes.push(Note {
-                    sequence: 0,
-                    time: now,
-                    gateway: None,
-                    kind: NoteKind::Alarm,
-                    message,
-                });
+                self.notes.push(Note::new(now, None, NoteKind::Alarm, message));
             }
         }
     }
@@ -501,7 +504,7 @@ impl World {
     }
 
     fn note(&mut self, time: Timestamp, gateway: &GatewayName, kind: NoteKind, message: String) {
-        self.notes.push(Note { sequence: 0, time, gateway: Some(gateway.clone()), kind, message });
+        self.notes.push(Note::new(time, Some(gateway.clone()), kind, message));
     }
 }
 
@@ -551,6 +554,10 @@ fn place(place: &crate::diag::Place) -> String {
 /// Whether the weights of a rollout are all that is different.
 fn differ_by_rollout(old: &Gateway, new: &Gateway) -> bool {
     new.rollout.is_some() && Gateway { traffic: new.traffic.clone(), ..old.clone() } == *new
+}
+
+fn weights(gateway: &Gateway) -> Weights {
+    gateway.traffic.parts().iter().cloned().collect()
 }
 
 /// What a change is, for the log: a change of weights is the one people look for.

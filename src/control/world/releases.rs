@@ -23,8 +23,7 @@ impl World {
     ) -> Self {
         let (rollouts, alarms) = Rollouts::restored(kept, bounds);
         self.rollouts = rollouts;
-        let alarm =
-            |(gateway, message)| Note { sequence: 0, time: now, gateway, kind: NoteKind::Alarm, message };
+        let alarm = |(gateway, message)| Note::new(now, gateway, NoteKind::Alarm, message);
         self.notes.extend(alarms.into_iter().map(alarm));
         self
     }
@@ -62,7 +61,7 @@ impl World {
             Ok(()) => (NoteKind::Repaired, "the store works again, and rollouts move".to_owned()),
             Err(why) => (NoteKind::Alarm, format!("rollouts do not move, since nothing can be kept: {why}")),
         });
-        let note = |(kind, message)| Note { sequence: 0, time: now, gateway: None, kind, message };
+        let note = |(kind, message)| Note::new(now, None, kind, message);
         self.notes.extend(alarm.map(note));
         for name in &gateways {
             let Some(wanted) = self.wanted.get(name) else { continue };
