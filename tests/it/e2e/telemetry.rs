@@ -1,15 +1,18 @@
 //! What Envoys measured comes back, right to the request.
 
 use super::stage::{Stage, canary, free_port, let_pass, settings, toy};
-use crate::protocol::client::{folder, soon, start, stop};
+use crate::protocol::client::{connect, folder, soon, start, stop};
 use crate::real::{DEADLINE, envoy, eventually};
+use envoy_types::pb::envoy::service::metrics::v3::StreamMetricsMessage;
+use envoy_types::pb::envoy::service::metrics::v3::metrics_service_client::MetricsServiceClient;
+use envoy_types::pb::io::prometheus::client::{Counter, Metric, MetricFamily};
 use serde_json::Value;
 use serin::app::{App, Options};
 use serin::clock;
 use serin::launch::{Bootstrap, Envoy, EnvoyOptions, Load, LoadOptions, Toy, Until};
 use serin::model::{Endpoint, Settings};
 use serin::names::{GatewayName, UpstreamName};
-use serin::telemetry::{Measurement, Numbers, Wanted};
+use serin::telemetry::{FORM, Measurement, Numbers, Wanted};
 use serin::weight::Weight;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -50,20 +53,22 @@ fn want(app: &App) {
     app.wanted.publish(Wanted::from([(GatewayName::new("fraud").unwrap(), arms)]));
 }
 
-/// Completed and failed of both versions, and their latencies, in all measurements up to so many requests.
+/// All measurements up to so many requests, and the requests of both versions in them.
 async fn measured(app: &mut App, requests: u64) -> (Vec<Measurement>, [u64; 2]) {
-    let (mut all, mut sums) = (Vec::new(), [0, 0]);
+    let (mut all, mut sums, mut started) = (Vec::new(), [0, 0], [0, 0]);
     while sums[0] + sums[1] < requests {
         for measurement in soon("a measurement", app.measurements.recv()).await.unwrap() {
             for (n, name) in ["v1", "v2"].into_iter().enumerate() {
                 let counts = &measurement.upstreams[&upstream(name)].counts;
                 sums[n] += whole(counts.requests);
+                started[n] += whole(counts.started.unwrap());
                 assert!(counts.errors <= counts.requests);
                 assert!(counts.latency.values().sum::<f64>() <= counts.requests);
             }
             all.push(measurement);
         }
     }
+    assert_eq!(started, sums, "each request was begun once");
     (all, sums)
 }
 
@@ -212,12 +217,13 @@ async fn whatever_a_client_sees_as_a_failure_is_an_error() {
             drop(reset.accept());
         }
     });
-    let stage = Stage::new(&[
+    let mut stage = Stage::new(&[
         ("fraud.yaml", &gateway("fraud", "/", "timeout: 200ms\n", dead)),
         ("rude.yaml", &gateway("rude", "/rude", "", resets)),
     ])
     .await;
     let envoy = envoy_of(stage.app.xds, "edge-1", "edge").await;
+    want(&stage.app);
     for _ in 0..5 {
         assert_eq!(stage.ask("/", &[("x-version", "v2")]).await.0, 503, "refused");
     }
@@ -237,6 +243,7 @@ async fn whatever_a_client_sees_as_a_failure_is_an_error() {
         numbers.map(|n| [n.total.requests, n.total.errors].map(whole))
     };
     eventually("resets are errors", || of_rude() == Some([3, 3])).await;
+    assert_eq!(measured(&mut stage.app, 8).await.1, [3, 5]);
     stage.end([envoy]).await;
 }
 
@@ -298,4 +305,31 @@ async fn calls_of_grpc_fail_by_their_status() {
     counted(&stage.app, "v2", [1, 1, 0]).await;
     stage.end([envoy]).await;
     stop(model).await;
+}
+
+#[tokio::test]
+async fn an_envoy_with_another_bootstrap_is_not_misunderstood() {
+    let folder = folder(&[]);
+    let app = start(folder.path()).await;
+    let send = async |form: Option<&'static str>, requests: f64| {
+        let counter = Some(Counter { value: Some(requests), ..Counter::default() });
+        let family = MetricFamily {
+            name: Some("cluster.fraud/v1.upstream_rq_completed".into()),
+            metric: vec![Metric { counter, ..Metric::default() }],
+            ..MetricFamily::default()
+        };
+        let message = StreamMetricsMessage { envoy_metrics: vec![family], ..StreamMetricsMessage::default() };
+        let mut request = tonic::Request::new(tokio_stream::iter([message]));
+        if let Some(form) = form {
+            request.metadata_mut().insert(FORM.0, form.parse().unwrap());
+        }
+        // Whether there is an answer does not matter to Envoy, and Serin gives none.
+        let _ = MetricsServiceClient::new(connect(&app).await).stream_metrics(request).await;
+    };
+    // Absolute numbers would count again and again.
+    send(None, 1000.0).await;
+    send(Some("0"), 1000.0).await;
+    send(Some(FORM.1), 7.0).await;
+    counted(&app, "v1", [7, 0, 0]).await;
+    stop(app).await;
 }
