@@ -195,6 +195,10 @@ fn judge(plan: &Plan, state: &State, report: &Report, now: Timestamp) -> Option<
     let why = evidence.analysis.sentence(&plan.settings, &decision);
     let watched = next.stage.watched.saturating_add(u64::try_from(news.as_millis()).unwrap_or(u64::MAX));
     next.stage.watched = watched;
+    // What was shown before is enough, but nobody should get more traffic by a second in which there was none.
+    if decision.action == Action::Advance && report.canary.requests <= 0.0 {
+        return Some(quiet(next, sentence::stays(state, &why)));
+    }
     Some(follow(plan, state, next, (&decision, &why), now))
 }
 
