@@ -1,7 +1,10 @@
 //! The whole control plane: makes the rooms, starts every task, awaits every end.
 
+mod feed;
+
 use crate::admin::{self, Sources, grpc};
 use crate::client;
+use crate::clock;
 use crate::control::run::{Outputs, run};
 use crate::control::{Event, View, World};
 use crate::issuer;
@@ -98,11 +101,10 @@ pub struct App {
     pub registry: Arc<Registry>,
     /// What Envoys measured.
     pub table: Arc<Latest<Table>>,
-    /// Which gateways are to be measured for decisions. Nobody else's measurements are made.
+    /// Which gateways are to be measured for decisions, as rollouts want it. Nobody else's measurements are made.
     pub wanted: Arc<Latest<Wanted>>,
-    /// The measurements of the gateways that are wanted. Whoever wants some must receive them: when the queue is
-    /// full, Envoys wait.
-    pub measurements: mpsc::Receiver<Vec<Measurement>>,
+    /// A copy of the measurements of the gateways that are wanted. Who is too slow misses some.
+    pub measurements: broadcast::Receiver<Vec<Measurement>>,
     stop: signal::Sender<bool>,
     tasks: JoinSet<()>,
     watching: Watching,
@@ -135,25 +137,30 @@ impl App {
             tracing::warn!("everyone on this machine may steer rollouts over HTTP (--insecure-admin)");
         }
         let (kept, restored, failure) = open_store(settings.store.clone()).await?;
-        let (store, store_work, _answers) = store::run::start(kept, failure);
+        let (store, store_work, answers) = store::run::start(kept, failure.clone());
 
         let (events_in, events) = mpsc::channel(1024);
         let (verdicts_in, verdicts) = mpsc::channel(1024);
+        // One at a time is under way.
+        let (proposals_in, proposals) = mpsc::channel(1);
+        let wanted = Latest::new(Wanted::new());
         let outputs = Outputs {
             fleet: Latest::new(Fleet::default()),
             view: Latest::new(View::default()),
             credentials: credentials.clone().map(Latest::new),
             notes: broadcast::Sender::new(1024),
+            proposals: proposals_in,
+            compared: Arc::clone(&wanted),
             store: store.clone(),
         };
         let registry = Arc::new(Registry::default());
         let (stop, stopped) = signal::channel(false);
-        let (table, wanted) = (Latest::new(Table::default()), Latest::new(Wanted::new()));
+        let table = Latest::new(Table::default());
         let sources = Sources {
             view: Arc::clone(&outputs.view),
             registry: Arc::clone(&registry),
             table: Arc::clone(&table),
-            store,
+            store: store.clone(),
             events: events_in.clone(),
             stopped: stopped.clone(),
             insecure_admin: options.insecure_admin,
@@ -167,7 +174,8 @@ impl App {
         let (reports_in, reports) = mpsc::channel(QUEUE);
         let ended = Arc::new(Notify::new());
         let sink = Sink::new(reports_in, Arc::clone(&ended), Arc::clone(&registry), stopped.clone());
-        let (measurements_in, measurements) = mpsc::channel(16);
+        let (measurements_in, measured) = mpsc::channel(16);
+        let (copies, measurements) = broadcast::channel(64);
         let grpc = grpc_routes(&discovery, &sources, &outputs)?.merge(sink.routes());
         let watched = Watched { directory: settings.gateways.clone(), files: certificate_files(&settings) };
         let scanner =
@@ -177,6 +185,11 @@ impl App {
 
         let mut tasks = JoinSet::new();
         tasks.spawn_blocking(|| store_work.run());
+        tasks.spawn(until(stopped.clone(), feed::proposals(proposals, store, events_in.clone())));
+        tasks.spawn(until(stopped.clone(), feed::answers(answers, events_in.clone())));
+        tasks.spawn(until(stopped.clone(), feed::measurements(measured, events_in.clone(), copies)));
+        let (seen, numbers) = (Arc::clone(&outputs.view), Arc::clone(&table));
+        tasks.spawn(until(stopped.clone(), feed::healthy(seen, numbers, events_in.clone())));
         let view = Arc::clone(&outputs.view);
         tasks.spawn(until(stopped.clone(), issuer::run(view.subscribe(), events_in.clone())));
         match &outputs.credentials {
@@ -190,10 +203,7 @@ impl App {
                 tasks.spawn(serve_grpc(mtls::mutual(xds, door), grpc, stopped.clone()))
             }
         };
-        let mut world = World::new(settings).with_last_good(restored.documents);
-        if let Some(credentials) = credentials {
-            world = world.with_credentials(credentials);
-        }
+        let world = world(settings, restored, failure, credentials);
         tasks.spawn(until(stopped.clone(), run(world, events, outputs)));
         tasks.spawn(until(stopped.clone(), forward(verdicts, events_in)));
         let inputs = Inputs { reports, ended, wanted: wanted.subscribe() };
@@ -234,6 +244,23 @@ impl App {
         if tokio::time::timeout(STOP, all).await.is_err() {
             tracing::warn!("some requests were still open and are cut");
         }
+    }
+}
+
+/// All that is known before the first file is read.
+fn world(
+    settings: Settings,
+    restored: Restored,
+    failure: Option<store::Error>,
+    credentials: Option<Credentials>,
+) -> World {
+    let states = failure.map_or(Ok(restored.states), |why| Err(why.to_string()));
+    let bounds = telemetry::bounds().chain([f64::MAX]).collect();
+    let world =
+        World::new(settings).with_last_good(restored.documents).with_rollouts(states, bounds, clock::now());
+    match credentials {
+        Some(credentials) => world.with_credentials(credentials),
+        None => world,
     }
 }
 

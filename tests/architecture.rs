@@ -72,12 +72,12 @@ const HOUSE: &[(&str, &str, &str)] = &[
     // The loop: a pure world, and one file that waits.
     (
         "control",
-        "clock config diag model mtls names resource rollout snapshot store translate xds",
-        "bytes serde",
+        "clock config diag model mtls names resource rollout snapshot stats store translate weight xds",
+        "bytes serde serde_json",
     ),
     ("control/command.rs", "names rollout", "tokio"),
     ("control/journal.rs", "clock names store", "serde_json"),
-    ("control/view.rs", "diag model names snapshot translate weight", "imbl serde"),
+    ("control/view.rs", "diag model names rollout snapshot translate weight", "imbl serde"),
     ("control/run.rs", "clock latest mtls snapshot store", "tokio tracing"),
     // Files in. `control` owns the type of the border.
     ("source", "config control", ""),
@@ -101,7 +101,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     // Where everything meets.
     (
         "app",
-        "admin client control issuer latest model mtls snapshot source store telemetry xds",
+        "admin client clock control issuer latest model mtls names snapshot source store telemetry xds",
         "axum futures_util tokio tonic tonic_health tonic_reflection tracing",
     ),
     ("observe", "", "clap tracing_subscriber"),

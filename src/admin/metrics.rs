@@ -67,7 +67,7 @@ fn gateways(sources: &Sources, registry: &mut Registry) {
     let phases = Family::<ByPhase, Gauge>::default();
     let weights = Family::<ByUpstream, Fraction>::default();
     let broken = Family::<Broken, Gauge>::default();
-    for phase in [Phase::Stable, Phase::Invalid] {
+    for phase in Phase::ALL {
         phases.get_or_create(&ByPhase { phase: phase.as_str() }).set(0);
     }
     for gateway in view.gateways.values() {

@@ -3,7 +3,8 @@
 use super::{Asker, Command};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Document, Reference};
-use crate::names::GatewayName;
+use crate::names::{GatewayName, UpstreamName};
+use crate::stats::Counts;
 use crate::store::Weights;
 use crate::xds::Verdict;
 use serde::Serialize;
@@ -26,8 +27,27 @@ pub enum Event {
     },
     /// An operator says what a rollout should do.
     Command(Command, Asker),
+    /// What Envoys measured of gateways that [`World::take_compared`](super::World::take_compared) names.
+    Measured(Vec<Measured>),
+    /// So many endpoints of the canary are healthy, as the Envoy sees it that sees the fewest.
+    Healthy(BTreeMap<GatewayName, u32>),
+    /// The store has answered the proposal of this number.
+    Committed(u64, Result<(), String>),
     /// A deadline of [`World::deadline`](super::World::deadline) has come.
     Tick,
+}
+
+/// What the compared upstreams of one gateway did in one interval, at the same Envoys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// Whose they are.
+    pub gateway: GatewayName,
+    /// The begin of the interval.
+    pub from: Timestamp,
+    /// Its end.
+    pub to: Timestamp,
+    /// What each did.
+    pub upstreams: BTreeMap<UpstreamName, Counts>,
 }
 
 /// How the watched files differ from what was told before.
@@ -94,6 +114,10 @@ pub enum NoteKind {
     Vanished,
     /// Envoys refuse a gateway.
     Refused,
+    /// A rollout goes on.
+    Rollout,
+    /// A rollout has stopped: it is paused, or rolled back.
+    Stopped,
     /// Somebody should look.
     Alarm,
 }
@@ -109,6 +133,8 @@ impl NoteKind {
             Self::Repaired => "repaired",
             Self::Vanished => "vanished",
             Self::Refused => "refused",
+            Self::Rollout => "rollout",
+            Self::Stopped => "stopped",
             Self::Alarm => "alarm",
         }
     }

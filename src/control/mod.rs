@@ -28,13 +28,17 @@ mod issuers;
 mod journal;
 mod offer;
 mod renewal;
+mod rollout_view;
+mod rollouts;
 pub mod run;
 mod trial;
 mod view;
 mod world;
 
 pub use command::{Asker, Command, Reply};
-pub use event::{Changes, Event, Note, NoteKind};
+pub use event::{Changes, Event, Measured, Note, NoteKind};
+pub use rollout_view::{RolloutView, StepView};
+pub use rollouts::{Compared, Proposal};
 pub use view::{GatewayView, Phase, UpstreamView, View};
 pub use world::World;
 

@@ -1,7 +1,7 @@
 //! The loop itself: waits, applies, publishes. It decides nothing.
 
 use super::journal::Journal;
-use super::{Event, Note, NoteKind, View, World};
+use super::{Compared, Event, Note, NoteKind, Proposal, View, World};
 use crate::clock;
 use crate::latest::Latest;
 use crate::mtls::Credentials;
@@ -19,6 +19,10 @@ pub struct Outputs {
     pub fleet: Arc<Latest<Fleet>>,
     /// For people.
     pub view: Arc<Latest<View>>,
+    /// For the store.
+    pub proposals: mpsc::Sender<Proposal>,
+    /// For whoever measures.
+    pub compared: Arc<Latest<Compared>>,
     /// For those who come next to the xDS port, when certificates matter there.
     pub credentials: Option<Arc<Latest<Credentials>>>,
     /// What happens, as it happens. A reader that is too slow misses some and is told so.
@@ -53,6 +57,17 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
                 outputs.fleet.publish(fleet);
             }
             outputs.view.publish(world.view());
+        }
+        // Kept first: what follows from it is published when the store has answered.
+        if let Some(proposal) = world.take_proposal()
+            && let Err(lost) = outputs.proposals.try_send(proposal)
+        {
+            // There is one at a time, so this only happens when everything stops.
+            let id = lost.into_inner().id;
+            world.apply(Event::Committed(id, Err("Serin is stopping".into())), now);
+        }
+        if let Some(compared) = world.take_compared().filter(|c| *c != *outputs.compared.load()) {
+            outputs.compared.publish(compared);
         }
         if let (Some(latest), Some(credentials)) = (&outputs.credentials, world.take_credentials()) {
             latest.publish(credentials);
@@ -96,10 +111,10 @@ fn log(note: &Note) {
     let gateway = note.gateway.as_ref().map(tracing::field::display);
     match note.kind {
         NoteKind::Alarm => tracing::error!(gateway, "{}", note.message),
-        NoteKind::Invalid | NoteKind::Refused | NoteKind::Vanished => {
+        NoteKind::Invalid | NoteKind::Refused | NoteKind::Vanished | NoteKind::Stopped => {
             tracing::warn!(gateway, "{}", note.message);
         }
-        NoteKind::Loaded | NoteKind::Changed | NoteKind::Removed | NoteKind::Repaired => {
+        NoteKind::Loaded | NoteKind::Changed | NoteKind::Removed | NoteKind::Repaired | NoteKind::Rollout => {
             tracing::info!(gateway, "{}", note.message);
         }
     }

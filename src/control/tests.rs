@@ -3,6 +3,7 @@
 mod files;
 mod incremental;
 mod refusals;
+mod rollouts;
 mod secrets;
 
 use super::{Changes, Event, GRACE, GatewayView, LINGER, NoteKind, Phase, WARM_UP, World};

@@ -3,11 +3,14 @@
 
 use super::files::{File, Files};
 use super::issuers::Issuers;
+use super::rollout_view::RolloutView;
+use super::rollouts::Rollouts;
 use super::trial::Trial;
 use super::world::Wanted;
 use crate::diag::{Code, Diagnostic, Place, Severity};
 use crate::model::Gateway;
 use crate::names::GatewayName;
+use crate::rollout;
 use crate::snapshot::Fleet;
 use crate::translate;
 use crate::weight::Weight;
@@ -32,18 +35,67 @@ pub struct View {
 /// Where a gateway stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Phase {
-    /// It serves what its file says.
+    /// It serves what its file says, and nothing is released.
     Stable,
-    /// Its newest version is in error; the last good one serves on, if there is one.
+    /// See [`rollout::Phase::Waiting`].
+    Waiting,
+    /// See [`rollout::Phase::Progressing`].
+    Progressing,
+    /// See [`rollout::Phase::Holding`].
+    Holding,
+    /// See [`rollout::Phase::Paused`].
+    Paused,
+    /// See [`rollout::Phase::Baking`].
+    Baking,
+    /// See [`rollout::Phase::Promoted`].
+    Promoted,
+    /// See [`rollout::Phase::RolledBack`].
+    RolledBack,
+    /// Its newest version is in error; the last good one serves on, if there is one, and so does its release.
     Invalid,
 }
 
 impl Phase {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Stable,
+        Self::Waiting,
+        Self::Progressing,
+        Self::Holding,
+        Self::Paused,
+        Self::Baking,
+        Self::Promoted,
+        Self::RolledBack,
+        Self::Invalid,
+    ];
+
     /// The word of the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Stable => "Stable",
+            Self::Waiting => "Waiting",
+            Self::Progressing => "Progressing",
+            Self::Holding => "Holding",
+            Self::Paused => "Paused",
+            Self::Baking => "Baking",
+            Self::Promoted => "Promoted",
+            Self::RolledBack => "RolledBack",
             Self::Invalid => "Invalid",
+        }
+    }
+}
+
+impl From<rollout::Phase> for Phase {
+    fn from(phase: rollout::Phase) -> Self {
+        match phase {
+            rollout::Phase::Stable => Self::Stable,
+            rollout::Phase::Waiting => Self::Waiting,
+            rollout::Phase::Progressing => Self::Progressing,
+            rollout::Phase::Holding => Self::Holding,
+            rollout::Phase::Paused => Self::Paused,
+            rollout::Phase::Baking => Self::Baking,
+            rollout::Phase::Promoted => Self::Promoted,
+            rollout::Phase::RolledBack => Self::RolledBack,
         }
     }
 }
@@ -63,6 +115,9 @@ pub struct GatewayView {
     /// What serves.
     #[serde(flatten)]
     pub gateway: Option<Served>,
+    /// How its release goes; `None`: the file owns the weights, or nothing is known of the release yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutView>,
     /// What is wrong or suspicious about the newest version.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -138,6 +193,7 @@ pub(super) struct Facts<'a> {
     pub(super) by_file: &'a BTreeMap<Arc<str>, GatewayName>,
     pub(super) trial: &'a Trial,
     pub(super) issuers: &'a Issuers,
+    pub(super) rollouts: &'a Rollouts,
 }
 
 impl Views {
@@ -217,12 +273,18 @@ impl<'a> Facts<'a> {
         diagnostics.extend(unfetched.map(|(why, has_older)| keys_not_fetched(path, why, has_older)));
         let broken = diagnostics.iter().any(|d| d.severity == Severity::Error);
         let serving = own.and_then(|w| w.serving(self.trial));
+        let rollout = own.and_then(|w| self.rollouts.get(&w.newest.name));
         GatewayView {
             name: Arc::clone(name),
             file: Arc::clone(path),
-            phase: if broken { Phase::Invalid } else { Phase::Stable },
+            phase: match (broken, rollout) {
+                (true, _) => Phase::Invalid,
+                (false, None) => Phase::Stable,
+                (false, Some((_, state))) => state.phase.into(),
+            },
             serving: serving.is_some(),
             gateway: serving.as_deref().map(served),
+            rollout: rollout.map(|(plan, state)| RolloutView::of(plan, state)),
             diagnostics,
         }
     }

@@ -1,12 +1,15 @@
 //! All state of the control plane, and how one event changes it. Pure: no clock, no I/O.
 
+mod releases;
+
 use super::board::{Boards, Common};
-use super::command::{Asker, Command, Reply};
+use super::command::{Asker, Reply};
 use super::event::{Changes, Event, Note, NoteKind};
 use super::files::{Chosen, Files, Settled};
 use super::issuers::Issuers;
 use super::offer::{Offers, Version, sees};
 use super::renewal::Renewal;
+use super::rollouts::Rollouts;
 use super::trial::{Ruling, Standing, Trial};
 use super::view::{Facts, View, Views};
 use crate::clock::Timestamp;
@@ -16,7 +19,6 @@ use crate::model::{Authentication, Gateway, Listener, Settings};
 use crate::mtls::Credentials;
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
-use crate::rollout::Refusal;
 use crate::snapshot::Fleet;
 use crate::store::Weights;
 use crate::translate;
@@ -44,6 +46,7 @@ pub struct World {
     /// What Envoys refused though it is of no gateway, so that people are told once and not by every Envoy.
     told_refused: BTreeMap<(Kind, Arc<str>), crate::resource::Version>,
     issuers: Issuers,
+    rollouts: Rollouts,
     views: Views,
     /// The files of which people may see something else than before.
     unseen: BTreeSet<Arc<str>>,
@@ -83,6 +86,7 @@ impl World {
             fleet: Fleet::default(),
             told_refused: BTreeMap::new(),
             issuers: Issuers::default(),
+            rollouts: Rollouts::default(),
             views: Views::default(),
             unseen: BTreeSet::new(),
             notes: Vec::new(),
@@ -129,9 +133,18 @@ impl World {
                 changed
             }
             Event::Command(command, asker) => {
-                self.take_command(command, asker);
+                self.take_command(command, asker, now);
                 false
             }
+            Event::Measured(measured) => {
+                self.rollouts.measured(measured, now);
+                false
+            }
+            Event::Healthy(healthy) => {
+                self.rollouts.healthy(healthy, now);
+                false
+            }
+            Event::Committed(id, result) => self.take_answer(id, result, now),
             Event::Tick => self.take_time(now),
         };
         if changed {
@@ -142,7 +155,9 @@ impl World {
 
     /// When [`Event::Tick`] should come.
     pub fn deadline(&self) -> Option<Timestamp> {
-        [self.files.deadline(), self.trial.deadline(), self.offers.deadline()].into_iter().flatten().min()
+        let deadlines =
+            [self.files.deadline(), self.trial.deadline(), self.offers.deadline(), self.rollouts.deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// What happened since it was asked last.
@@ -157,6 +172,7 @@ impl World {
 
     /// What operators are to be answered, once.
     pub fn take_answers(&mut self) -> Vec<(Asker, Reply)> {
+        self.answers.extend(self.rollouts.take_answers());
         std::mem::take(&mut self.answers)
     }
 
@@ -178,6 +194,7 @@ impl World {
             by_file: &self.by_file,
             trial: &self.trial,
             issuers: &self.issuers,
+            rollouts: &self.rollouts,
         };
         View {
             gateways: self.views.renew(std::mem::take(&mut self.unseen), facts),
@@ -297,6 +314,7 @@ impl World {
                 self.issuers.replace(Some(&wanted.newest), None);
             }
             self.trial.forget(&name);
+            self.rollouts.remove(&name);
             self.offers.set(&name, None, now);
             self.note(now, &name, NoteKind::Removed, format!("gateway {name} no longer serves"));
         }
@@ -306,8 +324,9 @@ impl World {
 
     /// From now on this version of a gateway should be served.
     fn choose(&mut self, Chosen { file, gateway }: Chosen, now: Timestamp) {
-        let gateway = self.issuers.with_keys(gateway);
+        let gateway = self.rollouts.with_weights(self.issuers.with_keys(gateway));
         let name = gateway.name.clone();
+        self.rollouts.set(&gateway, now);
         self.issuers.replace(self.wanted.get(&name).map(|w| w.newest.as_ref()), Some(&gateway));
         if let Some(wanted) = self.wanted.get(&name).filter(|w| w.file != file)
             && self.by_file.get(&wanted.file) == Some(&name)
@@ -318,15 +337,19 @@ impl World {
         match self.wanted.get_mut(&name) {
             Some(wanted) if wanted.newest == gateway => wanted.file = file,
             Some(wanted) => {
-                let message = change_sentence(&wanted.newest, &gateway);
+                // What a rollout does is told when it is decided.
+                let message = (!differ_by_rollout(&wanted.newest, &gateway))
+                    .then(|| change_sentence(&wanted.newest, &gateway));
                 let weights = (wanted.newest.traffic != gateway.traffic)
                     .then(|| (weights(&wanted.newest), weights(&gateway)));
                 wanted.file = file;
                 wanted.newest = gateway;
                 let taken = wanted.taken.as_ref().is_some_and(|t| t.gateway == wanted.newest);
                 self.trial.begin(&name, taken);
-                let note = Note::new(now, Some(name.clone()), NoteKind::Changed, message);
-                self.notes.push(Note { weights, ..note });
+                if let Some(message) = message {
+                    let note = Note::new(now, Some(name.clone()), NoteKind::Changed, message);
+                    self.notes.push(Note { weights, ..note });
+                }
                 self.offer(&name, now);
             }
             None => {
@@ -344,7 +367,9 @@ impl World {
         let Some(wanted) = self.wanted.get(name) else { return };
         let version = match &wanted.taken {
             taken if !self.trial.is_offered(name) => {
-                let version = wanted.fallback().map(|gateway| match taken {
+                // What a rollout took away stays away, also from an older version.
+                let fallback = wanted.fallback().map(|gateway| self.rollouts.with_weights(gateway));
+                let version = fallback.map(|gateway| match taken {
                     Some(taken) if taken.gateway == gateway => taken.clone(),
                     _ => Version::new(gateway),
                 });
@@ -368,6 +393,7 @@ impl World {
     }
 
     fn take_time(&mut self, now: Timestamp) -> bool {
+        self.rollouts.tick(now);
         let settled = self.files.expire(now);
         let expired = !settled.files.is_empty();
         self.settle(settled, now);
@@ -420,12 +446,6 @@ impl World {
         }
         self.offer_moved(now);
         true
-    }
-
-    fn take_command(&mut self, Command { gateway, .. }: Command, asker: Asker) {
-        let known = self.wanted.contains_key(&gateway);
-        let refusal = if known { Refusal::NoRollout } else { Refusal::UnknownGateway };
-        self.answers.push((asker, Err(refusal(gateway))));
     }
 
     /// Tells people that Envoys refuse a listener or its certificate: no gateway can be blamed, nothing can be
@@ -533,6 +553,11 @@ fn place(place: &crate::diag::Place) -> String {
 
 fn weights(gateway: &Gateway) -> Weights {
     gateway.traffic.parts().iter().cloned().collect()
+}
+
+/// Whether the weights of a rollout are all that is different.
+fn differ_by_rollout(old: &Gateway, new: &Gateway) -> bool {
+    new.rollout.is_some() && Gateway { traffic: new.traffic.clone(), ..old.clone() } == *new
 }
 
 /// What a change is, for the log: a change of weights is the one people look for.

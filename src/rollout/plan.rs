@@ -5,6 +5,7 @@ use crate::names::UpstreamName;
 use crate::stats;
 use crate::weight::{Split, Weight};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Longer timeouts of routes say little about when an answer is overdue: the latencies of the primary say more.
@@ -61,9 +62,8 @@ impl Plan {
     /// of reports in seconds, ascending, the last one endless.
     pub fn of(gateway: &Gateway, bounds: &[f64]) -> Option<Self> {
         let rollout = gateway.rollout.as_ref()?;
-        let side = |name: &UpstreamName| gateway.upstreams.iter().find(|u| u.name == *name).map(Side::of);
         Some(Self {
-            identity: Identity { primary: side(&rollout.primary)?, canary: side(&rollout.canary)? },
+            identity: Identity::of(gateway)?,
             steps: rollout.steps.clone(),
             bake: rollout.bake,
             deadline: rollout.deadline,
@@ -98,6 +98,13 @@ impl Plan {
 }
 
 impl Identity {
+    /// What a gateway releases; `None` when its file owns the weights.
+    pub fn of(gateway: &Gateway) -> Option<Self> {
+        let rollout = gateway.rollout.as_ref()?;
+        let side = |name: &UpstreamName| gateway.upstreams.iter().find(|u| u.name == *name).map(Side::of);
+        Some(Self { primary: side(&rollout.primary)?, canary: side(&rollout.canary)? })
+    }
+
     /// Whether both sides are the same.
     pub fn is_idle(&self) -> bool {
         self.primary.name == self.canary.name
@@ -133,8 +140,11 @@ fn settings(rollout: &Rollout, timeout: Duration, bounds: &[f64]) -> stats::Sett
     let part = |weight: Weight| f64::from(weight.hundredths()) / f64::from(Weight::ALL.hundredths());
     let errors = rollout.metrics.error_rate;
     let tolerated = part(errors.max_increase);
-    let quantiles: Vec<stats::Quantile> =
-        rollout.metrics.latency.keys().filter_map(|q| stats::Quantile::new(q.share())).collect();
+    let latency = rollout.metrics.latency.iter();
+    let tau_of: BTreeMap<stats::Quantile, f64> = latency
+        .filter_map(|(q, increase)| Some((stats::Quantile::new(q.share())?, part(*increase))))
+        .collect();
+    let quantiles: Vec<stats::Quantile> = tau_of.keys().copied().collect();
     let is_short = timeout > Duration::ZERO && timeout < LONG_TIMEOUT;
     stats::Settings {
         alpha: 1.0 - part(rollout.confidence),
@@ -144,7 +154,7 @@ fn settings(rollout: &Rollout, timeout: Duration, bounds: &[f64]) -> stats::Sett
         bounds: if quantiles.is_empty() { Vec::new() } else { bounds.to_vec() },
         go_quantiles: quantiles.clone(),
         quantiles,
-        tau: rollout.metrics.latency.values().map(|w| part(*w)).fold(f64::INFINITY, f64::min).min(1.0),
+        tau_of,
         deadline_s: if is_short { timeout.as_secs_f64() } else { 0.0 },
         // The file says what the least time at a step is.
         min_stage_s: 0.0,

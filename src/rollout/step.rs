@@ -349,14 +349,11 @@ pub(super) fn set_weight(plan: &Plan, next: &mut State, weight: Weight, now: Tim
         return;
     }
     let share = f64::from(weight.hundredths()) / f64::from(Weight::ALL.hundredths());
-    match &mut next.evidence {
-        Some(evidence) => {
-            evidence.analysis.start_stage(&plan.settings, seconds(evidence.origin, now), share);
-        }
-        None => {
-            let analysis = Analysis::new(&plan.settings, 0.0, share);
-            next.evidence = Some(Evidence { origin: now, analysis, action: None, from: now, to: now });
-        }
+    if let Some(evidence) = &mut next.evidence {
+        evidence.analysis.start_stage(&plan.settings, seconds(evidence.origin, now), share);
+    } else {
+        let analysis = Analysis::new(&plan.settings, 0.0, share);
+        next.evidence = Some(Evidence { origin: now, analysis, action: None, from: now, to: now });
     }
 }
 

@@ -1,0 +1,92 @@
+//! What rollouts live on: measurements and healthy endpoints go to the loop, proposals to the store, and its answers
+//! back.
+
+use crate::clock;
+use crate::control::{Event, Measured, Phase, Proposal, View};
+use crate::latest::Latest;
+use crate::names::GatewayName;
+use crate::store::run::{Answer, Handle};
+use crate::telemetry::{Measurement, Table};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{broadcast, mpsc};
+
+/// Envoys report every second at most; a canary that waits need not wait longer than that.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Hands measurements to the loop, and a copy to whoever looks on.
+pub(super) async fn measurements(
+    mut from: mpsc::Receiver<Vec<Measurement>>,
+    events: mpsc::Sender<Event>,
+    copies: broadcast::Sender<Vec<Measurement>>,
+) {
+    while let Some(batch) = from.recv().await {
+        let measured = batch.iter().map(|m| Measured {
+            gateway: m.gateway.clone(),
+            from: m.from,
+            to: m.to,
+            upstreams: m.upstreams.iter().map(|(name, o)| (name.clone(), o.counts.clone())).collect(),
+        });
+        let event = Event::Measured(measured.collect());
+        // Nobody need look on.
+        let _ = copies.send(batch);
+        if events.send(event).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Tells the loop when canaries that wait have healthy endpoints.
+pub(super) async fn healthy(view: Arc<Latest<View>>, table: Arc<Latest<Table>>, events: mpsc::Sender<Event>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let healthy = healthy_canaries(&view.load(), &table.load());
+        if !healthy.is_empty() && events.send(Event::Healthy(healthy)).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn healthy_canaries(view: &View, table: &Table) -> BTreeMap<GatewayName, u32> {
+    let waiting = view.gateways.values().filter(|g| g.phase == Phase::Waiting);
+    let count = |name: &str, canary: &str| {
+        let numbers = table.gateway(name, clock::now());
+        let known = numbers.into_iter().find(|(upstream, _)| upstream.as_str() == canary);
+        // A count of endpoints: small and whole.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "see above")]
+        known.map(|(_, numbers)| numbers.gauges.healthy as u32).filter(|n| *n > 0)
+    };
+    waiting
+        .filter_map(|gateway| {
+            let name = GatewayName::new(&gateway.name).ok()?;
+            let canary = &gateway.rollout.as_ref()?.canary;
+            Some((name, count(&gateway.name, canary)?))
+        })
+        .collect()
+}
+
+/// Hands proposals to the store.
+pub(super) async fn proposals(
+    mut from: mpsc::Receiver<Proposal>,
+    store: Handle,
+    events: mpsc::Sender<Event>,
+) {
+    while let Some(Proposal { id, commit }) = from.recv().await {
+        if !store.commit(id, commit).await {
+            let answer = Event::Committed(id, Err("the store has ended".to_owned()));
+            // The loop has ended as well, or it hears of it.
+            let _ = events.send(answer).await;
+        }
+    }
+}
+
+/// Hands the store's answers to the loop.
+pub(super) async fn answers(mut from: mpsc::UnboundedReceiver<Answer>, events: mpsc::Sender<Event>) {
+    while let Some(Answer { id, result }) = from.recv().await {
+        let result = result.map(|_| ()).map_err(|why| why.to_string());
+        if events.send(Event::Committed(id, result)).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! The rollouts of all gateways: what is kept, what the store is asked to keep, and what waits for its answer.
+//!
+//! A decision counts when it is kept, and not before: then it is published to Envoys, told to people, and answered.
+//! One proposal is under way at a time; what happens meanwhile waits, and is decided from what was kept. When the store
+//! fails, everything stays as it is, and the file and the clock ask again a little later; what Envoys measured in that
+//! time is lost, in both versions alike.
+
+use super::command::{Asker, Reply};
+use super::event::Measured;
+use crate::clock::Timestamp;
+use crate::model::Gateway;
+use crate::names::{GatewayName, UpstreamName};
+use crate::rollout::{
+    self, Entry, EntryKind, FILE, Identity, Input, Order, Outcome, Plan, Refusal, Report, State, Transition,
+};
+use crate::store::{Commit, Kind, NewEntry, StateChange};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// After a failure of the store, the next attempt.
+const RETRY: Duration = Duration::from_secs(2);
+/// Reports that wait for the store, of all gateways together. More are dropped, in both versions alike.
+const MAX_WAITING: usize = 10_000;
+
+/// The gateways that are measured for decisions, and which of their upstreams are compared.
+pub type Compared = BTreeMap<GatewayName, BTreeSet<UpstreamName>>;
+
+/// What the store is asked to keep; [`Event::Committed`](super::Event::Committed) answers it.
+#[derive(Debug)]
+pub struct Proposal {
+    /// Counts up.
+    pub id: u64,
+    /// What to keep.
+    pub commit: Commit,
+}
+
+/// All rollouts.
+#[derive(Debug, Default)]
+pub(super) struct Rollouts {
+    /// The upper ends of the latency buckets of measurements.
+    bounds: Vec<f64>,
+    /// What the files ask for.
+    plans: BTreeMap<GatewayName, Plan>,
+    /// What is kept, as Envoys are told it.
+    kept: BTreeMap<GatewayName, State>,
+    /// What is kept of gateways whose file owns the weights again.
+    ended: BTreeSet<GatewayName>,
+    /// Why rollouts cannot be decided about: their state is kept and cannot be read.
+    unreadable: BTreeMap<GatewayName, String>,
+    /// What is to be proposed next.
+    next: Decided,
+    /// What is proposed, under its number.
+    under_way: Option<(u64, Decided)>,
+    /// What happened since.
+    waiting: Vec<(GatewayName, Waiting)>,
+    /// Gateways whose file was not compared with the state, since that was under way or nothing can be kept.
+    unseen: BTreeSet<GatewayName>,
+    /// Other gateways may have to be measured than before.
+    is_compared_anew: bool,
+    count: u64,
+    /// Why nothing can be kept, and when that is tried again.
+    failure: Option<(String, Timestamp)>,
+    answers: Vec<(Asker, Reply)>,
+}
+
+/// Decisions that are not kept yet.
+#[derive(Debug, Default)]
+struct Decided {
+    /// `None`: there is no rollout any more.
+    states: BTreeMap<GatewayName, Option<State>>,
+    entries: Vec<(GatewayName, Entry)>,
+    answers: Vec<(Asker, Outcome)>,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    Input(Input),
+    Order(Order, Asker),
+}
+
+/// What an answer of the store changes.
+#[derive(Debug, Default)]
+pub(super) struct Answered {
+    /// The gateways about which something is kept.
+    pub(super) gateways: Vec<GatewayName>,
+    /// What is to be told.
+    pub(super) entries: Vec<(GatewayName, Entry)>,
+    /// The store fails for the first time, or works again.
+    pub(super) alarm: Option<Result<(), String>>,
+}
+
+impl Rollouts {
+    /// With what was kept before the start; says what cannot be used. `Err`: nothing can be read, so that every
+    /// rollout is served in its safe state and no rollout moves.
+    pub(super) fn restored(
+        kept: Result<BTreeMap<GatewayName, (u64, Value)>, String>,
+        bounds: Vec<f64>,
+    ) -> (Self, Vec<(Option<GatewayName>, String)>) {
+        let mut rollouts = Self { bounds, ..Self::default() };
+        let mut alarms = Vec::new();
+        match kept {
+            Ok(states) => {
+                for (name, (_, state)) in states {
+                    match serde_json::from_value(state) {
+                        Ok(state) => drop(rollouts.kept.insert(name, state)),
+                        Err(why) => {
+                            let message = format!("what is kept of its rollout cannot be read: {why}");
+                            alarms.push((Some(name.clone()), message.clone()));
+                            rollouts.unreadable.insert(name, message);
+                        }
+                    }
+                }
+            }
+            Err(why) => {
+                let message = format!("rollouts serve the primary and do not move: {why}");
+                alarms.push((None, message));
+                rollouts.failure = Some((why, Timestamp(i64::MAX)));
+            }
+        }
+        (rollouts, alarms)
+    }
+
+    /// The gateway as it is to be served: with the weights that are kept. What the file releases now may be something
+    /// else, of which nothing is kept yet; then the primary has all traffic.
+    pub(super) fn with_weights(&self, gateway: Arc<Gateway>) -> Arc<Gateway> {
+        let Some(identity) = Identity::of(&gateway) else { return gateway };
+        let kept = self.kept.get(&gateway.name).filter(|state| state.identity == identity);
+        let split = identity.split(kept.map(|state| state.weight).unwrap_or_default());
+        if gateway.traffic == split {
+            return gateway;
+        }
+        Arc::new(Gateway { traffic: split, ..Gateway::clone(&gateway) })
+    }
+
+    /// The file of a gateway says this now.
+    pub(super) fn set(&mut self, gateway: &Gateway, now: Timestamp) {
+        let name = &gateway.name;
+        if let Some(plan) = Plan::of(gateway, &self.bounds) {
+            self.ended.remove(name);
+            if self.plans.get(name) != Some(&plan) {
+                self.plans.insert(name.clone(), plan);
+                self.is_compared_anew = true;
+                self.look(name, now);
+            }
+        } else {
+            self.is_compared_anew |= self.plans.remove(name).is_some();
+            if self.kept.contains_key(name) || self.next.states.contains_key(name) {
+                self.ended.insert(name.clone());
+                self.look(name, now);
+            }
+        }
+    }
+
+    /// A gateway serves no more. What is kept of it counts again when its file is back.
+    pub(super) fn remove(&mut self, name: &GatewayName) {
+        self.is_compared_anew |= self.plans.remove(name).is_some();
+        self.ended.remove(name);
+    }
+
+    /// What Envoys measured.
+    pub(super) fn measured(&mut self, measured: Vec<Measured>, now: Timestamp) {
+        for Measured { gateway, from, to, mut upstreams } in measured {
+            let Some(plan) = self.plans.get(&gateway) else { continue };
+            let Identity { primary, canary } = &plan.identity;
+            let (Some(canary), Some(primary)) =
+                (upstreams.remove(&canary.name), upstreams.remove(&primary.name))
+            else {
+                continue;
+            };
+            self.input(gateway, Input::Report(Report { from, to, canary, primary }), now);
+        }
+    }
+
+    /// So many endpoints of the canary are healthy.
+    pub(super) fn healthy(&mut self, healthy: BTreeMap<GatewayName, u32>, now: Timestamp) {
+        for (gateway, count) in healthy {
+            self.input(gateway, Input::Healthy(count), now);
+        }
+    }
+
+    /// Time has passed: deadlines of rollouts, and another attempt after a failure.
+    pub(super) fn tick(&mut self, now: Timestamp) {
+        if self.under_way.is_some() || self.is_failing(now) {
+            return;
+        }
+        self.look_again(now);
+        let is_due = |(name, plan): (&GatewayName, &Plan)| {
+            let due = rollout::deadline(plan, self.state(name)?)?;
+            (due <= now).then(|| name.clone())
+        };
+        let due: Vec<GatewayName> = self.plans.iter().filter_map(is_due).collect();
+        for name in due {
+            self.input(name, Input::Tick, now);
+        }
+    }
+
+    /// When [`Rollouts::tick`] has something to do.
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        match (&self.under_way, &self.failure) {
+            (Some(_), _) => None,
+            (None, Some((_, retry))) => (retry.0 < i64::MAX).then_some(*retry),
+            (None, None) => {
+                let due = |(name, plan): (&GatewayName, &Plan)| rollout::deadline(plan, self.state(name)?);
+                self.plans.iter().filter_map(due).min()
+            }
+        }
+    }
+
+    /// What an operator says about the rollout of a gateway that serves.
+    pub(super) fn order(&mut self, name: GatewayName, order: Order, asker: Asker, now: Timestamp) {
+        if self.under_way.is_some() {
+            return self.waiting.push((name, Waiting::Order(order, asker)));
+        }
+        match self.carry_out(&name, &order, now) {
+            Ok((None, outcome)) => self.answers.push((asker, Ok(outcome))),
+            Ok((Some(transition), outcome)) => {
+                self.decide(&name, transition);
+                self.next.answers.push((asker, outcome));
+            }
+            Err(refusal) => self.answers.push((asker, Err(refusal))),
+        }
+    }
+
+    fn carry_out(&self, name: &GatewayName, order: &Order, now: Timestamp) -> Result<rollout::Done, Refusal> {
+        if let Some(why) = self.unreadable.get(name) {
+            return Err(Refusal::Store(why.clone()));
+        }
+        let no_rollout = || Refusal::NoRollout(name.clone());
+        let plan = self.plans.get(name).ok_or_else(no_rollout)?;
+        if let Some((why, _)) = &self.failure {
+            return Err(Refusal::Store(why.clone()));
+        }
+        rollout::order(plan, self.state(name).ok_or_else(no_rollout)?, order, now)
+    }
+
+    /// What is to be kept next, once.
+    pub(super) fn take_proposal(&mut self) -> Option<Proposal> {
+        if self.under_way.is_some() || self.next.states.is_empty() {
+            return None;
+        }
+        let decided = std::mem::take(&mut self.next);
+        let states = decided.states.iter().map(|(name, state)| self.change(name, state.as_ref())).collect();
+        let entries = decided.entries.iter().map(|(name, entry)| journaled(name, entry)).collect();
+        self.count += 1;
+        self.under_way = Some((self.count, decided));
+        let commit = Commit { states, entries, ..Commit::default() };
+        Some(Proposal { id: self.count, commit })
+    }
+
+    fn change(&self, name: &GatewayName, state: Option<&State>) -> StateChange {
+        let expected = self.kept.get(name).map(|kept| kept.revision);
+        StateChange {
+            gateway: name.clone(),
+            expected,
+            revision: state.map_or(expected.unwrap_or_default() + 1, |s| s.revision),
+            // Maps with texts as keys, numbers and texts: JSON can hold them all.
+            state: state.and_then(|s| serde_json::to_value(s).ok()),
+        }
+    }
+
+    /// The store has answered.
+    pub(super) fn committed(&mut self, id: u64, result: Result<(), String>, now: Timestamp) -> Answered {
+        let Some((_, decided)) = self.under_way.take_if(|(number, _)| *number == id) else {
+            return Answered::default();
+        };
+        let mut answered = Answered::default();
+        match result {
+            Ok(()) => {
+                answered.alarm = self.failure.take().map(|_| Ok(()));
+                for (name, state) in decided.states {
+                    if let Some(state) = state {
+                        self.kept.insert(name.clone(), state);
+                    } else {
+                        self.kept.remove(&name);
+                        self.ended.remove(&name);
+                    }
+                    answered.gateways.push(name);
+                }
+                answered.entries = decided.entries;
+                self.answers.extend(decided.answers.into_iter().map(|(asker, outcome)| (asker, Ok(outcome))));
+            }
+            Err(why) => {
+                let refused = |(asker, _)| (asker, Err(Refusal::Store(why.clone())));
+                self.answers.extend(decided.answers.into_iter().map(refused));
+                self.unseen.extend(decided.states.into_keys());
+                answered.alarm = self.failure.is_none().then(|| Err(why.clone()));
+                self.failure = Some((why, now.plus(RETRY)));
+            }
+        }
+        for (name, waiting) in std::mem::take(&mut self.waiting) {
+            match waiting {
+                Waiting::Input(input) => self.input(name, input, now),
+                Waiting::Order(order, asker) => self.order(name, order, asker, now),
+            }
+        }
+        self.is_compared_anew |= !answered.entries.is_empty();
+        self.look_again(now);
+        answered
+    }
+
+    /// What operators are answered, once.
+    pub(super) fn take_answers(&mut self) -> Vec<(Asker, Reply)> {
+        std::mem::take(&mut self.answers)
+    }
+
+    /// The gateways to be measured, those in which a release is under way; `None`: the same as when it was asked last.
+    pub(super) fn take_compared(&mut self) -> Option<Compared> {
+        let running = |(name, plan): (&GatewayName, &Plan)| {
+            self.kept.get(name).filter(|s| s.phase.is_running() && s.identity == plan.identity)?;
+            let Identity { primary, canary } = &plan.identity;
+            Some((name.clone(), [primary.name.clone(), canary.name.clone()].into()))
+        };
+        std::mem::take(&mut self.is_compared_anew).then(|| self.plans.iter().filter_map(running).collect())
+    }
+
+    /// What is kept of a rollout, and what its file asks for.
+    pub(super) fn get(&self, name: &GatewayName) -> Option<(&Plan, &State)> {
+        let plan = self.plans.get(name)?;
+        self.kept.get(name).filter(|state| state.identity == plan.identity).map(|state| (plan, state))
+    }
+
+    /// The newest state, kept or not.
+    fn state(&self, name: &GatewayName) -> Option<&State> {
+        match self.next.states.get(name) {
+            Some(decided) => decided.as_ref(),
+            None => self.kept.get(name),
+        }
+    }
+
+    fn is_failing(&self, now: Timestamp) -> bool {
+        self.failure.as_ref().is_some_and(|(_, retry)| now < *retry)
+    }
+
+    /// Compares files with states where that was not possible before.
+    fn look_again(&mut self, now: Timestamp) {
+        for name in std::mem::take(&mut self.unseen) {
+            self.look(&name, now);
+        }
+    }
+
+    /// Compares the file with the state.
+    fn look(&mut self, name: &GatewayName, now: Timestamp) {
+        if self.unreadable.contains_key(name) {
+            return;
+        }
+        if self.under_way.is_some() || self.is_failing(now) {
+            self.unseen.insert(name.clone());
+            return;
+        }
+        if let Some(plan) = self.plans.get(name) {
+            if let Some(transition) = rollout::adopt(plan, self.state(name), now) {
+                self.decide(name, transition);
+            }
+        } else if let Some(state) = self.state(name).filter(|_| self.ended.contains(name)) {
+            let entry = ended(state, now);
+            self.next.states.insert(name.clone(), None);
+            self.next.entries.push((name.clone(), entry));
+        }
+    }
+
+    fn input(&mut self, name: GatewayName, input: Input, now: Timestamp) {
+        if self.under_way.is_some() {
+            if self.waiting.len() < MAX_WAITING {
+                self.waiting.push((name, Waiting::Input(input)));
+            }
+            return;
+        }
+        if self.is_failing(now) {
+            return;
+        }
+        let (Some(plan), Some(state)) = (self.plans.get(&name), self.state(&name)) else { return };
+        if state.identity == plan.identity
+            && let Some(transition) = rollout::step(plan, state, &input, now)
+        {
+            self.decide(&name, transition);
+        }
+    }
+
+    fn decide(&mut self, name: &GatewayName, Transition { state, entries }: Transition) {
+        self.next.states.insert(name.clone(), Some(state));
+        self.next.entries.extend(entries.into_iter().map(|entry| (name.clone(), entry)));
+    }
+}
+
+/// The file owns the weights again.
+fn ended(state: &State, now: Timestamp) -> Entry {
+    Entry {
+        time: now,
+        kind: EntryKind::Ended,
+        actor: FILE.to_owned(),
+        reason: None,
+        message: "the file has no `rollout` any more and owns the weights".to_owned(),
+        phase: state.phase,
+        before: Some(state.weights()),
+        after: None,
+        revision: state.revision + 1,
+    }
+}
+
+fn journaled(name: &GatewayName, entry: &Entry) -> NewEntry {
+    let is_move = entry.before != entry.after;
+    NewEntry {
+        time: entry.time,
+        gateway: Some(name.clone()),
+        kind: Kind::new(entry.kind.as_str()),
+        actor: entry.actor.clone(),
+        message: entry.message.clone(),
+        reason: entry.reason.clone(),
+        before: entry.before.clone().filter(|_| is_move),
+        after: entry.after.clone().filter(|_| is_move),
+        revision: Some(entry.revision),
+        details: json!({ "phase": entry.phase.as_str() }),
+    }
+}

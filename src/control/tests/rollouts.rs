@@ -1,0 +1,313 @@
+//! Rollouts in the loop: what is kept counts, and nothing else.
+
+use super::*;
+use crate::control::{Asker, Command, Measured, Reply};
+use crate::names::{GatewayName, UpstreamName};
+use crate::rollout::{Order, Refusal, Verb};
+use crate::stats::Counts;
+use crate::store::{Sqlite, Store};
+use tokio::sync::oneshot;
+
+fn fraud() -> GatewayName {
+    GatewayName::new("fraud").unwrap()
+}
+
+/// Two versions; the release of the second, with this under `rollout` besides.
+fn release(more: &str) -> String {
+    format!(
+        "apiVersion: serin/v1\nname: fraud\ntimeout: 2s\nupstreams: {{ v1: http://a, v2: http://b }}\n\
+         rollout: {{ primary: v1, canary: v2, pause: 5s, bake: 5s, metrics: [{{ name: error-rate }}], {more} }}\n"
+    )
+}
+
+/// A world and its store.
+struct Kept {
+    play: Play,
+    store: Sqlite,
+}
+
+impl Kept {
+    fn new(more: &str) -> Self {
+        let mut kept = Self { play: Play::new(), store: Sqlite::in_memory().unwrap() };
+        kept.begin();
+        kept.play.write("fraud.yaml", release(more));
+        kept.keep();
+        kept
+    }
+
+    /// A world with what is in the store.
+    fn begin(&mut self) {
+        let states = self.store.load().unwrap().states;
+        let world = World::new(Settings::default()).with_rollouts(Ok(states), Vec::new(), self.play.now);
+        self.play.world = world;
+    }
+
+    /// The store answers until nothing is proposed any more. Says how often.
+    fn keep(&mut self) -> usize {
+        let mut answers = 0;
+        while let Some(proposal) = self.play.world.take_proposal() {
+            let result = self.store.commit(&[proposal.commit]).remove(0);
+            let result = result.map(|_| ()).map_err(|why| why.to_string());
+            self.play.event(Event::Committed(proposal.id, result));
+            answers += 1;
+        }
+        answers
+    }
+
+    fn healthy(&mut self) {
+        self.play.event(Event::Healthy([(fraud(), 1)].into()));
+    }
+
+    /// A second in which all of the canary's requests come to this.
+    fn second(&mut self, requests: f64, errors: f64) {
+        let from = self.play.now;
+        self.play.now = self.play.now.plus(Duration::from_secs(1));
+        let counts = |requests: f64, errors: f64| Counts {
+            requests,
+            errors,
+            started: Some(requests),
+            ..Counts::default()
+        };
+        let share = f64::from(self.weight()) / 10_000.0;
+        let canary = (UpstreamName::new("v2").unwrap(), counts(requests * share, errors * share));
+        let primary = (UpstreamName::new("v1").unwrap(), counts(requests * (1.0 - share), 0.0));
+        let upstreams = [canary, primary].into();
+        let measured = Measured { gateway: fraud(), from, to: self.play.now, upstreams };
+        self.play.event(Event::Measured(vec![measured]));
+        self.play.event(Event::Tick);
+    }
+
+    fn order(&mut self, verb: Verb) -> oneshot::Receiver<Reply> {
+        let (asker, reply) = Asker::new();
+        let order = Order { verb, actor: "ann".to_owned(), reason: None, if_revision: None };
+        self.play.event(Event::Command(Command { gateway: fraud(), order }, asker));
+        reply
+    }
+
+    /// Those who asked get their answers.
+    fn answer(&mut self) {
+        self.play.world.take_answers().into_iter().for_each(|(asker, reply)| asker.answer(reply));
+    }
+
+    /// The canary's share as people see it, in hundredths of a percent.
+    fn weight(&mut self) -> u32 {
+        let view = self.play.world.view();
+        let upstreams = &view.gateways["fraud"].gateway.as_ref().unwrap().upstreams;
+        let canary = upstreams.iter().find(|u| u.name == "v2").unwrap();
+        canary.weight.hundredths()
+    }
+
+    fn phase(&mut self) -> Phase {
+        self.play.world.view().gateways["fraud"].phase
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.play.world.fleet().everyone
+    }
+}
+
+#[test]
+fn a_weight_is_kept_before_envoys_hear_of_it() {
+    let mut kept = Kept::new("");
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Waiting, 0));
+    let before = kept.snapshot();
+    kept.healthy();
+    assert_eq!(kept.weight(), 0, "the store has not answered");
+    assert_eq!(kept.snapshot().set(Kind::Route).version(), before.set(Kind::Route).version());
+    assert_eq!(kept.keep(), 1);
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Progressing, 500));
+    let after = kept.snapshot();
+    assert_ne!(after.set(Kind::Route).version(), before.set(Kind::Route).version());
+    for kind in [Kind::Cluster, Kind::Endpoint, Kind::Listener, Kind::Secret] {
+        assert_eq!(
+            after.set(kind).version(),
+            before.set(kind).version(),
+            "a step is one route, not a {kind}"
+        );
+    }
+    assert_eq!(kept.play.world.take_compared().unwrap().len(), 1);
+    assert_eq!(kept.play.world.take_compared(), None);
+}
+
+#[test]
+fn a_release_runs_to_its_end_and_the_file_takes_over() {
+    let mut kept = Kept::new("steps: [50]");
+    kept.healthy();
+    kept.keep();
+    for _ in 0..60 {
+        kept.second(2_000.0, 0.0);
+        kept.keep();
+    }
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Promoted, 10_000));
+    let told: Vec<&str> = kept
+        .play
+        .told
+        .iter()
+        .filter(|(kind, _)| *kind == NoteKind::Rollout)
+        .map(|(_, m)| m.as_str())
+        .collect();
+    assert!(told.iter().any(|m| m.starts_with("gateway fraud: v2 is promoted")), "{told:?}");
+    let journal = kept.store.entries(&crate::store::Query::default()).unwrap();
+    let kinds: Vec<&str> = journal.iter().map(|e| e.entry.kind.as_str()).collect();
+    let steps: Vec<&str> =
+        kinds.iter().copied().filter(|k| !matches!(*k, "holding" | "progressing")).collect();
+    assert_eq!(steps, ["started", "advanced", "advanced", "baking", "promoted"]);
+    let served = kept.snapshot();
+    kept.play.write("fraud.yaml", release("").replace("primary: v1", "primary: v2"));
+    kept.keep();
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Stable, 10_000));
+    assert_eq!(served.set(Kind::Cluster).version(), kept.snapshot().set(Kind::Cluster).version());
+}
+
+#[test]
+fn harm_is_answered_within_seconds_and_stays_answered() {
+    let mut kept = Kept::new("");
+    kept.healthy();
+    kept.keep();
+    let mut seconds = 0;
+    while kept.phase() != Phase::RolledBack {
+        kept.second(50.0, 50.0);
+        kept.keep();
+        seconds += 1;
+        assert!(seconds < 6, "{}", kept.phase().as_str());
+    }
+    assert_eq!(kept.weight(), 0);
+    assert!(
+        kept.play.told.iter().any(|(k, m)| *k == NoteKind::Stopped && m.contains("all traffic goes to v1"))
+    );
+    kept.begin();
+    kept.play.write("fraud.yaml", release(""));
+    kept.healthy();
+    assert_eq!(kept.keep(), 0);
+    assert_eq!((kept.phase(), kept.weight()), (Phase::RolledBack, 0));
+}
+
+#[test]
+fn a_restart_goes_on_from_the_same_weight_and_the_same_evidence() {
+    let mut kept = Kept::new("");
+    kept.healthy();
+    kept.keep();
+    for _ in 0..4 {
+        kept.second(1_000.0, 0.0);
+        kept.keep();
+    }
+    let before = kept.play.world.view().gateways["fraud"].rollout.clone().unwrap();
+    assert!(before.watched_seconds >= 4 && before.evidence.iter().any(|e| e.safety > 0.0));
+    kept.begin();
+    kept.play.write("fraud.yaml", release(""));
+    let after = kept.play.world.view().gateways["fraud"].rollout.clone().unwrap();
+    assert_eq!(after, before);
+    assert_eq!(kept.weight(), 500, "in the first fleet that is published");
+}
+
+#[test]
+fn without_a_store_nothing_moves_and_nothing_is_raised() {
+    let mut kept = Kept::new("");
+    kept.healthy();
+    kept.keep();
+    let lost = || Err("the disk is gone".to_owned());
+    // Read at the start: not even that.
+    let world = World::new(Settings::default()).with_rollouts(lost(), Vec::new(), kept.play.now);
+    kept.play.world = world;
+    kept.play.write("fraud.yaml", release(""));
+    kept.healthy();
+    assert_eq!((kept.keep(), kept.weight()), (0, 0));
+    assert!(kept.play.told.iter().any(|(k, m)| *k == NoteKind::Alarm && m.contains("the disk is gone")));
+    let mut reply = kept.order(Verb::Pause);
+    kept.answer();
+    assert_eq!(reply.try_recv().unwrap(), Err(Refusal::Store("the disk is gone".to_owned())));
+}
+
+#[test]
+fn a_store_that_fails_stops_decisions_and_is_tried_again() {
+    let mut kept = Kept::new("");
+    kept.healthy();
+    kept.keep();
+    let told = kept.play.told.len();
+    let mut reply = kept.order(Verb::Abort);
+    for _ in 0..3 {
+        let Some(proposal) = kept.play.world.take_proposal() else { break };
+        kept.play.event(Event::Committed(proposal.id, Err("the disk is full".to_owned())));
+        kept.answer();
+        kept.play.now = kept.play.now.plus(Duration::from_secs(3));
+        kept.second(50.0, 50.0);
+    }
+    assert_eq!(reply.try_recv().unwrap(), Err(Refusal::Store("the disk is full".to_owned())));
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Progressing, 500));
+    let alarms = kept.play.told[told..].iter().filter(|(kind, _)| *kind == NoteKind::Alarm);
+    assert_eq!(alarms.count(), 1, "it is said once");
+    while kept.phase() != Phase::RolledBack {
+        kept.play.now = kept.play.now.plus(Duration::from_secs(3));
+        kept.second(50.0, 50.0);
+        kept.keep();
+    }
+    assert!(kept.play.told.iter().any(|(_, m)| m == "the store works again, and rollouts move"));
+}
+
+#[test]
+fn orders_are_answered_when_they_are_kept_and_wait_for_their_turn() {
+    let mut kept = Kept::new("");
+    kept.healthy();
+    kept.keep();
+    let mut first = kept.order(Verb::Pause);
+    let proposal = kept.play.world.take_proposal().unwrap();
+    let mut second = kept.order(Verb::Resume);
+    kept.answer();
+    assert!(first.try_recv().is_err() && second.try_recv().is_err(), "nothing is kept yet");
+    let result = kept.store.commit(&[proposal.commit]).remove(0);
+    kept.play.event(Event::Committed(proposal.id, result.map(|_| ()).map_err(|e| e.to_string())));
+    kept.answer();
+    assert_eq!(first.try_recv().unwrap().unwrap().phase, crate::rollout::Phase::Paused);
+    assert_eq!(kept.phase(), Phase::Paused);
+    kept.keep();
+    kept.answer();
+    assert_eq!(second.try_recv().unwrap().unwrap().phase, crate::rollout::Phase::Progressing);
+    let mut unknown = {
+        let (asker, reply) = Asker::new();
+        let order = Order { verb: Verb::Abort, actor: "ann".to_owned(), reason: None, if_revision: None };
+        let gateway = GatewayName::new("spam").unwrap();
+        kept.play.event(Event::Command(Command { gateway, order }, asker));
+        kept.answer();
+        reply
+    };
+    assert!(matches!(unknown.try_recv().unwrap(), Err(Refusal::UnknownGateway(_))));
+}
+
+#[test]
+fn edits_lower_at_once_and_raise_nothing() {
+    let mut kept = Kept::new("");
+    kept.healthy();
+    kept.keep();
+    kept.order(Verb::SetWeight(crate::weight::Weight::parse("40").unwrap()));
+    kept.keep();
+    assert_eq!(kept.weight(), 4_000);
+    // Something else stands behind v2 now: it has shown nothing.
+    kept.play.write("fraud.yaml", release("").replace("http://b", "http://c"));
+    assert_eq!(kept.weight(), 0, "before anything is kept");
+    kept.keep();
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Waiting, 0));
+    // The file owns the weights.
+    let split = "traffic: { v1: 70, v2: 30 }\n";
+    let text = release("");
+    let upstreams = text.split("rollout:").next().unwrap();
+    kept.play.write("fraud.yaml", format!("{upstreams}{split}"));
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Stable, 3_000));
+    assert_eq!(kept.keep(), 1);
+    assert!(kept.store.load().unwrap().states.is_empty());
+    // A broken edit changes nothing.
+    kept.play.write("fraud.yaml", release(""));
+    kept.keep();
+    kept.healthy();
+    kept.keep();
+    kept.play.write("fraud.yaml", release("").replace("canary: v2", "canary: v9"));
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Invalid, 500));
+    kept.second(50.0, 50.0);
+    kept.keep();
+    kept.second(50.0, 50.0);
+    kept.keep();
+    kept.second(50.0, 50.0);
+    kept.keep();
+    kept.second(50.0, 50.0);
+    kept.keep();
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Invalid, 0), "the last good version is still watched");
+}
