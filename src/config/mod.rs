@@ -16,6 +16,7 @@
 mod check;
 mod conflict;
 mod edit;
+mod pair;
 mod problems;
 mod raw;
 mod reference;
@@ -28,6 +29,7 @@ mod yaml;
 
 pub use conflict::conflicts;
 pub use edit::{EditError, set_weights};
+pub use pair::{Half, NoPair, pair};
 pub use reference::{Attachment, Reference};
 pub use secrets::SecretEditError;
 pub use secrets::jwks::check_jwks;

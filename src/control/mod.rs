@@ -13,6 +13,7 @@
 //! 4. `offer`: what Envoys are told: a new upstream's cluster before its traffic, the cluster of one that left
 //!    for [`LINGER`] after its traffic.
 
+mod certificates;
 mod event;
 mod files;
 mod issuers;

@@ -1,5 +1,6 @@
 //! All state of the control plane, and how one event changes it. Pure: no clock, no I/O.
 
+use super::certificates::Certificates;
 use super::event::{Changes, Event, Note, NoteKind};
 use super::files::{Chosen, Files};
 use super::issuers::Issuers;
@@ -8,9 +9,8 @@ use super::renewal::Renewal;
 use super::trial::{Ruling, Standing, Trial};
 use super::view::{self, View};
 use crate::clock::Timestamp;
-use crate::config::{Attachment, Reference};
 use crate::diag::Severity;
-use crate::model::{Authentication, Gateway, Listener, Settings};
+use crate::model::{Authentication, Gateway, Settings};
 use crate::mtls::Credentials;
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
@@ -18,7 +18,6 @@ use crate::snapshot::{Fleet, Snapshot};
 use crate::translate;
 use crate::xds::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 
 /// Everything the control plane knows.
@@ -27,6 +26,7 @@ pub struct World {
     settings: Settings,
     names: BTreeSet<ListenerName>,
     listeners: BTreeMap<ListenerName, Arc<Resource>>,
+    certificates: Certificates,
     renewal: Option<Renewal>,
     files: Files,
     wanted: BTreeMap<GatewayName, Wanted>,
@@ -64,6 +64,7 @@ impl World {
             .collect();
         Self {
             names: settings.listeners.keys().cloned().collect(),
+            certificates: Certificates::new(&settings),
             settings,
             listeners,
             renewal: None,
@@ -173,50 +174,16 @@ impl World {
         for (name, gateways) in routes {
             let Some(listener) = self.listeners.get(name) else { continue };
             resources.push(Arc::clone(listener));
-            resources.extend(self.listener_secret(name));
+            resources.extend(self.certificates.of(name).cloned());
             resources.push(Arc::new(translate::route_configuration(name, gateways)));
         }
         let next = Snapshot::next(previous, resources);
         if next.is_same(previous) { Arc::clone(previous) } else { Arc::new(next) }
     }
 
-    /// The certificate of a listener, as long as its files can be read; the last one that could be, otherwise.
-    fn listener_secret(&self, name: &ListenerName) -> Option<Arc<Resource>> {
-        let Listener { tls, .. } = self.settings.listeners.get(name)?;
-        let tls = tls.as_ref()?;
-        let bytes = |path: &Path| match self.files.attached.get(&Reference::File(path.into())) {
-            Some(Attachment::Bytes { bytes, .. }) => Some(bytes),
-            _ => None,
-        };
-        let secret_name = translate::listener_secret_name(name);
-        let (Some(certificate), Some(key)) = (bytes(&tls.cert_file), bytes(&tls.key_file)) else {
-            return self.fleet.snapshots().find_map(|s| s.get(Kind::Secret, &secret_name)).cloned();
-        };
-        let secret = translate::listener_secret(name, certificate, key);
-        Some(Arc::new(Resource::new(Kind::Secret, &secret_name, &secret)))
-    }
-
     fn take_files(&mut self, changes: Changes, now: Timestamp) {
-        for (name, listener) in &self.settings.listeners {
-            let Some(tls) = &listener.tls else { continue };
-            for path in [&tls.cert_file, &tls.key_file] {
-                let what = match changes.attached.get(&Reference::File(path.clone())) {
-                    None | Some(Attachment::Bytes { .. }) => continue,
-                    Some(Attachment::Missing) => "is not there".to_owned(),
-                    Some(Attachment::Unreadable(why)) => format!("cannot be read: {why}"),
-                    Some(Attachment::TooLarge(size)) => format!("has {size} bytes, which is no certificate"),
-                };
-                let message = format!("{}, a file of listener {name}, {what}", path.display());
-                self.notes.push(Note {
-                    sequence: 0,
-                    time: now,
-                    gateway: None,
-                    kind: NoteKind::Alarm,
-                    message,
-                });
-            }
-        }
         let outcome = self.files.apply(changes, &self.names, now);
+        self.notes.extend(self.certificates.look(&self.files.attached, now));
         self.notes.extend(self.renewal.as_mut().and_then(|r| r.look(&self.files.attached, now)));
         let mut lines = Vec::new();
         for (path, file) in self.files.iter() {
@@ -420,7 +387,10 @@ impl World {
         let cluster = |name: &str| translate::parse_cluster_name(name).map(|(gateway, _)| gateway);
         match resource.kind() {
             Kind::Cluster | Kind::Endpoint => cluster(resource.name()).into_iter().collect(),
-            Kind::Secret => resource.name().strip_prefix("ca/").and_then(cluster).into_iter().collect(),
+            Kind::Secret => translate::parse_secret_name(resource.name())
+                .map(|(gateway, _)| gateway)
+                .into_iter()
+                .collect(),
             // A listener depends on no gateway.
             Kind::Listener => Vec::new(),
             Kind::Route => {

@@ -148,6 +148,8 @@ codes! {
     EmptyPath = "S006",
     /// `serin.yaml`: an entry of `allow.san` that no certificate has, or none at all.
     AltName = "S007",
+    /// `serin.yaml`: a TLS listener without a certificate, or with two ways to say which.
+    ListenerCertificates = "S008",
 
     /// Traffic does not sum to 100.
     TrafficSum = "T001",
@@ -194,6 +196,8 @@ codes! {
     UnusedUpstream = "U012",
     /// More upstreams than one gateway can have.
     TooManyUpstreams = "U013",
+    /// A client certificate without its key, or one that does not go with it.
+    ClientCertificate = "U014",
 }
 
 impl fmt::Display for Code {

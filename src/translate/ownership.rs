@@ -1,18 +1,18 @@
 //! Which resources, and which parts of shared ones, are one gateway's: for showing them.
 
-use super::parse_cluster_name;
+use super::{parse_cluster_name, parse_secret_name};
 use crate::resource::{Kind, Resource};
 use serde_json::Value;
 
 /// Whether a resource belongs to a gateway, or holds its routes.
 pub fn concerns(resource: &Resource, gateway: &str, listener: &str) -> bool {
-    let of_cluster = |name: &str| parse_cluster_name(name).is_some_and(|(g, _)| g.as_str() == gateway);
-    match resource.kind() {
-        Kind::Cluster | Kind::Endpoint => of_cluster(resource.name()),
-        Kind::Secret => resource.name().strip_prefix("ca/").is_some_and(of_cluster),
-        Kind::Listener => false,
-        Kind::Route => &**resource.name() == listener,
-    }
+    let of = match resource.kind() {
+        Kind::Cluster | Kind::Endpoint => parse_cluster_name(resource.name()),
+        Kind::Secret => parse_secret_name(resource.name()),
+        Kind::Listener => None,
+        Kind::Route => return &**resource.name() == listener,
+    };
+    of.is_some_and(|(owner, _)| owner.as_str() == gateway)
 }
 
 /// Of a dumped route configuration keeps the routes of one gateway, and the virtual hosts that have some. Other

@@ -132,8 +132,11 @@ fn an_upstream(name: UpstreamName) -> impl Strategy<Value = Upstream> {
                 }
             }),
             protocol,
-            tls: tls
-                .then(|| Tls { ca: Pem::new(CERTIFICATE.as_bytes()), server_name: "model.internal".into() }),
+            tls: tls.then(|| Tls {
+                ca: Pem::new(CERTIFICATE.as_bytes()),
+                server_name: "model.internal".into(),
+                client: None,
+            }),
             max_concurrent,
         },
     )
