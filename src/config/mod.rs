@@ -38,7 +38,7 @@ pub use secrets::users::set_user;
 pub use source::MAX_FILE;
 
 use crate::diag::{Code, Diagnostic, Place};
-use crate::model::{Authentication, Gateway, Settings};
+use crate::model::{Gateway, Settings};
 use crate::names::{GatewayName, ListenerName};
 use check::Surroundings;
 use problems::{At, Problems, has_error};
@@ -85,7 +85,7 @@ pub struct Loaded {
     pub name: Option<GatewayName>,
     /// The gateway, exactly when no diagnostic is an error.
     pub gateway: Option<Arc<Gateway>>,
-    /// Its place with nobody let in, when the gateway is known except for who may use it.
+    /// Its place with nobody let in, when the gateway cannot be used, is known to be for some only, and says where it is.
     pub closed: Option<Arc<Gateway>>,
     /// In the order of the file.
     pub diagnostics: Vec<Diagnostic>,
@@ -118,18 +118,14 @@ pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
     let file = Path::new(&*document.path);
     let around = Surroundings { file, listeners: context.listeners, attached: context.attached };
     let root = At::root(&tree);
-    let (name, gateway) = check::gateway(&raw, &root, &around, &mut problems);
+    let check::Checked { name, gateway, closed } = check::gateway(&raw, &root, &around, &mut problems);
     let place = |key: &str| root.at(key).is_there().then(|| problems.place(root.at(key).span()));
     let place_of_name = place("name").unwrap_or_else(|| whole.clone());
     let place_of_route =
         ["path", "host", "hosts"].into_iter().find_map(place).unwrap_or_else(|| place_of_name.clone());
     let diagnostics = problems.into_diagnostics();
-    let (gateway, closed) = match gateway {
-        Some(gateway) if gateway.authentication == Authentication::Closed => {
-            (None, Some(Gateway { matches: Vec::new(), direct_access: None, ..gateway }))
-        }
-        gateway => (gateway.filter(|_| !has_error(&diagnostics)), None),
-    };
+    let gateway = gateway.filter(|_| !has_error(&diagnostics));
+    let closed = closed.filter(|_| gateway.is_none());
     Loaded {
         name,
         gateway: gateway.map(Arc::new),

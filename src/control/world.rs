@@ -191,6 +191,11 @@ impl World {
                 lines.extend(file.diagnostics().filter(|d| d.severity == Severity::Error).map(|d| {
                     (file.name().cloned(), NoteKind::Invalid, format!("{}: {}", place(&d.place), d.message))
                 }));
+                if file.lets_in_as_before() {
+                    let message =
+                        format!("{path} says wrongly who may come in; whoever could before still can");
+                    lines.push((file.name().cloned(), NoteKind::Alarm, message));
+                }
             } else if outcome.repaired.contains(path) {
                 lines.push((file.name().cloned(), NoteKind::Repaired, format!("{path} is right again")));
             } else if outcome.vanished.contains(path) && !outcome.all_vanished {

@@ -37,7 +37,7 @@ impl Authentication {
 /// The users of a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BasicAuth {
-    /// At least one, names unique, in the order of the file.
+    /// Names unique, in the order of the file; none: nobody comes in.
     pub users: Vec<User>,
     /// What a browser shows when it asks.
     pub realm: String,
@@ -55,7 +55,7 @@ pub struct User {
 /// The keys of a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessKey {
-    /// At least one, keys unique, in the order of the file.
+    /// Keys unique, in the order of the file; none: nobody comes in.
     pub keys: Vec<Key>,
     /// Where a request carries its key.
     pub source: KeySource,

@@ -22,7 +22,7 @@ mod traffic;
 mod upstream;
 
 pub(super) use attached::references;
-pub(super) use gateway::gateway;
+pub(super) use gateway::{Checked, gateway};
 pub(super) use settings::settings;
 
 use super::problems::{At, Problems};

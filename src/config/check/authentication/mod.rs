@@ -71,9 +71,8 @@ fn basic(
     let (users, faults) = users::parse(content.text);
     let good = tell(&faults, &content.origin, &at, problems);
     if users.is_empty() && good {
-        let message = format!("{} has no user", content.origin);
-        problems.error(Code::UsersFile, &at, message, "add one with `serin users set FILE USER`");
-        return None;
+        let message = format!("{} has no user, so nobody may come in", content.origin);
+        problems.warning(Code::UsersFile, &at, message, "add one with `serin users set FILE USER`");
     }
     Some(BasicAuth { users, realm: realm? }).filter(|_| good)
 }
@@ -112,9 +111,8 @@ fn access_key(
     let (keys, faults) = keys::parse(content.text, source.as_ref().unwrap_or(&KeySource::Default));
     let good = tell(&faults, &content.origin, &at, problems);
     if keys.is_empty() && good {
-        let message = format!("{} has no key", content.origin);
-        problems.error(Code::KeysFile, &at, message, "add one with `serin keys new FILE CLIENT`");
-        return None;
+        let message = format!("{} has no key, so nobody may come in", content.origin);
+        problems.warning(Code::KeysFile, &at, message, "add one with `serin keys new FILE CLIENT`");
     }
     Some(AccessKey { keys, source: source?, client_header: client_header? }).filter(|_| good)
 }
