@@ -1,7 +1,7 @@
 //! The keys of token issuers, as far as they were fetched: the last good ones count.
 
 use crate::model::{Authentication, Gateway, Jwks};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What is known of each issuer's keys, by their URL.
@@ -50,6 +50,14 @@ impl Issuers {
         }
     }
 
+    /// Forgets issuers that none of these gateways refers to.
+    pub(super) fn keep<'g>(&mut self, gateways: impl Iterator<Item = &'g Gateway>) {
+        if !self.by_uri.is_empty() {
+            let wanted: BTreeSet<&str> = gateways.filter_map(uri).collect();
+            self.by_uri.retain(|uri, _| wanted.contains(uri.as_str()));
+        }
+    }
+
     /// The gateway with the keys that it wants.
     pub(super) fn with_keys(&self, gateway: Arc<Gateway>) -> Arc<Gateway> {
         let keys = uri(&gateway).and_then(|uri| self.by_uri.get(uri)?.keys.clone());
@@ -67,5 +75,30 @@ impl Issuers {
     pub(super) fn failure(&self, gateway: &Gateway) -> Option<(&str, bool)> {
         let issuer = self.by_uri.get(uri(gateway)?)?;
         Some((issuer.failure.as_deref()?, issuer.keys.is_some()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Content, Context, Document, load};
+    use crate::names::ListenerName;
+
+    #[test]
+    fn keys_that_nobody_refers_to_are_forgotten() {
+        let text = "apiVersion: serin/v1\nname: a\nupstreams: { v1: http://a }\nauthentication: { jwt: { issuer: i, jwksUri: 'https://i/keys' } }\n";
+        let document = Document { path: "a.yaml".into(), content: Content::Text(text.as_bytes().into()) };
+        let listeners = [ListenerName::new("default").unwrap()].into();
+        let context = Context { listeners: &listeners, attached: &BTreeMap::new() };
+        let gateway = load(&document, &context).gateway.unwrap();
+        let mut issuers = Issuers::default();
+        for uri in ["https://i/keys", "https://other/keys"] {
+            issuers.take(uri, Ok("{}".into()));
+        }
+        issuers.keep([&*gateway].into_iter());
+        assert_eq!(issuers.by_uri.keys().collect::<Vec<_>>(), ["https://i/keys"]);
+        assert_ne!(issuers.with_keys(Arc::clone(&gateway)), gateway);
+        issuers.keep(std::iter::empty());
+        assert!(issuers.by_uri.is_empty());
     }
 }

@@ -237,6 +237,7 @@ impl World {
             self.note(now, &name, NoteKind::Removed, format!("gateway {name} no longer serves"));
         }
         chosen.into_values().for_each(|chosen| self.choose(chosen, now));
+        self.issuers.keep(self.wanted.values().map(|wanted| &*wanted.newest));
     }
 
     /// From now on this version of a gateway should be served.
