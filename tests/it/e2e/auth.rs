@@ -273,54 +273,111 @@ async fn other_spellings_are_no_way_in() {
     stage.end([envoy]).await;
 }
 
-#[tokio::test]
-async fn a_rotated_key_is_live_and_fails_nobody_with_a_valid_one() {
-    let Auth { stage, issuer, model: _model } = auth().await;
-    let envoy = stage.envoy().await;
-    let load = Load::start(LoadOptions {
-        url: stage.url("/key"),
-        headers: [(http::HeaderName::from_static("x-api-key"), http::HeaderValue::from_static(KEY))]
-            .into_iter()
-            .collect(),
-        rate: Some(400.0),
-        until: Until::Stopped,
-        version: VersionIn::Json("version".into()),
-        connections: 8,
-        ..LoadOptions::default()
-    })
-    .unwrap();
-    let becomes = async |key: &str, status: u16| {
+/// A secret that comes and goes while others are in use.
+struct Rotation<'a> {
+    path: &'a str,
+    header: &'static str,
+    /// Valid all the time.
+    kept: String,
+    /// Valid while its file holds `with`, and not while it holds `without`.
+    fresh: String,
+    file: &'a str,
+    with: String,
+    without: String,
+}
+
+impl Rotation<'_> {
+    /// Comes and goes several times under 400 requests a second with what is valid, none of which fails.
+    async fn play(&self, stage: &Stage) {
+        let header = http::HeaderName::from_static(self.header);
+        let load = Load::start(LoadOptions {
+            url: stage.url(self.path),
+            headers: [(header, http::HeaderValue::from_str(&self.kept).unwrap())].into_iter().collect(),
+            rate: Some(400.0),
+            until: Until::Stopped,
+            version: VersionIn::Json("version".into()),
+            connections: 8,
+            ..LoadOptions::default()
+        })
+        .unwrap();
+        for _ in 0..5 {
+            for (text, status) in [(&self.with, 200), (&self.without, 401)] {
+                let start = tokio::time::Instant::now();
+                stage.replace(self.file, text);
+                self.becomes(stage, status).await;
+                println!("{}: {status} after {:?}", self.path, start.elapsed());
+                let_pass(Duration::from_millis(100)).await;
+            }
+        }
+        let report = load.stop().await;
+        println!("{}: {} requests, {} failed", self.path, report.requests(), report.failed());
+        assert_all_well(&report);
+    }
+
+    async fn becomes(&self, stage: &Stage, status: u16) {
         let wait = async {
-            while stage.ask("/key", &[("x-api-key", key)]).await.0 != status {
+            while stage.ask(self.path, &[(self.header, &self.fresh)]).await.0 != status {
                 let_pass(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(DEADLINE, wait)
-            .await
-            .unwrap_or_else(|_| panic!("{key} is never answered {status}"));
-    };
-    for round in 0..10 {
-        let fresh = format!("k-fresh-{round}-0123456789");
-        stage.replace("keys", &format!("acme:{KEY}\nacme:{fresh}\n"));
-        becomes(&fresh, 200).await;
-        stage.replace("keys", &format!("acme:{KEY}\n"));
-        becomes(&fresh, 401).await;
+        let done = tokio::time::timeout(DEADLINE, wait).await;
+        assert!(done.is_ok(), "{} is never answered {status}", self.path);
     }
-    assert_all_well(&load.stop().await);
+}
 
-    // Another issuer's keys: the old tokens end, the new ones count.
-    let next = Issuer::new();
-    let header = |issuer: &Issuer| format!("Bearer {}", issuer.token(&claims(&json!({}))));
-    let (old, new) = (header(&issuer), header(&next));
-    assert_eq!(stage.ask("/jwt", &[("authorization", &old)]).await.0, 200);
-    stage.replace("jwks.json", &next.jwks());
-    let wait = async {
-        while stage.ask("/jwt", &[("authorization", &new)]).await.0 != 200 {
-            let_pass(Duration::from_millis(5)).await;
-        }
+#[tokio::test]
+async fn a_rotated_access_key_is_live_and_fails_nobody_with_a_valid_one() {
+    let Auth { stage, model: _model, .. } = auth().await;
+    let envoy = stage.envoy().await;
+    let fresh = "k-fresh-0123456789".to_owned();
+    let with = format!("acme:{KEY}\nacme:{fresh}\n");
+    let (kept, without) = (KEY.to_owned(), format!("acme:{KEY}\n"));
+    let rotation = Rotation { path: "/key", header: "x-api-key", kept, fresh, file: "keys", with, without };
+    rotation.play(&stage).await;
+    stage.end([envoy]).await;
+}
+
+#[tokio::test]
+async fn a_rotated_password_is_live_and_fails_nobody_else() {
+    let Auth { stage, model: _model, .. } = auth().await;
+    let envoy = stage.envoy().await;
+    let ann = htpasswd("ann", PASSWORD);
+    let rotation = Rotation {
+        path: "/basic",
+        header: "authorization",
+        kept: basic("ann", PASSWORD),
+        fresh: basic("bob", "new"),
+        file: "users",
+        with: format!("{ann}{}", htpasswd("bob", "new")),
+        without: format!("{ann}{}", htpasswd("bob", "old")),
     };
-    tokio::time::timeout(DEADLINE, wait).await.expect("the new keys count");
-    assert_eq!(stage.ask("/jwt", &[("authorization", &old)]).await.0, 401);
+    rotation.play(&stage).await;
+    assert_eq!(stage.ask("/basic", &[("authorization", &basic("bob", "old"))]).await.0, 200);
+    stage.end([envoy]).await;
+}
+
+#[tokio::test]
+async fn a_rotated_key_of_an_issuer_is_live_and_fails_no_valid_token() {
+    let Auth { stage, issuer, model: _model } = auth().await;
+    let envoy = stage.envoy().await;
+    let next = Issuer::new();
+    let token = |issuer: &Issuer| format!("Bearer {}", issuer.token(&claims(&json!({}))));
+    let keys = |issuer: &Issuer| serde_json::from_str::<Value>(&issuer.jwks()).unwrap()["keys"][0].clone();
+    let rotation = Rotation {
+        path: "/jwt",
+        header: "authorization",
+        kept: token(&issuer),
+        fresh: token(&next),
+        file: "jwks.json",
+        with: json!({ "keys": [keys(&issuer), keys(&next)] }).to_string(),
+        without: issuer.jwks(),
+    };
+    rotation.play(&stage).await;
+    // In the end the new key alone counts, and the tokens of the old one are refused.
+    stage.replace("jwks.json", &next.jwks());
+    rotation.becomes(&stage, 200).await;
+    let old = rotation.kept.as_str();
+    assert_eq!(stage.ask("/jwt", &[("authorization", old)]).await.0, 401);
     stage.end([envoy]).await;
 }
 
