@@ -10,7 +10,7 @@ mod secret;
 mod settings;
 mod upstream;
 
-pub use auth::{AccessKey, Authentication, BasicAuth, Jwks, Jwt, Key, KeySource, User};
+pub use auth::{AccessKey, Authentication, BasicAuth, ClaimValue, Jwks, Jwt, Key, KeySource, User};
 pub use gateway::{Condition, DirectAccess, Gateway, Host, Match, Pattern};
 pub use secret::{Certificate, Pem, Secret};
 pub use settings::{AltName, CertificateFiles, Listener, ListenerTls, MutualTls, Settings};

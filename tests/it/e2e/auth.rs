@@ -148,6 +148,9 @@ async fn the_right_ones_pass_and_the_model_never_hears_of_others() {
         ("/jwt", vec![], 401),
         ("/jwt", vec![("x-tester", "1".into())], 401),
         ("/jwt", vec![("authorization", token(json!({ "exp": now() - 600 })))], 401),
+        // Clocks may differ by 60 s.
+        ("/jwt", vec![("authorization", token(json!({ "exp": now() - 65 })))], 401),
+        ("/jwt", vec![("authorization", token(json!({ "nbf": now() + 90 })))], 401),
         ("/jwt", vec![("authorization", token(json!({ "exp": null })))], 401),
         ("/jwt", vec![("authorization", token(json!({ "iss": "https://other.test" })))], 401),
         ("/jwt", vec![("authorization", stranger)], 401),
@@ -175,6 +178,7 @@ async fn the_right_ones_pass_and_the_model_never_hears_of_others() {
         ("/key", vec![("authorization", bearer)], "x-serin-client", Some("acme")),
         (&key_in_query, vec![], "x-who", Some("globex")),
         ("/jwt", vec![("authorization", token(json!({})))], "x-user", Some("alice")),
+        ("/jwt", vec![("authorization", token(json!({ "exp": now() - 20 })))], "x-user", Some("alice")),
         ("/jwt", vec![("authorization", token(json!({ "role": ["x", "admin"] })))], "x-user", Some("alice")),
         ("/jwt", vec![("authorization", token(json!({ "aud": ["a", "fraud"] })))], "x-user", Some("alice")),
     ];
@@ -240,6 +244,56 @@ async fn a_gateway_is_never_more_open_than_its_newest_file() {
     stage.sees("the lock", "b", |g| g.is_some_and(|g| g["authentication"] == "accessKey")).await;
     stage.taken().await;
     assert_eq!(stage.ask("/b", &[]).await.0, 401);
+    stage.end([envoy]).await;
+}
+
+#[tokio::test]
+async fn claims_may_be_numbers_truths_and_nested() {
+    let (model, issuer) = (toy("v1").await, Issuer::new());
+    let jwt = |require: &str| {
+        format!(
+            "authentication:\n  jwt: {{ issuer: 'https://idp.test', jwksFile: jwks.json, require: {{ {require} }} }}\n"
+        )
+    };
+    let requires = [
+        ("number", "level: [3, 4000000000]"),
+        ("truth", "staff: true"),
+        ("nested", "realm.access.roles: [scorer, 7]"),
+        ("url", "https://a.test/role: scorer"),
+        ("text", "level: '3'"),
+    ];
+    let files: Vec<(String, String)> = requires
+        .iter()
+        .map(|(name, require)| (format!("{name}.yaml"), gateway(name, &jwt(require), &model)))
+        .chain([("jwks.json".to_owned(), issuer.jwks())])
+        .collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let stage = Stage::new(&files).await;
+    let envoy = stage.envoy().await;
+    stage.taken().await;
+    for (path, claims_said, status) in [
+        ("/number", json!({ "level": 3 }), 200),
+        ("/number", json!({ "level": 3.0 }), 200),
+        ("/number", json!({ "level": [1, 4_000_000_000_u32] }), 200),
+        ("/number", json!({ "level": 4 }), 403),
+        ("/number", json!({ "level": "3" }), 403),
+        ("/number", json!({}), 403),
+        ("/truth", json!({ "staff": true }), 200),
+        ("/truth", json!({ "staff": false }), 403),
+        ("/truth", json!({ "staff": "true" }), 403),
+        ("/nested", json!({ "realm": { "access": { "roles": ["x", "scorer"] } } }), 200),
+        ("/nested", json!({ "realm": { "access": { "roles": 7 } } }), 200),
+        ("/nested", json!({ "realm.access.roles": "scorer" }), 200),
+        ("/nested", json!({ "realm": { "access": { "roles": ["reader"] } } }), 403),
+        ("/nested", json!({ "realm": { "access": "scorer" } }), 403),
+        ("/url", json!({ "https://a.test/role": "scorer" }), 200),
+        ("/url", json!({ "https://a": { "test/role": "scorer" } }), 403),
+        ("/text", json!({ "level": "3" }), 200),
+        ("/text", json!({ "level": 3 }), 403),
+    ] {
+        let token = format!("Bearer {}", issuer.token(&claims(&claims_said)));
+        assert_eq!(stage.ask(path, &[("authorization", &token)]).await.0, status, "{path} {claims_said}");
+    }
     stage.end([envoy]).await;
 }
 
