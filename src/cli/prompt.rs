@@ -2,7 +2,7 @@
 
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use std::fs::File;
-use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 
 /// The longest password, so that no stream without a line end fills the memory.
 const MAX: u64 = 1024;
@@ -16,7 +16,7 @@ pub(super) fn password(question: &str) -> io::Result<String> {
     let terminal = File::options().read(true).write(true).open("/dev/tty")?;
     (&terminal).write_all(question.as_bytes())?;
     let silence = Silence::of(&terminal)?;
-    let typed = typed(&terminal);
+    let typed = typed(BufReader::new(&terminal));
     drop(silence);
     (&terminal).write_all(b"\n")?;
     typed
@@ -32,7 +32,7 @@ fn line(from: &mut impl BufRead) -> io::Result<String> {
 
 /// What is typed on a silent terminal, key by key. Ctrl-C is a key here and no signal: a signal would end us before the
 /// terminal shows again what is typed.
-fn typed(from: impl Read) -> io::Result<String> {
+fn typed(from: impl BufRead) -> io::Result<String> {
     let mut line = Vec::new();
     for key in from.bytes() {
         match key? {

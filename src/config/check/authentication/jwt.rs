@@ -197,9 +197,7 @@ fn require(
                 raw::OneOrMore::One(value) => {
                     report(claim_value(value), Code::Claim, &here, problems).map(|v| vec![v])
                 }
-                raw::OneOrMore::More(list) => {
-                    distinct(list, Code::Claim, &here, problems, |value| claim_value(value))
-                }
+                raw::OneOrMore::More(list) => distinct(list, Code::Claim, &here, problems, claim_value),
             };
             Some((name?, values?))
         })
