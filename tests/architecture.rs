@@ -31,6 +31,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
         "diag model names weight",
         "base64 indexmap regex rustls_pki_types serde serde_json serde_yaml strsim url",
     ),
+    ("config/pair.rs", "model", "rustls"),
     ("config/yaml.rs", "diag", "granit_parser"),
     ("config/yaml/syntax.rs", "diag", "granit_parser"),
     ("config/raw/authentication.rs", "", "indexmap schemars serde serde_json"),

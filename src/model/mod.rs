@@ -11,9 +11,9 @@ mod secret;
 mod settings;
 mod upstream;
 
-pub use auth::{AccessKey, Authentication, BasicAuth, Jwks, Jwt, Key, KeySource, User};
+pub use auth::{AccessKey, Authentication, BasicAuth, ClaimValue, Jwks, Jwt, Key, KeySource, User};
 pub use gateway::{Condition, DirectAccess, Gateway, Host, Match, Pattern};
 pub use rollout::{ErrorRate, Metrics, OnFailure, Quantile, Rollout, Step, StepPause};
-pub use secret::{Pem, Secret};
-pub use settings::{AltName, Listener, ListenerTls, MutualTls, Routing, Settings, StoreAt};
+pub use secret::{Certificate, Pem, Secret};
+pub use settings::{AltName, CertificateFiles, Listener, ListenerTls, MutualTls, Routing, Settings, StoreAt};
 pub use upstream::{Endpoint, HealthCheck, Protocol, Tls, Upstream};

@@ -2,12 +2,14 @@
 #![cfg(test)]
 
 mod auth;
+mod closed;
 mod demo;
 mod edits;
 mod features;
 mod isolation;
 mod mtls;
 mod outage;
+mod pki;
 mod scoped;
 mod split;
 mod stage;
