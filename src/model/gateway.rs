@@ -1,6 +1,6 @@
 //! A gateway: where requests come in and which upstream answers them.
 
-use super::{Authentication, Upstream};
+use super::{Authentication, SessionAffinity, Upstream};
 use crate::names::{GatewayName, ListenerName, UpstreamName};
 use crate::weight::Split;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +34,8 @@ pub struct Gateway {
     pub upstreams: Vec<Upstream>,
     /// Who gets which share of the requests that no match took.
     pub traffic: Split,
+    /// Users keep their version; `None`: each request goes its own way.
+    pub affinity: Option<SessionAffinity>,
     /// Tried in order before the split.
     pub matches: Vec<Match>,
     /// A request header that names the upstream to answer; `None`: there is no such way.

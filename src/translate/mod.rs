@@ -14,6 +14,7 @@
 //! configuration: a virtual host for each host, in it the routes of each gateway, the longer path first. So a
 //! change of weights is a change of one route configuration and of nothing else.
 
+mod affinity;
 mod cluster;
 mod filter;
 mod listener;

@@ -17,7 +17,7 @@ impl JsonSchema for Duration {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "A duration with its unit, such as 500ms, 60s, 1m30s or 2h; at most 24h",
+            "description": "A duration with its unit, such as 500ms, 60s, 1m30s or 2h",
             "pattern": r"^(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$",
             "minLength": 2,
         })
