@@ -115,6 +115,8 @@ pub struct App {
 pub struct Options {
     /// Serve plain xDS to other machines.
     pub insecure_xds: bool,
+    /// Let everyone on this machine steer rollouts.
+    pub insecure_admin: bool,
     /// The variables to which gateway files may refer.
     pub environment: Environment,
 }
@@ -131,6 +133,9 @@ impl App {
         let (xds_address, http_address) =
             (xds.local_addr().unwrap_or(settings.xds), http.local_addr().unwrap_or(settings.http));
 
+        if options.insecure_admin {
+            tracing::warn!("everyone on this machine may steer rollouts over HTTP (--insecure-admin)");
+        }
         let (kept, restored, failure) = open_store(settings.store.clone()).await?;
         let (store, store_work, answers) = store::run::start(kept, failure.clone());
 
@@ -146,15 +151,20 @@ impl App {
             notes: broadcast::Sender::new(1024),
             proposals: proposals_in,
             compared: Arc::clone(&wanted),
+            store: store.clone(),
         };
         let registry = Arc::new(Registry::default());
+        let (stop, stopped) = signal::channel(false);
         let table = Latest::new(Table::default());
         let sources = Sources {
             view: Arc::clone(&outputs.view),
             registry: Arc::clone(&registry),
             table: Arc::clone(&table),
+            store: store.clone(),
+            events: events_in.clone(),
+            stopped: stopped.clone(),
+            insecure_admin: options.insecure_admin,
         };
-        let (stop, stopped) = signal::channel(false);
         let discovery = Discovery {
             fleet: Arc::clone(&outputs.fleet),
             registry: Arc::clone(&registry),
@@ -168,36 +178,31 @@ impl App {
         let (copies, measurements) = broadcast::channel(64);
         let grpc = grpc_routes(&discovery, &sources, &outputs)?.merge(sink.routes());
         let watched = Watched { directory: settings.gateways.clone(), files: certificate_files(&settings) };
-        let scanner = Scanner::new(watched).with_environment(options.environment);
+        let scanner =
+            Scanner::new(watched).with_environment(options.environment).with_last_good(&restored.documents);
         let watching = watch(scanner, events_in.clone())
             .map_err(|e| Error::Source(settings.gateways.display().to_string(), e))?;
 
         let mut tasks = JoinSet::new();
         tasks.spawn_blocking(|| store_work.run());
-        tasks.spawn(until(stopped.clone(), feed::proposals(proposals, store, events_in.clone())));
-        tasks.spawn(until(stopped.clone(), feed::answers(answers, events_in.clone())));
-        tasks.spawn(until(stopped.clone(), feed::measurements(measured, events_in.clone(), copies)));
-        let (seen, numbers) = (Arc::clone(&outputs.view), Arc::clone(&table));
-        tasks.spawn(until(stopped.clone(), feed::healthy(seen, numbers, events_in.clone())));
+        let feed = feed::Feed {
+            measured,
+            copies,
+            view: Arc::clone(&outputs.view),
+            table: Arc::clone(&table),
+            proposals,
+            store,
+            answers,
+            events: events_in.clone(),
+        };
+        tasks.spawn(until(stopped.clone(), feed.run()));
         let view = Arc::clone(&outputs.view);
         tasks.spawn(until(stopped.clone(), issuer::run(view.subscribe(), events_in.clone())));
-        match &outputs.credentials {
+        match door(&settings, outputs.credentials.as_ref(), &registry) {
             None => tasks.spawn(serve_grpc(mtls::plain(xds), grpc, stopped.clone())),
-            Some(credentials) => {
-                let door = Door {
-                    credentials: Arc::clone(credentials),
-                    allow: settings.xds_tls.as_ref().and_then(|tls| tls.allow.clone()).map(Arc::from),
-                    registry: Arc::clone(&registry),
-                };
-                tasks.spawn(serve_grpc(mtls::mutual(xds, door), grpc, stopped.clone()))
-            }
+            Some(door) => tasks.spawn(serve_grpc(mtls::mutual(xds, door), grpc, stopped.clone())),
         };
-        let states = failure.map_or(Ok(restored.states), |why| Err(why.to_string()));
-        let bounds = telemetry::bounds().chain([f64::MAX]).collect();
-        let mut world = World::new(settings).with_rollouts(states, bounds, clock::now());
-        if let Some(credentials) = credentials {
-            world = world.with_credentials(credentials);
-        }
+        let world = world(settings, credentials, restored, failure);
         tasks.spawn(until(stopped.clone(), run(world, events, outputs)));
         tasks.spawn(until(stopped.clone(), forward(verdicts, events_in)));
         let inputs = Inputs { reports, ended, wanted: wanted.subscribe() };
@@ -238,6 +243,36 @@ impl App {
         if tokio::time::timeout(STOP, all).await.is_err() {
             tracing::warn!("some requests were still open and are cut");
         }
+    }
+}
+
+/// Who waits at the port of the protocol, when certificates matter there.
+fn door(
+    settings: &Settings,
+    credentials: Option<&Arc<Latest<Credentials>>>,
+    registry: &Arc<Registry>,
+) -> Option<Door> {
+    Some(Door {
+        credentials: Arc::clone(credentials?),
+        allow: settings.xds_tls.as_ref().and_then(|tls| tls.allow.clone()).map(Arc::from),
+        registry: Arc::clone(registry),
+    })
+}
+
+/// The world with everything that was kept before the start.
+fn world(
+    settings: Settings,
+    credentials: Option<Credentials>,
+    restored: Restored,
+    failure: Option<store::Error>,
+) -> World {
+    let states = failure.map_or(Ok(restored.states), |why| Err(why.to_string()));
+    let bounds = telemetry::bounds().chain([f64::MAX]).collect();
+    let world = World::new(settings).with_last_good(restored.documents);
+    let world = world.with_rollouts(states, bounds, clock::now());
+    match credentials {
+        Some(credentials) => world.with_credentials(credentials),
+        None => world,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The command line: data to standard output, everything else to standard error.
 //!
-//! Exit codes: 0 good, 1 the user's input is wrong, 2 the world failed.
+//! Exit codes: 0 good, 1 the user's input is wrong, 2 the world failed; `status` has its own.
 
 pub mod bootstrap;
 mod check;
@@ -10,6 +10,7 @@ mod diff;
 mod edit;
 pub mod envoy;
 mod get;
+mod journal;
 mod output;
 mod prompt;
 mod replace;
@@ -17,8 +18,10 @@ mod secrets;
 mod serve;
 mod settings;
 mod simulate;
+mod status;
 mod translate;
 mod up;
+mod verbs;
 
 pub use check::read_directory;
 
@@ -64,10 +67,26 @@ enum Command {
     Get(get::GetArgs),
     /// List connected Envoys and what they acknowledged or refused
     Proxies(get::ProxiesArgs),
-    /// Set weights in a gateway file; every other byte stays
-    SetWeight(edit::SetWeightArgs),
-    /// Give all traffic to one upstream, in its gateway file; every other byte stays
-    Promote(edit::PromoteArgs),
+    /// Where a release stands: 0 promoted, 1 rolled back or failed, 2 not over in time, 3 paused
+    Status(status::StatusArgs),
+    /// What happened to a gateway, and who did it
+    History(journal::HistoryArgs),
+    /// What happened
+    Events(journal::EventsArgs),
+    /// Take the next step of a rollout; or, with --to, give all traffic to one upstream in its gateway file
+    Promote(verbs::PromoteArgs),
+    /// Take all traffic from the canary of a rollout, for good
+    Abort(verbs::VerbArgs),
+    /// Keep a rollout where it is
+    Pause(verbs::VerbArgs),
+    /// Let a paused rollout go on
+    Resume(verbs::VerbArgs),
+    /// Begin a rollout again that was rolled back
+    Retry(verbs::VerbArgs),
+    /// Set the share of a canary and pause the rollout; or, as UPSTREAM=PERCENT, weights in a gateway file
+    SetWeight(verbs::SetWeightArgs),
+    /// Take back the last change of a rollout's weights
+    Undo(verbs::UndoArgs),
     /// Access keys of clients
     #[command(subcommand)]
     Keys(secrets::KeysCommand),
@@ -95,6 +114,8 @@ enum Failure {
     Input(Option<anyhow::Error>),
     /// The world failed.
     World(anyhow::Error),
+    /// All is said; the exit code says the rest.
+    Code(u8),
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
@@ -145,6 +166,7 @@ pub fn main() -> ExitCode {
             out.error(&error);
             ExitCode::from(2)
         }
+        Err(Failure::Code(code)) => ExitCode::from(code),
     }
 }
 
@@ -159,8 +181,16 @@ async fn run(command: Command, out: &Output) -> Outcome {
         Command::Simulate(args) => simulate::run(&args, out),
         Command::Get(args) => get::run(args, out).await,
         Command::Proxies(args) => get::proxies(args, out).await,
-        Command::SetWeight(args) => edit::set_weight(&args, out),
-        Command::Promote(args) => edit::promote(&args, out),
+        Command::Status(args) => status::run(args, out).await,
+        Command::History(args) => journal::history(args, out).await,
+        Command::Events(args) => journal::events(args, out).await,
+        Command::Promote(args) => verbs::promote(args, out).await,
+        Command::Abort(args) => verbs::plain("abort", args, out).await,
+        Command::Pause(args) => verbs::plain("pause", args, out).await,
+        Command::Resume(args) => verbs::plain("resume", args, out).await,
+        Command::Retry(args) => verbs::plain("retry", args, out).await,
+        Command::SetWeight(args) => verbs::set_weight(args, out).await,
+        Command::Undo(args) => verbs::undo(args, out).await,
         Command::Keys(command) => secrets::keys(&command, out),
         Command::Users(command) => secrets::users(&command, out),
         Command::Bootstrap(args) => {

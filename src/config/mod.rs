@@ -48,6 +48,7 @@ use source::Source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tree::{Data, Node};
 
 /// A file, as its reader found it.
@@ -176,6 +177,11 @@ pub fn settings(document: &Document) -> Result<(Settings, Vec<Diagnostic>), Vec<
 /// Where a store is, as a flag or a variable says it: `sqlite:` and a file. Or what is wrong, and what to do.
 pub fn store_at(text: &str) -> Result<StoreAt, String> {
     check::store_at(text)
+}
+
+/// A duration as a flag says it, such as `30m`. Or what is wrong, and what to do.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    check::duration(text)
 }
 
 /// JSON Schema (draft 2020-12) of the gateway file, for editors.

@@ -62,7 +62,7 @@ impl Certificates {
                 has_news |= is_new;
                 notes.extend(said.map(|(kind, what)| {
                     let message = format!("listener {name}: {what}");
-                    Note { sequence: 0, time: now, gateway: None, kind, message }
+                    Note::new(now, None, kind, message)
                 }));
             }
             if has_news {

@@ -26,6 +26,7 @@ mod command;
 mod event;
 mod files;
 mod issuers;
+mod journal;
 mod offer;
 mod renewal;
 mod rollout_view;

@@ -1,14 +1,16 @@
 //! All state of the control plane, and how one event changes it. Pure: no clock, no I/O.
 
+mod releases;
+
 use super::board::{Boards, Common};
 use super::certificates::Certificates;
-use super::command::{Asker, Command, Reply};
+use super::command::{Asker, Reply};
 use super::event::{Changes, Event, Note, NoteKind};
 use super::files::{Chosen, Files, Settled};
 use super::issuers::Issuers;
 use super::offer::{Offers, Version, sees};
 use super::renewal::Renewal;
-use super::rollouts::{Answered, Compared, Proposal, Rollouts};
+use super::rollouts::Rollouts;
 use super::trial::{Ruling, Standing, Trial};
 use super::view::{Facts, View, Views};
 use crate::clock::Timestamp;
@@ -18,8 +20,8 @@ use crate::model::{Authentication, Gateway, Settings};
 use crate::mtls::Credentials;
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
-use crate::rollout::{EntryKind, Refusal};
 use crate::snapshot::Fleet;
+use crate::store::Weights;
 use crate::translate;
 use crate::xds::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,20 +104,10 @@ impl World {
         self
     }
 
-    /// With what was kept of rollouts before the start, by revision and state, or why that is not known; and with the
-    /// upper ends of the latency buckets of [`Measured`](super::Measured), in seconds, the last one endless.
+    /// With the last good text of files, for those that are broken when it begins.
     #[must_use]
-    pub fn with_rollouts(
-        mut self,
-        kept: Result<BTreeMap<GatewayName, (u64, serde_json::Value)>, String>,
-        bounds: Vec<f64>,
-        now: Timestamp,
-    ) -> Self {
-        let (rollouts, alarms) = Rollouts::restored(kept, bounds);
-        self.rollouts = rollouts;
-        let alarm =
-            |(gateway, message)| Note { sequence: 0, time: now, gateway, kind: NoteKind::Alarm, message };
-        self.notes.extend(alarms.into_iter().map(alarm));
+    pub fn with_last_good(mut self, documents: BTreeMap<Arc<str>, Arc<str>>) -> Self {
+        self.files = Files::with_last_good(documents);
         self
     }
 
@@ -130,13 +122,7 @@ impl World {
             Event::IssuerKeys { uri, keys } => {
                 let (changed, alarm) = self.issuers.take(&uri, keys);
                 if let Some(message) = alarm {
-                    self.notes.push(Note {
-                        sequence: 0,
-                        time: now,
-                        gateway: None,
-                        kind: NoteKind::Alarm,
-                        message,
-                    });
+                    self.notes.push(Note::new(now, None, NoteKind::Alarm, message));
                 }
                 if changed {
                     for name in self.issuers.wanting(&uri) {
@@ -148,12 +134,8 @@ impl World {
                 }
                 changed
             }
-            Event::Command(Command { gateway, order }, asker) => {
-                if self.wanted.contains_key(&gateway) {
-                    self.rollouts.order(gateway, order, asker, now);
-                } else {
-                    self.answers.push((asker, Err(Refusal::UnknownGateway(gateway))));
-                }
+            Event::Command(command, asker) => {
+                self.take_command(command, asker, now);
                 false
             }
             Event::Measured(measured) => {
@@ -196,14 +178,9 @@ impl World {
         std::mem::take(&mut self.answers)
     }
 
-    /// What the store is to keep before it counts, once. One proposal is under way at a time.
-    pub fn take_proposal(&mut self) -> Option<Proposal> {
-        self.rollouts.take_proposal()
-    }
-
-    /// The gateways that are to be measured; `None`: the same as when it was asked last.
-    pub fn take_compared(&mut self) -> Option<Compared> {
-        self.rollouts.take_compared()
+    /// The files whose last good text is another now, once, to be kept for the next start; `None`: forget it.
+    pub fn take_documents(&mut self) -> BTreeMap<Arc<str>, Option<Arc<str>>> {
+        self.files.take_good()
     }
 
     /// New credentials for the xDS port, once.
@@ -299,7 +276,7 @@ impl World {
             lines.push((None, NoteKind::Repaired, "gateway files are back".into()));
         }
         for (gateway, kind, message) in lines {
-            self.notes.push(Note { sequence: 0, time: now, gateway, kind, message });
+            self.notes.push(Note::new(now, gateway, kind, message));
         }
         self.settle(outcome.settled, now);
     }
@@ -342,12 +319,15 @@ impl World {
                 // What a rollout does is told when it is decided.
                 let message = (!differ_by_rollout(&wanted.newest, &gateway))
                     .then(|| change_sentence(&wanted.newest, &gateway));
+                let weights = (wanted.newest.traffic != gateway.traffic)
+                    .then(|| (weights(&wanted.newest), weights(&gateway)));
                 wanted.file = file;
                 wanted.newest = gateway;
                 let taken = wanted.taken.as_ref().is_some_and(|t| t.gateway == wanted.newest);
                 self.trial.begin(&name, taken);
                 if let Some(message) = message {
-                    self.note(now, &name, NoteKind::Changed, message);
+                    let note = Note::new(now, Some(name.clone()), NoteKind::Changed, message);
+                    self.notes.push(Note { weights, ..note });
                 }
                 self.offer(&name, now);
             }
@@ -447,31 +427,6 @@ impl World {
         true
     }
 
-    /// What is kept counts from now on.
-    fn take_answer(&mut self, id: u64, result: Result<(), String>, now: Timestamp) -> bool {
-        let Answered { gateways, entries, alarm } = self.rollouts.committed(id, result, now);
-        for (name, entry) in entries {
-            let kind = match entry.kind {
-                EntryKind::Paused | EntryKind::RolledBack => NoteKind::Stopped,
-                _ => NoteKind::Rollout,
-            };
-            self.note(now, &name, kind, format!("gateway {name}: {}", entry.message));
-        }
-        let alarm = alarm.map(|works| match works {
-            Ok(()) => (NoteKind::Repaired, "the store works again, and rollouts move".to_owned()),
-            Err(why) => (NoteKind::Alarm, format!("rollouts do not move, since nothing can be kept: {why}")),
-        });
-        let note = |(kind, message)| Note { sequence: 0, time: now, gateway: None, kind, message };
-        self.notes.extend(alarm.map(note));
-        for name in &gateways {
-            let Some(wanted) = self.wanted.get(name) else { continue };
-            self.unseen.insert(Arc::clone(&wanted.file));
-            let (file, gateway) = (Arc::clone(&wanted.file), Arc::clone(&wanted.newest));
-            self.choose(Chosen { file, gateway }, now);
-        }
-        !gateways.is_empty()
-    }
-
     /// Tells people that Envoys refuse a listener or its certificate: no gateway can be blamed, nothing can be
     /// offered instead, and somebody has to look.
     fn tell_of_common(&mut self, resources: &[Arc<Resource>], text: &str, now: Timestamp) {
@@ -483,13 +438,7 @@ impl World {
             }
             if self.told_refused.insert((kind, Arc::clone(name)), version) != Some(version) {
                 let message = format!("Envoy refuses {kind} {name}: {text}");
-                self.notes.push(Note {
-                    sequence: 0,
-                    time: now,
-                    gateway: None,
-                    kind: NoteKind::Alarm,
-                    message,
-                });
+                self.notes.push(Note::new(now, None, NoteKind::Alarm, message));
             }
         }
     }
@@ -539,7 +488,7 @@ impl World {
     }
 
     fn note(&mut self, time: Timestamp, gateway: &GatewayName, kind: NoteKind, message: String) {
-        self.notes.push(Note { sequence: 0, time, gateway: Some(gateway.clone()), kind, message });
+        self.notes.push(Note::new(time, Some(gateway.clone()), kind, message));
     }
 }
 
@@ -589,6 +538,10 @@ fn place(place: &crate::diag::Place) -> String {
 /// Whether the weights of a rollout are all that is different.
 fn differ_by_rollout(old: &Gateway, new: &Gateway) -> bool {
     new.rollout.is_some() && Gateway { traffic: new.traffic.clone(), ..old.clone() } == *new
+}
+
+fn weights(gateway: &Gateway) -> Weights {
+    gateway.traffic.parts().iter().cloned().collect()
 }
 
 /// What a change is, for the log: a change of weights is the one people look for.

@@ -104,8 +104,16 @@ async fn probes_know_when_files_are_read() {
     use serin::latest::Latest;
     use tower::ServiceExt;
     let view = Latest::new(View::default());
-    let table = Latest::new(serin::telemetry::Table::default());
-    let router = router(Sources { view: view.clone(), registry: std::sync::Arc::default(), table });
+    let (store, ..) = serin::store::run::start(Box::new(serin::store::Sqlite::in_memory().unwrap()), None);
+    let router = router(Sources {
+        view: view.clone(),
+        registry: std::sync::Arc::default(),
+        table: Latest::new(serin::telemetry::Table::default()),
+        store,
+        events: tokio::sync::mpsc::channel(1).0,
+        stopped: tokio::sync::watch::channel(false).1,
+        insecure_admin: false,
+    });
     let status = |path: &'static str| {
         let request = http::Request::get(path).body(Body::empty()).unwrap();
         let router = router.clone();

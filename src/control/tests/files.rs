@@ -314,3 +314,35 @@ proptest! {
         prop_assert_eq!(versions(&long.snapshot()), versions(&direct.snapshot()));
     }
 }
+
+#[test]
+fn what_was_good_before_the_start_serves_while_the_file_is_broken() {
+    let good = |name: &str| -> Arc<str> { gateway(name).into() };
+    let remembered =
+        || [("a.yaml".into(), good("a")), ("b.yaml".into(), good("b")), ("c.yaml".into(), good("c"))];
+    let start = || {
+        let world = World::new(Settings::default()).with_last_good(remembered().into());
+        Play { world, ..Play::new() }
+    };
+    let mut play = start();
+    play.files(&[("a.yaml", Some(broken("a"))), ("b.yaml", Some(split("b", 40)))]);
+    assert!(play.is_serving("a"));
+    assert_eq!((play.gateway("a").phase, play.gateway("b").phase), (Phase::Invalid, Phase::Stable));
+    let kept = play.world.take_documents();
+    let kept: Vec<_> = kept.iter().map(|(path, text)| (&**path, text.as_deref())).collect();
+    let b = split("b", 40);
+    assert_eq!(kept, [("b.yaml", Some(b.as_str())), ("c.yaml", None)], "a's stays, c is not there any more");
+    play.write("a.yaml", gateway("a"));
+    assert!(play.world.take_documents().is_empty(), "it is what it was");
+    play.write("a.yaml", split("a", 10));
+    assert_eq!(play.world.take_documents().len(), 1);
+    play.remove("a.yaml");
+    assert!(play.world.take_documents().is_empty(), "it may come back");
+    play.wait(GRACE);
+    assert_eq!(play.world.take_documents(), [("a.yaml".into(), None)].into());
+
+    // A directory that is not mounted yet is no reason to forget.
+    let mut play = start();
+    play.files(&[]);
+    assert!(play.world.take_documents().is_empty());
+}

@@ -11,6 +11,7 @@ mod isolation;
 mod mtls;
 mod outage;
 mod pki;
+mod rollout;
 mod scoped;
 mod split;
 mod stage;
