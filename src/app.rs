@@ -412,9 +412,10 @@ fn with_absolute_paths(mut settings: Settings) -> Settings {
     if let Some(StoreAt::Sqlite(path)) = &mut settings.store {
         absolute(path);
     }
-    for tls in settings.listeners.values_mut().filter_map(|l| l.tls.as_mut()) {
-        absolute(&mut tls.cert_file);
-        absolute(&mut tls.key_file);
+    let listeners = settings.listeners.values_mut().filter_map(|l| l.tls.as_mut());
+    for files in listeners.flat_map(|tls| &mut tls.certificates) {
+        absolute(&mut files.cert_file);
+        absolute(&mut files.key_file);
     }
     if let Some(tls) = &mut settings.xds_tls {
         [&mut tls.cert_file, &mut tls.key_file, &mut tls.client_ca_file].into_iter().for_each(absolute);
@@ -424,6 +425,7 @@ fn with_absolute_paths(mut settings: Settings) -> Settings {
 
 fn certificate_files(settings: &Settings) -> BTreeSet<PathBuf> {
     let listeners = settings.listeners.values().filter_map(|l| l.tls.as_ref());
-    let listeners = listeners.flat_map(|t| [t.cert_file.clone(), t.key_file.clone()]);
+    let listeners =
+        listeners.flat_map(|t| &t.certificates).flat_map(|c| [c.cert_file.clone(), c.key_file.clone()]);
     listeners.chain(settings.xds_tls.iter().flat_map(|t| t.files().map(Clone::clone))).collect()
 }

@@ -15,8 +15,11 @@ pub(super) struct Common {
     /// For all Envoys.
     pub(super) runtime: Arc<Resource>,
     /// For Envoys that have a gateway on the listener.
-    pub(super) listeners: BTreeMap<ListenerName, Vec<Arc<Resource>>>,
+    pub(super) listeners: ByListener,
 }
+
+/// Resources by the listener that they are for.
+pub(super) type ByListener = BTreeMap<ListenerName, Vec<Arc<Resource>>>;
 
 /// What all audiences are told.
 #[derive(Debug)]

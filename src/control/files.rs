@@ -8,7 +8,7 @@ use super::{Changes, GRACE};
 use crate::clock::Timestamp;
 use crate::config::{self, Attachment, Content, Context, Document, Loaded, Reference};
 use crate::diag::{Diagnostic, Severity};
-use crate::model::{Gateway, Routing};
+use crate::model::{Authentication, Gateway, Routing};
 use crate::names::{GatewayName, ListenerName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -51,6 +51,16 @@ impl File {
     /// Everything that is wrong or suspicious about the newest version.
     pub(super) fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
         self.newest.diagnostics.iter().chain(&self.conflicts)
+    }
+
+    /// Whether users or keys of before go on to count, since those of now are wrong.
+    pub(super) fn lets_in_as_before(&self) -> bool {
+        let good = self.good.as_ref().and_then(|good| good.gateway.as_ref());
+        let is_locked = good.is_some_and(|gateway| {
+            !matches!(gateway.authentication, Authentication::None | Authentication::Closed)
+        });
+        let is_about_it = |d: &Diagnostic| d.severity == Severity::Error && d.code.as_str().starts_with('A');
+        is_locked && self.newest.diagnostics.iter().any(is_about_it)
     }
 
     /// The text of the newest version, if it is good.
@@ -96,11 +106,22 @@ pub(super) struct Chosen {
     pub(super) gateway: Arc<Gateway>,
 }
 
-/// Where nothing good is known and only who may come in is wrong, the place is kept, closed: otherwise its requests
+/// Where nothing good is known of a gateway that is for some only, its place is kept, closed: otherwise its requests
 /// would fall through to a gateway with a shorter path, which may be open.
 fn closed(newest: &Loaded) -> Option<Arc<Loaded>> {
     let gateway = newest.closed.clone()?;
     Some(Arc::new(Loaded { gateway: Some(gateway), diagnostics: Vec::new(), ..newest.clone() }))
+}
+
+/// What is served while the newest version cannot be. A place that is only kept closed moves with its file.
+fn last_good(good: Option<Arc<Loaded>>, newest: &Loaded) -> Option<Arc<Loaded>> {
+    let is_kept = |good: &Loaded| {
+        good.gateway.as_ref().is_some_and(|gateway| gateway.authentication == Authentication::Closed)
+    };
+    match good {
+        Some(good) if !is_kept(&good) => Some(good),
+        good => closed(newest).or(good),
+    }
 }
 
 /// What became of the files in one turn.
@@ -281,7 +302,7 @@ impl Files {
             },
             |p| p.arrival,
         );
-        let good = previous.and_then(|p| p.good).or(remembered).or_else(|| closed(&newest));
+        let good = last_good(previous.and_then(|p| p.good).or(remembered), &newest);
         let file = File { document, newest, good, conflicts: Vec::new(), arrival, vanished: None };
         self.by_path.insert(Arc::clone(path), file);
         self.claim(path);

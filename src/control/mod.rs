@@ -20,6 +20,7 @@
 //! a route configuration that holds the routes of many gateways.
 
 mod board;
+mod certificates;
 mod claims;
 mod command;
 mod event;

@@ -3,6 +3,7 @@
 mod releases;
 
 use super::board::{Boards, Common};
+use super::certificates::Certificates;
 use super::command::{Asker, Reply};
 use super::event::{Changes, Event, Note, NoteKind};
 use super::files::{Chosen, Files, Settled};
@@ -13,9 +14,9 @@ use super::rollouts::Rollouts;
 use super::trial::{Ruling, Standing, Trial};
 use super::view::{Facts, View, Views};
 use crate::clock::Timestamp;
-use crate::config::{Attachment, Reference};
+use crate::config::Reference;
 use crate::diag::Severity;
-use crate::model::{Authentication, Gateway, Listener, Settings, Switches};
+use crate::model::{Authentication, Gateway, Settings, Switches};
 use crate::mtls::Credentials;
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
@@ -24,7 +25,6 @@ use crate::store::Weights;
 use crate::translate;
 use crate::xds::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Everything the control plane knows.
@@ -32,8 +32,9 @@ use std::sync::Arc;
 pub struct World {
     settings: Settings,
     names: BTreeSet<ListenerName>,
-    /// Listeners and their certificates: as long as the files of one can be read, what they hold; then the last one.
+    /// Listeners and the secrets with their certificates.
     common: Common,
+    certificates: Certificates,
     renewal: Option<Renewal>,
     files: Files,
     wanted: BTreeMap<GatewayName, Wanted>,
@@ -78,6 +79,7 @@ impl World {
                 runtime: Arc::new(translate::runtime(Switches::default())),
                 listeners: listeners.collect(),
             },
+            certificates: Certificates::new(&settings),
             renewal: None,
             files: Files::default(),
             wanted: BTreeMap::new(),
@@ -240,44 +242,16 @@ impl World {
         self.fleet = self.boards.fleet();
     }
 
-    /// Reads the certificates of listeners again whose files have changed, and says which cannot be read.
-    fn take_certificates(&mut self, touched: &BTreeSet<Reference>, now: Timestamp) {
-        for (name, Listener { tls, .. }) in &self.settings.listeners {
-            let Some(tls) = tls else { continue };
-            let files = [&tls.cert_file, &tls.key_file];
-            let found = |path: &PathBuf| self.files.attached.get(&Reference::File(path.clone()));
-            let is_new = |path: &PathBuf| touched.contains(&Reference::File(path.clone()));
-            for path in files.into_iter().filter(|path| is_new(path)) {
-                let what = match found(path) {
-                    None | Some(Attachment::Bytes { .. }) => continue,
-                    Some(Attachment::Missing) => "is not there".to_owned(),
-                    Some(Attachment::Unreadable(why)) => format!("cannot be read: {why}"),
-                    Some(Attachment::TooLarge(size)) => format!("has {size} bytes, which is no certificate"),
-                };
-                let message = format!("{}, a file of listener {name}, {what}", path.display());
-                self.notes.push(Note::new(now, None, NoteKind::Alarm, message));
-            }
-            let [
-                Some(Attachment::Bytes { bytes: certificate, .. }),
-                Some(Attachment::Bytes { bytes: key, .. }),
-            ] = files.map(found)
-            else {
-                continue;
-            };
-            if files.into_iter().any(is_new) {
-                let secret = translate::listener_secret(name, certificate, key);
-                let secret = Resource::new(Kind::Secret, &translate::listener_secret_name(name), &secret);
-                let common = self.common.listeners.entry(name.clone()).or_default();
-                common.retain(|r| r.kind() != Kind::Secret);
-                common.push(Arc::new(secret));
-            }
-        }
-    }
-
     fn take_files(&mut self, changes: Changes, now: Timestamp) {
         let touched: BTreeSet<Reference> = changes.attached.keys().cloned().collect();
         let outcome = self.files.apply(changes, &self.names, self.settings.routing, now);
-        self.take_certificates(&touched, now);
+        let (shown, notes) = self.certificates.look(&touched, &self.files.attached, now);
+        for (listener, secrets) in shown {
+            let common = self.common.listeners.entry(listener).or_default();
+            common.retain(|r| r.kind() != Kind::Secret);
+            common.extend(secrets);
+        }
+        self.notes.extend(notes);
         let renewed = self.renewal.as_mut().filter(|r| r.refers_to(&touched));
         self.notes.extend(renewed.and_then(|r| r.look(&self.files.attached, now)));
         let gone = outcome.vanished.iter().filter(|_| !outcome.all_vanished);
@@ -287,13 +261,17 @@ impl World {
         let mut lines = Vec::new();
         for (path, kind) in what {
             let Some(file) = self.files.get(path) else { continue };
-            let mut line = |message| lines.push((file.name().cloned(), kind, message));
+            let mut line = |kind, message| lines.push((file.name().cloned(), kind, message));
             match kind {
-                NoteKind::Repaired => line(format!("{path} is right again")),
-                NoteKind::Vanished => line(format!("{path} is gone; it serves on for a while")),
+                NoteKind::Repaired => line(kind, format!("{path} is right again")),
+                NoteKind::Vanished => line(kind, format!("{path} is gone; it serves on for a while")),
                 _ => {
                     let errors = file.diagnostics().filter(|d| d.severity == Severity::Error);
-                    errors.for_each(|d| line(format!("{}: {}", place(&d.place), d.message)));
+                    errors.for_each(|d| line(kind, format!("{}: {}", place(&d.place), d.message)));
+                    if file.lets_in_as_before() {
+                        let then = "whoever could before still can";
+                        line(NoteKind::Alarm, format!("{path} says wrongly who may come in; {then}"));
+                    }
                 }
             }
         }
@@ -330,6 +308,7 @@ impl World {
         }
         self.unseen.extend(files);
         chosen.into_values().for_each(|chosen| self.choose(chosen, now));
+        self.issuers.forget_unwanted();
     }
 
     /// From now on this version of a gateway should be served.
@@ -492,10 +471,9 @@ impl World {
 
     /// The gateways on trial whose newest version a resource holds.
     fn suspects_in(&self, resource: &Resource) -> Vec<GatewayName> {
-        let cluster = |name: &str| translate::parse_cluster_name(name).map(|(gateway, _)| gateway);
-        let one = match resource.kind() {
-            Kind::Cluster | Kind::Endpoint => cluster(resource.name()),
-            Kind::Secret => resource.name().strip_prefix("ca/").and_then(cluster),
+        let upstream = match resource.kind() {
+            Kind::Cluster | Kind::Endpoint => translate::parse_cluster_name(resource.name()),
+            Kind::Secret => translate::parse_secret_name(resource.name()),
             // A listener depends on no gateway.
             Kind::Runtime | Kind::Listener => None,
             Kind::ScopedRoute | Kind::Route => {
@@ -519,7 +497,8 @@ impl World {
                 return self.trial.on_trial().filter(is_in).filter(is_told).cloned().collect();
             }
         };
-        one.into_iter().filter(|name| *self.trial.standing(name) == Standing::OnTrial).collect()
+        let gateway = upstream.map(|(gateway, _)| gateway);
+        gateway.into_iter().filter(|name| *self.trial.standing(name) == Standing::OnTrial).collect()
     }
 
     fn note(&mut self, time: Timestamp, gateway: &GatewayName, kind: NoteKind, message: String) {

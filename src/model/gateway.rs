@@ -1,6 +1,6 @@
 //! A gateway: where requests come in and which upstream answers them.
 
-use super::{Authentication, Rollout, Upstream};
+use super::{Authentication, Rollout, SessionAffinity, Upstream};
 use crate::names::{GatewayName, ListenerName, UpstreamName};
 use crate::weight::Split;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,13 +30,15 @@ pub struct Gateway {
     pub authentication: Authentication,
     /// Of a whole request; zero: none, for streams.
     pub timeout: Duration,
-    /// At least one, in the order of the file, names unique.
+    /// At least one, in the order of the file, names unique; none, when it is [`Authentication::Closed`].
     pub upstreams: Vec<Upstream>,
     /// Who gets which share of the requests that no match took. With a rollout the file knows only what is always
     /// safe, all to the primary, and the rollout's state says the rest.
     pub traffic: Split,
     /// How traffic moves to the next version by itself; `None`: the file owns the split.
     pub rollout: Option<Rollout>,
+    /// Users keep their version; `None`: each request goes its own way.
+    pub affinity: Option<SessionAffinity>,
     /// Tried in order before the split.
     pub matches: Vec<Match>,
     /// A request header that names the upstream to answer; `None`: there is no such way.

@@ -4,6 +4,7 @@
 //! `config`, which alone makes them, so `translate` cannot fail. An ML model is an [`Upstream`] here: one
 //! deployed version behind a name; "model" as a room means the model of gateways.
 
+mod affinity;
 mod auth;
 mod gateway;
 mod rollout;
@@ -12,10 +13,11 @@ mod settings;
 mod switches;
 mod upstream;
 
-pub use auth::{AccessKey, Authentication, BasicAuth, Jwks, Jwt, Key, KeySource, User};
+pub use affinity::SessionAffinity;
+pub use auth::{AccessKey, Authentication, BasicAuth, ClaimValue, Jwks, Jwt, Key, KeySource, User};
 pub use gateway::{Condition, DirectAccess, Gateway, Host, Match, Pattern};
 pub use rollout::{ErrorRate, Metrics, OnFailure, Quantile, Rollout, Step, StepPause};
-pub use secret::{Pem, Secret};
-pub use settings::{AltName, Listener, ListenerTls, MutualTls, Routing, Settings, StoreAt};
+pub use secret::{Certificate, Pem, Secret};
+pub use settings::{AltName, CertificateFiles, Listener, ListenerTls, MutualTls, Routing, Settings, StoreAt};
 pub use switches::Switches;
 pub use upstream::{Endpoint, HealthCheck, Protocol, Tls, Upstream};

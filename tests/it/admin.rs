@@ -6,7 +6,7 @@ use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::Value;
 use serin::app::{App, Options};
 use serin::control::Phase;
-use serin::model::{Listener, ListenerTls, Settings};
+use serin::model::{CertificateFiles, Listener, ListenerTls, Settings};
 use serin::names::ListenerName;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -187,7 +187,7 @@ async fn a_configuration_is_of_one_gateway_and_shows_no_secret() {
     let listener = Listener {
         address: Ipv4Addr::LOCALHOST.into(),
         port: 8443,
-        tls: Some(ListenerTls { cert_file, key_file }),
+        tls: Some(ListenerTls { certificates: vec![CertificateFiles { cert_file, key_file }] }),
     };
     let settings = Settings {
         gateways: folder.path().to_path_buf(),

@@ -1,14 +1,18 @@
 //! A gateway as a whole.
 
 use super::{
-    Surroundings, Wrong, authentication, header, host, labels, matches, name, path, report, rollout, traffic,
-    upstream,
+    Surroundings, Wrong, affinity, authentication, header, host, labels, matches, name, path, report,
+    rollout, traffic, upstream,
 };
 use crate::config::problems::{At, Problems};
 use crate::config::{raw, spelling};
 use crate::diag::Code;
-use crate::model::{Authentication, Condition, DirectAccess, Gateway, KeySource, Match, Upstream};
+use crate::model::{
+    Authentication, Condition, DirectAccess, Gateway, Host, KeySource, Match, SessionAffinity, Upstream,
+};
 use crate::names::{GatewayName, ListenerName, UpstreamName};
+use crate::weight::Split;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const DEFAULT_LISTENER: &str = "default";
@@ -19,27 +23,45 @@ const MAX_UPSTREAMS: usize = 200;
 /// The header of direct access, unless the file names another.
 const DEFAULT_DIRECT_ACCESS: &str = "x-serin-upstream";
 
-/// The name of a gateway, which is wanted even when the rest is wrong, and the gateway if nothing is missing.
+/// What could be read of a gateway file.
+#[derive(Default)]
+pub(crate) struct Checked {
+    /// The name, which is wanted even when the rest is wrong.
+    pub(crate) name: Option<GatewayName>,
+    /// The gateway, if nothing is missing.
+    pub(crate) gateway: Option<Gateway>,
+    /// Its place with nobody let in: where it is to be, if that is known, and only if its requests are not for everyone.
+    pub(crate) closed: Option<Gateway>,
+}
+
+/// A gateway, as far as it could be read.
 pub(crate) fn gateway(
     raw: &raw::Gateway,
     root: &At<'_>,
     around: &Surroundings<'_>,
     problems: &mut Problems<'_>,
-) -> (Option<GatewayName>, Option<Gateway>) {
+) -> Checked {
     let gateway_name = raw.name.as_deref().and_then(|text| {
         name(GatewayName::new(text), (Code::GatewayName, "a gateway", text), &root.at("name"), problems)
     });
-    if raw.upstreams.as_ref().is_some_and(|all| all.len() > MAX_UPSTREAMS) {
-        let message = format!("the gateway has more than {MAX_UPSTREAMS} upstreams");
-        let help = "remove versions that get no traffic, or list servers of one version under `endpoints`";
-        problems.error(Code::TooManyUpstreams, &root.key("upstreams"), message, help);
-        return (gateway_name, None);
-    }
     let hosts = host::hosts(raw, root, around.routing, problems);
     let path = match &raw.path {
         Some(text) => report(path::path(text), Code::Path, &root.at("path"), problems),
         None => Some("/".to_owned()),
     };
+    let authentication = authentication::authentication(raw, root, around, problems);
+    let listener = listener(raw, root, around, problems);
+    let proxies = labels::proxies(raw, root, problems);
+    // Whatever is wrong with it, a gateway that says who may come in is not for everyone.
+    let place =
+        Place { name: &gateway_name, listener: &listener, hosts: &hosts, path: &path, proxies: &proxies };
+    let closed = if authentication == Some(Authentication::None) { None } else { place.closed() };
+    if raw.upstreams.as_ref().is_some_and(|all| all.len() > MAX_UPSTREAMS) {
+        let message = format!("the gateway has more than {MAX_UPSTREAMS} upstreams");
+        let help = "remove versions that get no traffic, or list servers of one version under `endpoints`";
+        problems.error(Code::TooManyUpstreams, &root.key("upstreams"), message, help);
+        return Checked { name: gateway_name, gateway: None, closed };
+    }
     let rewrite = raw
         .rewrite
         .as_deref()
@@ -51,7 +73,6 @@ pub(crate) fn gateway(
         &root.at("timeout"),
         problems,
     );
-    let authentication = authentication::authentication(raw, root, around, problems);
     let direct_access = direct_access(raw, root, problems);
     if let (Some(authentication), Some(DirectAccess { header })) = (&authentication, &direct_access)
         && uses(authentication, header)
@@ -67,22 +88,19 @@ pub(crate) fn gateway(
         None if root.at("rollout").is_there() => None,
         None => traffic::traffic(raw, root, problems),
     };
+    let affinity = affinity::affinity(raw, root, problems);
+    if let Some(SessionAffinity::Header(header)) = &affinity {
+        not_yet_known(header, authentication.as_ref(), &root.at("sessionAffinity").at("header"), problems);
+    }
     let matches = matches::matches(raw, root, problems);
     for (i, header) in matches.iter().enumerate().flat_map(|(i, m)| headers(m).map(move |h| (i, h))) {
-        // The route is chosen before the caller is known: such a match would believe what the caller says of itself.
-        if header == "x-serin-client" || authentication.as_ref().is_some_and(|a| tells(a, header)) {
-            let message = format!("the header `{header}` says who is calling, which is not known yet here");
-            let help = "match on something that callers choose freely, such as a header of its own";
-            problems.error(Code::HeaderName, &root.at("match").item(i).at("headers"), message, help);
-        }
+        not_yet_known(header, authentication.as_ref(), &root.at("match").item(i).at("headers"), problems);
     }
     if direct_access.is_none() {
         traffic::unused(raw, root, problems);
     }
-    let listener = listener(raw, root, around, problems);
     let description = labels::description(raw, root, problems);
     let labels = labels::labels(raw, root, problems);
-    let proxies = labels::proxies(raw, root, problems);
     let whole = || {
         Some(Gateway {
             name: gateway_name.clone()?,
@@ -97,15 +115,50 @@ pub(crate) fn gateway(
             upstreams: upstreams?,
             traffic: traffic?,
             rollout,
+            affinity,
             matches,
             direct_access,
-            // A mistake here is an error, so the gateway is not served; but its place may have to be kept closed.
-            authentication: authentication.unwrap_or(Authentication::Closed),
+            authentication: authentication?,
             expose_upstream: raw.expose_upstream.unwrap_or(false),
         })
     };
     let gateway = whole();
-    (gateway_name, gateway)
+    Checked { name: gateway_name, gateway, closed }
+}
+
+/// Which requests a gateway takes, as far as that could be read.
+struct Place<'a> {
+    name: &'a Option<GatewayName>,
+    listener: &'a Option<ListenerName>,
+    hosts: &'a [Host],
+    path: &'a Option<String>,
+    proxies: &'a BTreeSet<String>,
+}
+
+impl Place<'_> {
+    /// The place with nobody let in; nothing where it is not known.
+    fn closed(&self) -> Option<Gateway> {
+        let nowhere = UpstreamName::new("nowhere").ok()?;
+        Some(Gateway {
+            name: self.name.clone()?,
+            description: String::new(),
+            labels: BTreeMap::new(),
+            proxies: self.proxies.clone(),
+            listener: self.listener.clone()?,
+            hosts: (!self.hosts.is_empty()).then(|| self.hosts.to_vec())?,
+            path: self.path.clone()?,
+            rewrite: None,
+            authentication: Authentication::Closed,
+            timeout: DEFAULT_TIMEOUT,
+            upstreams: Vec::new(),
+            traffic: Split::all_to(nowhere),
+            rollout: None,
+            affinity: None,
+            matches: Vec::new(),
+            direct_access: None,
+            expose_upstream: false,
+        })
+    }
 }
 
 fn upstreams(
@@ -181,6 +234,21 @@ fn uses(authentication: &Authentication, header: &str) -> bool {
             carries || keys.client_header == header
         }
         Authentication::Jwt(jwt) => header == "authorization" || jwt.claim_headers.contains_key(header),
+    }
+}
+
+/// The route is chosen before the caller is known: who looks at such a header would believe what callers say of
+/// themselves.
+fn not_yet_known(
+    header: &str,
+    authentication: Option<&Authentication>,
+    at: &At<'_>,
+    problems: &mut Problems<'_>,
+) {
+    if header == "x-serin-client" || authentication.is_some_and(|a| tells(a, header)) {
+        let message = format!("the header `{header}` says who is calling, which is not known yet here");
+        let help = "take something that callers choose freely, such as a header of its own";
+        problems.error(Code::HeaderName, at, message, help);
     }
 }
 

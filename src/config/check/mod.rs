@@ -5,6 +5,7 @@
 //! passed over in silence.
 
 mod address;
+mod affinity;
 mod attached;
 mod authentication;
 mod duration;
@@ -26,7 +27,7 @@ mod upstream;
 pub(super) use attached::references;
 pub(super) use duration::duration;
 pub(crate) use duration::parse as parse_duration;
-pub(super) use gateway::gateway;
+pub(super) use gateway::{Checked, gateway};
 pub(super) use settings::{settings, store_at};
 
 use super::problems::{At, Problems};

@@ -4,6 +4,7 @@
 //! is derived from these structs, and `shape` checks a file against it before it gets here. Doc comments become
 //! the descriptions that editors show, so they speak to users.
 
+mod affinity;
 mod authentication;
 mod gateway;
 mod matches;
@@ -13,11 +14,12 @@ mod schema;
 mod settings;
 mod upstream;
 
-pub(super) use authentication::{AccessKey, Authentication, BasicAuth, Content, Jwt, OneOrMore};
+pub(super) use affinity::{SessionAffinity, SessionAffinityObject};
+pub(super) use authentication::{AccessKey, Authentication, BasicAuth, ClaimValue, Content, Jwt, OneOrMore};
 pub(super) use gateway::{DirectAccess, Gateway};
 pub(super) use matches::{Match, Patterns, StringMatch};
 pub(super) use rollout::{Metric, MetricName, OnFailure, Rollout, Step, StepObject, StepPause};
 pub(super) use scalar::{Duration, Percent};
 pub(super) use schema::{gateway as gateway_schema, settings as settings_schema};
-pub(super) use settings::{Listener, MutualTls, Routing, Settings};
+pub(super) use settings::{Listener, ListenerTls, MutualTls, Routing, Settings};
 pub(super) use upstream::{HealthCheck, HealthCheckObject, Protocol, Tls, Upstream, UpstreamObject};

@@ -3,7 +3,10 @@
 #![expect(clippy::format_push_string, reason = "texts of tests read better as one format")]
 
 use super::*;
-use crate::model::{AccessKey, Authentication, BasicAuth, Gateway, Jwks, Jwt, Key, KeySource, Secret, User};
+use crate::model::{
+    AccessKey, Authentication, BasicAuth, ClaimValue, Gateway, Jwks, Jwt, Key, KeySource, Secret,
+    SessionAffinity, User,
+};
 use crate::weight::{Split, WHOLE, Weight};
 use proptest::prelude::*;
 
@@ -132,8 +135,11 @@ fn an_upstream(name: UpstreamName) -> impl Strategy<Value = Upstream> {
                 }
             }),
             protocol,
-            tls: tls
-                .then(|| Tls { ca: Pem::new(CERTIFICATE.as_bytes()), server_name: "model.internal".into() }),
+            tls: tls.then(|| Tls {
+                ca: Pem::new(CERTIFICATE.as_bytes()),
+                server_name: "model.internal".into(),
+                client: None,
+            }),
             max_concurrent,
         },
     )
@@ -160,9 +166,16 @@ fn authentication() -> impl Strategy<Value = Authentication> {
         Just(Jwks::Uri { uri: "https://idp/keys".into(), keys: None })
     ];
     let audiences = prop_oneof![Just(Vec::new()), texts()];
+    let value = prop_oneof![
+        text().prop_map(ClaimValue::Text),
+        (-(1_i64 << 53)..=1 << 53).prop_map(ClaimValue::Number),
+        any::<bool>().prop_map(ClaimValue::Truth),
+    ];
+    let values =
+        prop::collection::btree_set(value, 1..3).prop_map(|s| s.into_iter().collect::<Vec<ClaimValue>>());
     let claims = (
         prop::collection::btree_map("x-[a-z]{1,8}", text(), 0..3),
-        prop::collection::btree_map(text(), texts(), 0..3),
+        prop::collection::btree_map(text(), values, 0..3),
     );
     let jwt =
         (text(), jwks, audiences, claims).prop_map(|(issuer, jwks, audiences, (claim_headers, require))| {
@@ -182,14 +195,22 @@ fn gateway() -> impl Strategy<Value = Gateway> {
         "\\.[a-z]{1,8}\\.com".prop_map(Host::Suffix)
     ];
     let condition = prop_oneof![
-        ("x-[a-z]{1,8}", pattern()).prop_map(|(n, p)| Condition::Header(n, p)),
+        ("z-[a-z]{1,8}", pattern()).prop_map(|(n, p)| Condition::Header(n, p)),
         ("[a-zA-Z]{1,8}", pattern()).prop_map(|(n, p)| Condition::Query(n, p)),
         ("[a-zA-Z]{1,8}", pattern()).prop_map(|(n, p)| Condition::Cookie(n, p)),
     ];
     let matches = prop::collection::vec((condition, prop::sample::select(names.to_vec())), 0..3);
     let path = "(/[a-z0-9.~]{1,4}x){0,3}".prop_map(|p| if p.is_empty() { "/".to_owned() } else { p });
     let texts = ("[ -~é\n\t]{0,40}", prop::collection::btree_map("[a-z./]{1,8}", "[ -~]{0,12}", 0..3));
-    let switches = (prop::option::of("y-[a-z]{1,8}"), any::<bool>(), 0u64..86_400_000, authentication());
+    let affinity = prop::option::of(prop_oneof![
+        "y-[a-z]{1,8}".prop_map(SessionAffinity::Header),
+        "[a-z]{1,8}".prop_map(SessionAffinity::Query),
+        ("[a-z]{1,8}", 1u64..1_000_000)
+            .prop_map(|(name, s)| SessionAffinity::Cookie { name, max_age: Duration::from_secs(s) }),
+        Just(SessionAffinity::SourceIp),
+    ]);
+    let whom = (authentication(), affinity);
+    let switches = (prop::option::of("y-[a-z]{1,8}"), any::<bool>(), 0u64..86_400_000, whom);
     let places = (prop::collection::btree_set(host, 1..4), path.clone(), prop::option::of(path));
     (texts, places, upstreams, 0..=WHOLE, matches, switches).prop_map(
         move |(
@@ -198,7 +219,7 @@ fn gateway() -> impl Strategy<Value = Gateway> {
             upstreams,
             part,
             matches,
-            (header, expose_upstream, timeout, authentication),
+            (header, expose_upstream, timeout, (authentication, affinity)),
         )| {
             let weight = |w| Weight::new(w).unwrap();
             let [a, b, c] = names.clone();
@@ -213,7 +234,7 @@ fn gateway() -> impl Strategy<Value = Gateway> {
                 rewrite,
                 timeout: Duration::from_millis(timeout),
                 upstreams: upstreams.into(),
-                traffic: Split::new(vec![(c, weight(0)), (b, weight(part)), (a, weight(WHOLE - part))])
+                traffic: Split::new(vec![(b, weight(part)), (a, weight(WHOLE - part)), (c, weight(0))])
                     .unwrap(),
                 rollout: None,
                 matches: matches
@@ -221,6 +242,7 @@ fn gateway() -> impl Strategy<Value = Gateway> {
                     .map(|(c, upstream)| Match { conditions: vec![c], upstream })
                     .collect(),
                 direct_access: header.map(|header| DirectAccess { header }),
+                affinity,
                 authentication,
                 expose_upstream,
             }
@@ -255,7 +277,14 @@ fn print_authentication(authentication: &Authentication) -> serde_json::Value {
                 out["audiences"] = json!(jwt.audiences);
             }
             if !jwt.require.is_empty() {
-                out["require"] = json!(jwt.require);
+                let value = |value: &ClaimValue| match value {
+                    ClaimValue::Text(text) => json!(text),
+                    ClaimValue::Number(number) => json!(number),
+                    ClaimValue::Truth(truth) => json!(truth),
+                };
+                let values = |values: &Vec<ClaimValue>| values.iter().map(value).collect::<Vec<_>>();
+                let require: BTreeMap<_, _> = jwt.require.iter().map(|(c, v)| (c, values(v))).collect();
+                out["require"] = json!(require);
             }
             json!({ "jwt": out })
         }
@@ -326,6 +355,15 @@ fn print(gateway: &Gateway) -> String {
             quote(text)
         );
     }
+    out += &match &gateway.affinity {
+        None => String::new(),
+        Some(SessionAffinity::Header(name)) => format!("sessionAffinity: {{ header: {name} }}\n"),
+        Some(SessionAffinity::Query(name)) => format!("sessionAffinity: {{ query: \"{name}\" }}\n"),
+        Some(SessionAffinity::Cookie { name, max_age }) => {
+            format!("sessionAffinity: {{ cookie: \"{name}\", maxAge: {} }}\n", ms(*max_age))
+        }
+        Some(SessionAffinity::SourceIp) => "sessionAffinity: sourceIp\n".to_owned(),
+    };
     out += &gateway
         .direct_access
         .as_ref()

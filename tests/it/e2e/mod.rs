@@ -1,13 +1,16 @@
 //! The whole: files, control plane, a real Envoy, real requests.
 #![cfg(test)]
 
+mod affinity;
 mod auth;
+mod closed;
 mod demo;
 mod edits;
 mod features;
 mod isolation;
 mod mtls;
 mod outage;
+mod pki;
 mod rollout;
 mod scoped;
 mod split;
