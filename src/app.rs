@@ -9,7 +9,7 @@ use crate::control::run::{Outputs, run};
 use crate::control::{Event, View, World};
 use crate::issuer;
 use crate::latest::Latest;
-use crate::model::{MutualTls, Settings, StoreAt};
+use crate::model::{MutualTls, Settings, StoreAt, Switches};
 use crate::mtls::{self, Connection, Credentials, Door, Unusable};
 use crate::snapshot::Fleet;
 use crate::source::{Environment, Scanner, Watched, Watching, watch};
@@ -119,6 +119,8 @@ pub struct Options {
     pub insecure_admin: bool,
     /// The variables to which gateway files may refer.
     pub environment: Environment,
+    /// What is switched off for all gateways at once.
+    pub switches: Switches,
 }
 
 impl App {
@@ -202,7 +204,7 @@ impl App {
             None => tasks.spawn(serve_grpc(mtls::plain(xds), grpc, stopped.clone())),
             Some(door) => tasks.spawn(serve_grpc(mtls::mutual(xds, door), grpc, stopped.clone())),
         };
-        let world = world(settings, credentials, restored, failure);
+        let world = world(settings, credentials, restored, failure).with_switches(options.switches);
         tasks.spawn(until(stopped.clone(), run(world, events, outputs)));
         tasks.spawn(until(stopped.clone(), forward(verdicts, events_in)));
         let inputs = Inputs { reports, ended, wanted: wanted.subscribe() };

@@ -42,6 +42,7 @@ pub(super) async fn run(args: ServeArgs, out: &Output) -> Outcome {
         insecure_xds: args.insecure_xds,
         insecure_admin: args.insecure_admin,
         environment: environment(),
+        ..Options::default()
     };
     let mut signals = StopSignals::listen()?;
     let mut app = App::start(settings, options).await?;

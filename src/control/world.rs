@@ -16,7 +16,7 @@ use super::view::{Facts, View, Views};
 use crate::clock::Timestamp;
 use crate::config::Reference;
 use crate::diag::Severity;
-use crate::model::{Authentication, Gateway, Settings};
+use crate::model::{Authentication, Gateway, Settings, Switches};
 use crate::mtls::Credentials;
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
@@ -69,13 +69,16 @@ pub(super) struct Wanted {
 impl World {
     /// Before any file was read.
     pub fn new(settings: Settings) -> Self {
-        let common = settings.listeners.iter().map(|(name, l)| {
+        let listeners = settings.listeners.iter().map(|(name, l)| {
             let message = translate::listener(name, l, settings.routing);
             (name.clone(), vec![Arc::new(Resource::new(Kind::Listener, name.as_str(), &message))])
         });
         Self {
             names: settings.listeners.keys().cloned().collect(),
-            common: common.collect(),
+            common: Common {
+                runtime: Arc::new(translate::runtime(Switches::default())),
+                listeners: listeners.collect(),
+            },
             certificates: Certificates::new(&settings),
             renewal: None,
             files: Files::default(),
@@ -108,6 +111,13 @@ impl World {
     #[must_use]
     pub fn with_last_good(mut self, documents: BTreeMap<Arc<str>, Arc<str>>) -> Self {
         self.files = Files::with_last_good(documents);
+        self
+    }
+
+    /// With the switches that were thrown before it begins.
+    #[must_use]
+    pub fn with_switches(mut self, switches: Switches) -> Self {
+        self.common.runtime = Arc::new(translate::runtime(switches));
         self
     }
 
@@ -237,7 +247,7 @@ impl World {
         let outcome = self.files.apply(changes, &self.names, self.settings.routing, now);
         let (shown, notes) = self.certificates.look(&touched, &self.files.attached, now);
         for (listener, secrets) in shown {
-            let common = self.common.entry(listener).or_default();
+            let common = self.common.listeners.entry(listener).or_default();
             common.retain(|r| r.kind() != Kind::Secret);
             common.extend(secrets);
         }
@@ -432,7 +442,8 @@ impl World {
     fn tell_of_common(&mut self, resources: &[Arc<Resource>], text: &str, now: Timestamp) {
         for resource in resources {
             let (kind, name, version) = (resource.kind(), resource.name(), resource.version());
-            let common = kind == Kind::Listener || (kind == Kind::Secret && name.starts_with("tls/"));
+            let common = matches!(kind, Kind::Runtime | Kind::Listener)
+                || (kind == Kind::Secret && name.starts_with("tls/"));
             if !common || !self.is_current(resource) {
                 continue;
             }
@@ -464,23 +475,26 @@ impl World {
             Kind::Cluster | Kind::Endpoint => translate::parse_cluster_name(resource.name()),
             Kind::Secret => translate::parse_secret_name(resource.name()),
             // A listener depends on no gateway.
-            Kind::Listener => None,
+            Kind::Runtime | Kind::Listener => None,
             Kind::ScopedRoute | Kind::Route => {
                 // One name, but another content for each audience.
                 let audiences: Vec<Option<&str>> = self.audiences_of(resource).collect();
-                let on_listener = |g: &Gateway| match translate::parse_scope_name(resource.name()) {
-                    Some((listener, host)) => {
-                        g.listener.as_str() == listener && g.hosts.iter().any(|h| h.to_string() == host)
-                    }
-                    None => g.listener.as_str() == &**resource.name(),
+                let is_told = |name: &&GatewayName| {
+                    let told = |w: &Wanted| self.offers.told(name, &w.newest).is_some();
+                    *self.trial.standing(name) == Standing::OnTrial
+                        && self.wanted.get(*name).is_some_and(told)
                 };
-                let seen = |g: &Gateway| audiences.iter().any(|a| sees(&g.proxies, *a));
-                let is_in = |w: &Wanted| {
-                    let told = || self.offers.told(&w.newest.name, &w.newest).is_some();
-                    on_listener(&w.newest) && seen(&w.newest) && told()
+                if let Some((listener, host)) = translate::parse_scope_name(resource.name()) {
+                    let on_host = audiences.iter().flat_map(|a| self.boards.on_host(*a, listener, host));
+                    return on_host.filter(is_told).cloned().collect();
+                }
+                let is_in = |name: &&GatewayName| {
+                    self.wanted.get(*name).is_some_and(|w| {
+                        w.newest.listener.as_str() == &**resource.name()
+                            && audiences.iter().any(|a| sees(&w.newest.proxies, *a))
+                    })
                 };
-                let on_trial = self.trial.on_trial();
-                return on_trial.filter(|name| self.wanted.get(*name).is_some_and(is_in)).cloned().collect();
+                return self.trial.on_trial().filter(is_in).filter(is_told).cloned().collect();
             }
         };
         let gateway = upstream.map(|(gateway, _)| gateway);

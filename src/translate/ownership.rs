@@ -9,7 +9,7 @@ pub fn concerns(resource: &Resource, gateway: &str, listener: &str, hosts: &[Str
     let of = match resource.kind() {
         Kind::Cluster | Kind::Endpoint => parse_cluster_name(resource.name()),
         Kind::Secret => parse_secret_name(resource.name()),
-        Kind::Listener => None,
+        Kind::Runtime | Kind::Listener => None,
         Kind::ScopedRoute | Kind::Route => {
             return match parse_scope_name(resource.name()) {
                 Some((on, host)) => on == listener && hosts.iter().any(|h| h == host),

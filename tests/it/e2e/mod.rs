@@ -16,5 +16,6 @@ mod scoped;
 mod split;
 mod stage;
 mod streams;
+mod switches;
 mod telemetry;
 mod tls;
