@@ -78,8 +78,8 @@ const HOUSE: &[(&str, &str, &str)] = &[
         "bytes serde serde_json",
     ),
     ("control/command.rs", "names rollout", "tokio"),
-    ("control/view.rs", "diag model names rollout snapshot translate weight", "imbl serde"),
     ("control/journal.rs", "clock names store", "serde_json"),
+    ("control/view.rs", "diag model names rollout snapshot translate weight", "imbl serde"),
     ("control/run.rs", "clock latest mtls snapshot store", "tokio tracing"),
     // Files in. `control` owns the type of the border.
     ("source", "config control", ""),

