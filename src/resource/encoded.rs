@@ -113,7 +113,8 @@ impl Resource {
     }
     /// Notes that an Envoy has taken it; true when it is the first one.
     pub fn accept(&self) -> bool {
-        !self.accepted.swap(true, Ordering::Relaxed)
+        // Mostly another Envoy was first, and looking costs less than writing.
+        !self.is_accepted() && !self.accepted.swap(true, Ordering::Relaxed)
     }
     /// Whether any Envoy has taken it.
     pub fn is_accepted(&self) -> bool {

@@ -3,6 +3,7 @@
 use crate::resource::{Resource, Version};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::cmp::Ordering;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// The resources of one kind, sorted by name.
@@ -13,6 +14,7 @@ pub struct Set {
     change: Option<Change>,
     all_delta: OnceLock<Bytes>,
     all_sotw: OnceLock<Bytes>,
+    names_digest: OnceLock<u64>,
 }
 
 /// How a set differs from its predecessor.
@@ -79,6 +81,12 @@ impl Set {
         self.version
     }
 
+    /// The sum of [`digest_of_name`] over all names; made once.
+    pub fn names_digest(&self) -> u64 {
+        let sum = |sum: u64, r: &Arc<Resource>| sum.wrapping_add(digest_of_name(r.name()));
+        *self.names_digest.get_or_init(|| self.resources().fold(0, sum))
+    }
+
     /// How it differs from `older`, if `older` is its direct predecessor: made once, for all clients.
     pub fn change_since(&self, older: &Arc<Self>) -> Option<&Change> {
         self.change.as_ref().filter(|c| Weak::ptr_eq(&c.from, &Arc::downgrade(older)))
@@ -111,13 +119,23 @@ impl Change {
     }
 }
 
+/// A number that tells names apart, in this process only. Two lists without duplicates that have as many names and
+/// the same sum of these are taken for one: a chance of one in 2^64, and who looked for such a list would be told of
+/// resources that it could as well have asked for.
+pub fn digest_of_name(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What a resource of this name and version adds to the version of a set.
+pub fn fingerprint(name: &str, version: Version) -> u64 {
+    Version::of(&[name.as_bytes(), &version.0.to_be_bytes()].concat()).0
+}
+
 /// The version of some resources of one kind, from their names and versions. The order does not matter.
 pub fn version_of<'a>(resources: impl IntoIterator<Item = &'a Arc<Resource>>) -> Version {
-    Version(resources.into_iter().fold(0, |sum: u64, r| {
-        let mut name_and_version = r.name().as_bytes().to_vec();
-        name_and_version.extend_from_slice(&r.version().0.to_be_bytes());
-        sum.wrapping_add(Version::of(&name_and_version).0)
-    }))
+    Version(resources.into_iter().fold(0, |sum: u64, r| sum.wrapping_add(fingerprint(r.name(), r.version()))))
 }
 
 /// Some resources in sequence. A single one is not copied.

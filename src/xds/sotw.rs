@@ -6,8 +6,9 @@
 
 use super::delta::Response;
 use super::frame::{Frame, parse_nonce};
+use super::offered::Offered;
 use super::subscription::Subscription;
-use super::{Malformed, Verdict, kind_of_request};
+use super::{MAX_NAMES, Malformed, Verdict, kind_of_request};
 use crate::resource::{ByKind, Kind, Resource, Version};
 use crate::snapshot::{Set, Snapshot, concat, version_of};
 use bytes::Bytes;
@@ -27,6 +28,8 @@ pub struct Sotw {
 
 #[derive(Debug, Default)]
 struct Typed {
+    /// The first request. It is read when it is known what there is, as it mostly names all of that.
+    opening: Option<Box<DiscoveryRequest>>,
     subscription: Subscription,
     /// What the client was offered last, or says that it holds from an earlier stream.
     version: Option<Version>,
@@ -35,7 +38,7 @@ struct Typed {
     /// Names that the client asked for and was not answered about.
     asked: BTreeSet<Arc<str>>,
     /// The last response, until it is answered.
-    in_flight: Option<Vec<Arc<Resource>>>,
+    in_flight: Option<Offered>,
     /// What the client said it holds from an earlier stream, and nobody had taken on a stream of this process.
     confirmed: Vec<Arc<Resource>>,
     /// The nonce of the last response; a request with another one is about the past.
@@ -52,34 +55,40 @@ impl Sotw {
     pub fn on_request(&mut self, request: DiscoveryRequest) -> Result<Option<Verdict>, Malformed> {
         let Some(kind) = kind_of_request(&request.type_url, self.only)? else { return Ok(None) };
         let typed = self.kinds.get_mut(kind);
-        let first = !typed.subscription.is_started();
-        // "the server should ignore any request whose nonce is not that of its last response"
-        // (.../xds_protocol#ack-nack-and-resource-type-instance-version); a new stream has no last response.
-        if !first
-            && !request.response_nonce.is_empty()
-            && parse_nonce(&request.response_nonce) != Some(typed.nonce)
-        {
+        if !typed.is_started() {
+            // A new stream has no last response, so the nonce does not matter.
+            if request.resource_names.len() > MAX_NAMES {
+                return Err(Malformed::TooManyNames(MAX_NAMES));
+            }
+            typed.opening = Some(Box::new(request));
             return Ok(None);
         }
+        // "the server should ignore any request whose nonce is not that of its last response"
+        // (.../xds_protocol#ack-nack-and-resource-type-instance-version).
+        if !request.response_nonce.is_empty() && parse_nonce(&request.response_nonce) != Some(typed.nonce) {
+            return Ok(None);
+        }
+        self.open(kind, None);
+        let typed = self.kinds.get_mut(kind);
         let all_before = typed.subscription.is_wildcard();
-        let added = typed.subscription.replace(request.resource_names, kind.is_wildcard())?;
+        let added = typed.subscription.replace(&request.resource_names, kind.is_wildcard())?;
         if typed.subscription.is_wildcard() && !all_before {
             // Everything is more than what was sent so far.
             (typed.version, typed.held) = (None, Arc::default());
         }
-        if first {
-            // A client that comes back says what it holds. Only if that is not all that it asks for now, its names
-            // are open questions; `next` finds out.
-            let early = kind == Kind::Endpoint && std::mem::take(&mut self.early_clusters);
-            typed.version = Version::parse(&request.version_info).filter(|_| !early);
-        }
-        if typed.version.is_none() || !first {
-            typed.asked.extend(added);
-        }
-        if first || request.response_nonce.is_empty() {
+        typed.asked.extend(added);
+        if request.response_nonce.is_empty() {
             return Ok(None);
         }
         Ok(typed.answered(kind, request.error_detail.map(|e| e.message)))
+    }
+
+    /// Reads the first request about a kind, if it was not read yet.
+    fn open(&mut self, kind: Kind, set: Option<&Arc<Set>>) {
+        let typed = self.kinds.get_mut(kind);
+        let Some(request) = typed.opening.take() else { return };
+        let early = kind == Kind::Endpoint && std::mem::take(&mut self.early_clusters);
+        typed.begin(&request, kind.is_wildcard(), set, early);
     }
 
     /// The next response that brings the client closer to `snapshot`, in make-before-break order.
@@ -91,10 +100,12 @@ impl Sotw {
             if kind >= Kind::Listener && self.is_waiting(Kind::Cluster) {
                 return None;
             }
+            let set = snapshot.set(kind);
+            self.open(kind, Some(set));
             let Some(typed) = Some(self.kinds.get_mut(kind)).filter(|t| t.subscription.is_started()) else {
                 continue;
             };
-            let set = snapshot.set(kind);
+            typed.subscription.move_to(set);
             let before = Arc::clone(&typed.held);
             let Some((version, resources, encoded)) = typed.news(set, kind.is_wildcard()) else { continue };
             self.nonce += 1;
@@ -114,7 +125,7 @@ impl Sotw {
         let endpoints = self.kinds.get_mut(Kind::Endpoint);
         if endpoints.subscription.is_started() {
             clusters.differences(before, |name| {
-                if endpoints.subscription.names().contains(name) {
+                if endpoints.subscription.covers_by_name(name) {
                     endpoints.asked.insert(Arc::clone(name));
                 }
             });
@@ -139,16 +150,43 @@ impl Sotw {
 }
 
 impl Typed {
-    fn news(&mut self, set: &Arc<Set>, whole: bool) -> Option<(Version, Vec<Arc<Resource>>, Bytes)> {
+    /// Whether the client has asked for anything on this stream.
+    fn is_started(&self) -> bool {
+        self.opening.is_some() || self.subscription.is_started()
+    }
+
+    /// Takes the first request; `early`: the client needs its endpoints whatever it holds.
+    fn begin(
+        &mut self,
+        request: &DiscoveryRequest,
+        wildcard_kind: bool,
+        set: Option<&Arc<Set>>,
+        early: bool,
+    ) {
+        // A client that comes back says what it holds. Only if that is not all that it asks for now, its names are
+        // open questions; `next` finds out.
+        self.version = Version::parse(&request.version_info).filter(|_| !early);
+        if set.is_some_and(|set| self.subscription.begin_with_all(&request.resource_names, set)) {
+            return;
+        }
+        // The length was checked when it came.
+        let added = self.subscription.replace(&request.resource_names, wildcard_kind).unwrap_or_default();
+        if self.version.is_none() {
+            self.asked.extend(added);
+        }
+    }
+
+    fn news(&mut self, set: &Arc<Set>, whole: bool) -> Option<(Version, Offered, Bytes)> {
         if Arc::ptr_eq(&self.held, set) && self.asked.is_empty() && self.version.is_some() {
             return None;
         }
-        let all = self.subscription.is_wildcard();
-        if !all && self.subscription.names().is_empty() {
+        let names = self.subscription.names();
+        if !self.subscription.is_wildcard() && names.is_empty() {
             // It wants nothing (any more); an empty answer would only be about that.
             return None;
         }
-        let subset = || self.subscription.names().iter().filter_map(|name| set.get(name));
+        let all = self.subscription.covers_all(set);
+        let subset = || names.iter().filter_map(|name| set.get(name));
         let version = if all { set.version() } else { version_of(subset()) };
         let came_back = self.held.is_empty() && self.version == Some(version);
         if came_back && self.asked.is_empty() {
@@ -157,14 +195,10 @@ impl Typed {
             self.held = Arc::clone(set);
             return None;
         }
-        let resources: Vec<Arc<Resource>> = if all {
-            set.resources().cloned().collect()
-        } else if whole || self.held.is_empty() {
-            subset().cloned().collect()
-        } else {
-            let changed =
-                |r: &&Arc<Resource>| self.held.get(r.name()).map(|h| h.version()) != Some(r.version());
-            subset().filter(|r| self.asked.contains(r.name()) || changed(r)).cloned().collect()
+        let resources = match whole || self.held.is_empty() {
+            true if all => Offered::All(Arc::clone(set)),
+            true => Offered::Some(subset().cloned().collect()),
+            false => Offered::Some(self.changed(set)),
         };
         let known = self.version == Some(version);
         self.held = Arc::clone(set);
@@ -178,16 +212,27 @@ impl Typed {
         let encoded = if resources.len() == set.len() {
             set.all_sotw()
         } else {
-            concat(&resources, Resource::sotw_field)
+            concat(&resources.iter().cloned().collect::<Vec<_>>(), Resource::sotw_field)
         };
         Some((version, resources, encoded))
+    }
+
+    /// What the client asked for anew, or holds in another version, by name.
+    fn changed(&self, set: &Arc<Set>) -> Vec<Arc<Resource>> {
+        let mut names = self.asked.clone();
+        match set.change_since(&self.held) {
+            Some(change) => names.extend(change.upserts.iter().map(|r| Arc::clone(r.name()))),
+            None => set.differences(&self.held, |name| _ = names.insert(Arc::clone(name))),
+        }
+        let covered = names.iter().filter(|name| self.subscription.covers_by_name(name));
+        covered.filter_map(|name| set.get(name)).cloned().collect()
     }
 
     fn answered(&mut self, kind: Kind, refusal: Option<String>) -> Option<Verdict> {
         let resources = self.in_flight.take()?;
         match refusal {
             None => {
-                let first = resources.into_iter().filter(|r| r.accept()).collect();
+                let first = resources.accept();
                 Some(Verdict::Accepted {
                     kind,
                     version: self.version.unwrap_or_default(),
@@ -196,7 +241,7 @@ impl Typed {
                 })
             }
             // `version` stays what was refused, so that it is not offered again.
-            Some(text) => Some(Verdict::Refused { kind, resources, text }),
+            Some(text) => Some(Verdict::Refused { kind, resources: resources.into_vec(), text }),
         }
     }
 }
