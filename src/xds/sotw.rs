@@ -188,10 +188,11 @@ impl Typed {
         let all = self.subscription.covers_all(set);
         let subset = || names.iter().filter_map(|name| set.get(name));
         let version = if all { set.version() } else { version_of(subset()) };
+        // Who comes back and wants everything holds all of that version. Who wants some by name may have let go of one
+        // and asked for it again since that version, of which an equal version says nothing.
         let came_back = self.held.is_empty() && self.version == Some(version);
-        if came_back && self.asked.is_empty() {
-            let all_of_it = set.resources().filter(|r| all || self.subscription.covers(r.name()));
-            self.confirmed.extend(all_of_it.filter(|r| r.accept()).cloned());
+        if came_back && self.asked.is_empty() && self.subscription.is_wildcard() {
+            self.confirmed.extend(set.resources().filter(|r| r.accept()).cloned());
             self.held = Arc::clone(set);
             return None;
         }
@@ -200,7 +201,7 @@ impl Typed {
             true => Offered::Some(subset().cloned().collect()),
             false => Offered::Some(self.changed(set)),
         };
-        let known = self.version == Some(version);
+        let known = self.version == Some(version) && !self.held.is_empty();
         self.held = Arc::clone(set);
         self.version = Some(version);
         // Names that do not exist (yet) have no answer in this protocol; they are answered when they do.
