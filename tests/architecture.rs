@@ -40,7 +40,8 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("resource", "", "blake3 bytes envoy_types prost prost_reflect"),
     ("translate", "model names resource", "bytes envoy_types prost"),
     ("translate/ownership.rs", "resource", "serde_json"), // reads what was dumped
-    ("snapshot", "resource", "bytes"),
+    ("snapshot", "resource", ""),
+    ("snapshot/set.rs", "resource", "bytes imbl"),
     ("snapshot/dump.rs", "resource", "prost_reflect serde_json"),
     // The protocol: state machines without a socket, and one file with all of it.
     ("xds", "resource snapshot", "bytes envoy_types"),
@@ -56,7 +57,8 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("mtls/credentials.rs", "model", "rustls"),
     ("mtls/names.rs", "model", "rustls webpki"),
     // The loop: a pure world, and one file that waits.
-    ("control", "clock config diag model mtls names resource snapshot translate weight xds", "bytes serde"),
+    ("control", "clock config diag model mtls names resource snapshot translate xds", "bytes serde"),
+    ("control/view.rs", "diag model names snapshot translate weight", "imbl serde"),
     ("control/run.rs", "clock latest mtls snapshot", "tokio tracing"),
     // Files in. `control` owns the type of the border.
     ("source", "config control", ""),

@@ -6,7 +6,7 @@ use super::{Failure, Outcome, check, wrong};
 use crate::model::{Gateway, Settings};
 use crate::resource::{Kind, Resource};
 use crate::snapshot::{dump, dump_bootstrap};
-use crate::translate;
+use crate::translate::{self, RouteTable};
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -57,7 +57,9 @@ fn resources(gateway: &Gateway, settings: &Settings) -> Vec<Arc<Resource>> {
         let message = translate::listener(&gateway.listener, listener);
         all.push(Arc::new(Resource::new(Kind::Listener, gateway.listener.as_str(), &message)));
     }
-    all.push(Arc::new(translate::route_configuration(&gateway.listener, [(gateway, &parts.routes)])));
+    let mut table = RouteTable::default();
+    table.add(gateway, &parts.routes);
+    all.extend(table.take_changed().into_iter().filter_map(|(_, _, resource)| resource));
     all.sort_by(|a, b| (a.kind(), a.name()).cmp(&(b.kind(), b.name())));
     all
 }

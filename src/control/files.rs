@@ -1,8 +1,9 @@
 //! Which version of which file counts.
 //!
 //! Each file is judged alone, so that one broken file never harms another; only afterwards do files meet, where
-//! two claim the same name or the same place ([`Files::settle`]).
+//! two claim the same name or the same place. Those that claim nothing in common are not looked at when one changes.
 
+use super::claims::Claims;
 use super::{Changes, GRACE};
 use crate::clock::Timestamp;
 use crate::config::{self, Attachment, Context, Document, Loaded, Reference};
@@ -19,6 +20,11 @@ pub(super) struct Files {
     pub(super) attached: BTreeMap<Reference, Attachment>,
     /// Counts files as they first come to serve: who was there first has the right.
     arrivals: u64,
+    claims: Claims,
+    /// Who refers to what.
+    referring: BTreeMap<Reference, BTreeSet<Arc<str>>>,
+    /// The files that are gone, and since when.
+    vanished: BTreeSet<(Timestamp, Arc<str>)>,
     /// All files are gone at once: nothing is removed until one is back.
     pub(super) all_vanished: bool,
 }
@@ -41,24 +47,9 @@ impl File {
         self.newest.diagnostics.iter().chain(&self.conflicts)
     }
 
-    /// The newest version, whatever is wrong with it.
-    pub(super) fn newest(&self) -> &Arc<Loaded> {
-        &self.newest
-    }
-
-    /// The problems that the newest version has with other files.
-    pub(super) fn conflicts(&self) -> &[Diagnostic] {
-        &self.conflicts
-    }
-
     /// Whether the newest version cannot be used.
     pub(super) fn is_broken(&self) -> bool {
         self.diagnostics().any(|d| d.severity == Severity::Error)
-    }
-
-    /// Whether it is there, right, and wants nothing that another has.
-    fn is_at_peace(&self) -> bool {
-        self.vanished.is_none() && self.conflicts.is_empty() && self.newest.gateway.is_some()
     }
 
     /// The newest version that can be used, if it were alone.
@@ -97,12 +88,6 @@ fn closed(newest: &Loaded) -> Option<Arc<Loaded>> {
     Some(Arc::new(Loaded { gateway: Some(gateway), diagnostics: Vec::new(), ..newest.clone() }))
 }
 
-/// Whether two versions of a gateway take the same requests under the same name.
-fn claims_the_same(a: &Gateway, b: &Gateway) -> bool {
-    let claims = |g: &Gateway| (g.name.clone(), g.listener.clone(), g.path.clone());
-    claims(a) == claims(b) && a.hosts == b.hosts && a.proxies == b.proxies
-}
-
 /// What became of the files in one turn.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
@@ -116,15 +101,29 @@ pub(super) struct Outcome {
     pub(super) all_vanished: bool,
     /// They are back.
     pub(super) returned: bool,
-    /// Only what these gateways do with their requests changed, not which requests they take: no other file is
-    /// concerned. `None`: all files must be looked at.
-    pub(super) only: Option<Vec<Chosen>>,
+    /// What should be served of the files that this could concern.
+    pub(super) settled: Settled,
+}
+
+/// What should be served of some files.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    /// The files. Whatever they served and is not chosen is served no more.
+    pub(super) files: BTreeSet<Arc<str>>,
+    /// By name.
+    pub(super) chosen: BTreeMap<GatewayName, Chosen>,
 }
 
 impl Files {
-    /// All files, by path.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &File)> {
-        self.by_path.iter()
+    /// The paths of all files.
+    #[cfg(test)]
+    pub(super) fn paths(&self) -> BTreeSet<Arc<str>> {
+        self.by_path.keys().cloned().collect()
+    }
+
+    /// A file by its path.
+    pub(super) fn get(&self, path: &str) -> Option<&File> {
+        self.by_path.get(path)
     }
 
     /// Takes what the source found.
@@ -134,76 +133,51 @@ impl Files {
         listeners: &BTreeSet<ListenerName>,
         now: Timestamp,
     ) -> Outcome {
-        let was_broken: BTreeMap<Arc<str>, Arc<Loaded>> = self
-            .by_path
-            .iter()
-            .filter(|(_, f)| f.is_broken())
-            .map(|(p, f)| (p.clone(), f.newest.clone()))
-            .collect();
         let had_vanished = self.all_vanished;
         let mut outcome = Outcome::default();
-        let touched: BTreeSet<Reference> = changes.attached.keys().cloned().collect();
+        let touched: Vec<Reference> = changes.attached.keys().cloned().collect();
         self.attached.extend(changes.attached);
 
-        let mut to_load = Vec::new();
+        let mut to_load = BTreeMap::new();
         for (path, document) in changes.documents {
             match document {
-                Some(document) => to_load.push((path, document)),
+                Some(document) => drop(to_load.insert(path, document)),
                 None => {
                     if let Some(file) = self.by_path.get_mut(&path).filter(|f| f.vanished.is_none()) {
                         file.vanished = Some(now);
+                        self.vanished.insert((now, Arc::clone(&path)));
                         outcome.vanished.push(path);
                     }
                 }
             }
         }
-        let refers = |file: &File| !touched.is_disjoint(&file.newest.references);
-        for (path, file) in self.by_path.iter().filter(|(_, f)| f.vanished.is_none() && refers(f)) {
-            if !to_load.iter().any(|(p, _)| p == path) {
-                to_load.push((path.clone(), file.document.clone()));
+        for path in touched.iter().filter_map(|reference| self.referring.get(reference)).flatten() {
+            if let Some(file) = self.by_path.get(path).filter(|f| f.vanished.is_none()) {
+                to_load.entry(Arc::clone(path)).or_insert_with(|| file.document.clone());
             }
         }
+        let newer: BTreeSet<Arc<str>> = to_load.keys().chain(&outcome.vanished).cloned().collect();
+        // Who wants what a changed file gives up, and who has what it wants now.
+        let around = self.claims.around(&newer);
+        let mut broken = self.broken(&around);
         let context = Context { listeners, attached: &self.attached };
-        let peaceful = self.by_path.values().all(File::is_at_peace) && outcome.vanished.is_empty();
-        let mut only = peaceful.then(Vec::new);
-        for (path, document) in to_load {
-            let newest = Arc::new(config::load(&document, &context));
-            let previous = self.by_path.remove(&path);
-            let before = previous.as_ref().and_then(|p| p.newest.gateway.as_ref());
-            only = match (only, before, &newest.gateway) {
-                (Some(mut list), Some(before), Some(gateway)) if claims_the_same(before, gateway) => {
-                    list.push(Chosen { file: Arc::clone(&path), gateway: Arc::clone(gateway) });
-                    Some(list)
-                }
-                _ => None,
-            };
-            let arrival = previous.as_ref().map_or_else(
-                || {
-                    self.arrivals += 1;
-                    self.arrivals
-                },
-                |p| p.arrival,
-            );
-            let good = previous.and_then(|p| p.good).or_else(|| closed(&newest));
-            let file = File { document, newest, good, conflicts: Vec::new(), arrival, vanished: None };
-            self.by_path.insert(path, file);
+        let loaded: Vec<_> =
+            to_load.into_iter().map(|(path, d)| (path, Arc::new(config::load(&d, &context)), d)).collect();
+        loaded.into_iter().for_each(|(path, newest, document)| self.put(&path, newest, document));
+        let around = self.claims.around(&around);
+        for (path, newest) in self.broken(&around) {
+            if !newer.contains(&path) {
+                broken.insert(path, newest);
+            }
         }
-        self.all_vanished = !self.by_path.is_empty() && self.by_path.values().all(|f| f.vanished.is_some());
+        self.all_vanished = !self.by_path.is_empty() && self.by_path.len() == self.vanished.len();
         outcome.all_vanished = self.all_vanished && !had_vanished;
         outcome.returned = had_vanished && !self.all_vanished;
 
-        if let Some(only) = only {
-            for chosen in &only {
-                if let Some(file) = self.by_path.get_mut(&chosen.file) {
-                    file.good = Some(Arc::clone(&file.newest));
-                }
-            }
-            outcome.only = Some(only);
-            return outcome;
-        }
-        self.meet();
-        for (path, file) in &self.by_path {
-            match (was_broken.get(path), file.is_broken()) {
+        self.meet(&around);
+        for path in &around {
+            let Some(file) = self.by_path.get(path) else { continue };
+            match (broken.get(path), file.is_broken()) {
                 (None, true) => outcome.broken.push(path.clone()),
                 (Some(before), true) if !Arc::ptr_eq(before, &file.newest) => {
                     outcome.broken.push(path.clone());
@@ -212,18 +186,70 @@ impl Files {
                 _ => {}
             }
         }
+        outcome.settled = self.settle(around);
         outcome
     }
 
-    /// Lets files meet: finds who claims what another has, and remembers the good ones.
+    /// The newest versions of those among some files that are broken.
+    fn broken(&self, paths: &BTreeSet<Arc<str>>) -> BTreeMap<Arc<str>, Arc<Loaded>> {
+        let files = paths.iter().filter_map(|path| Some((path, self.by_path.get(path)?)));
+        files.filter(|(_, f)| f.is_broken()).map(|(path, f)| (path.clone(), f.newest.clone())).collect()
+    }
+
+    /// A file has a new version.
+    fn put(&mut self, path: &Arc<str>, newest: Arc<Loaded>, document: Document) {
+        let previous = self.by_path.remove(path);
+        if let Some(since) = previous.as_ref().and_then(|p| p.vanished) {
+            self.vanished.remove(&(since, Arc::clone(path)));
+        }
+        previous.iter().for_each(|p| self.refers_no_more(path, &p.newest));
+        for reference in &newest.references {
+            self.referring.entry(reference.clone()).or_default().insert(Arc::clone(path));
+        }
+        let arrival = previous.as_ref().map_or_else(
+            || {
+                self.arrivals += 1;
+                self.arrivals
+            },
+            |p| p.arrival,
+        );
+        let good = previous.and_then(|p| p.good).or_else(|| closed(&newest));
+        let file = File { document, newest, good, conflicts: Vec::new(), arrival, vanished: None };
+        self.by_path.insert(Arc::clone(path), file);
+        self.claim(path);
+    }
+
+    fn refers_no_more(&mut self, path: &Arc<str>, loaded: &Loaded) {
+        for reference in &loaded.references {
+            if let Some(paths) = self.referring.get_mut(reference) {
+                paths.remove(path);
+                if paths.is_empty() {
+                    self.referring.remove(reference);
+                }
+            }
+        }
+    }
+
+    /// Says what a file claims, now that its versions have changed.
+    fn claim(&mut self, path: &Arc<str>) {
+        let file = self.by_path.get(path);
+        let versions = file.into_iter().flat_map(|f| [Some(&f.newest), f.good.as_ref()]).flatten();
+        self.claims.set(path, versions.filter_map(|loaded| loaded.gateway.as_deref()));
+    }
+
+    /// Lets files meet, all that claim anything in common: finds who claims what another has, and remembers the good ones.
     ///
     /// A file that is in conflict goes back to its last good version, which may claim what yet another file wants;
     /// so they meet again, until nobody goes back any more.
-    fn meet(&mut self) {
-        self.by_path.values_mut().for_each(|f| f.conflicts.clear());
+    fn meet(&mut self, paths: &BTreeSet<Arc<str>>) {
+        for path in paths {
+            if let Some(file) = self.by_path.get_mut(path) {
+                file.conflicts.clear();
+            }
+        }
         loop {
             let order: Vec<(Arc<str>, Arc<Loaded>)> = self
-                .in_order()
+                .in_order(paths)
                 .filter_map(|(path, f)| {
                     let loaded = if f.conflicts.is_empty() { f.usable() } else { f.good.as_ref() };
                     loaded.map(|loaded| (path.clone(), Arc::clone(loaded)))
@@ -250,30 +276,33 @@ impl Files {
                 break;
             }
         }
-        for file in self.by_path.values_mut().filter(|f| f.conflicts.is_empty() && f.newest.gateway.is_some())
-        {
-            file.good = Some(Arc::clone(&file.newest));
+        for path in paths {
+            let at_peace = |f: &&mut File| f.conflicts.is_empty() && f.newest.gateway.is_some();
+            if let Some(file) = self.by_path.get_mut(path).filter(at_peace) {
+                file.good = Some(Arc::clone(&file.newest));
+                self.claim(path);
+            }
         }
     }
 
     /// Files that are there before files that are gone, those that want what they have before those that want
     /// something else, then by age.
-    fn in_order(&self) -> impl Iterator<Item = (&Arc<str>, &File)> {
-        let mut files: Vec<_> = self.by_path.iter().collect();
+    fn in_order(&self, paths: &BTreeSet<Arc<str>>) -> impl Iterator<Item = (&Arc<str>, &File)> {
+        let mut files: Vec<_> = paths.iter().filter_map(|path| self.by_path.get_key_value(path)).collect();
         files.sort_by_key(|(_, f)| (f.vanished.is_some(), f.conflicts.is_empty() && f.has_news(), f.arrival));
         files.into_iter()
     }
 
-    /// The gateways that should be served: of each file the newest version that can be. A last good version whose
-    /// place was taken meanwhile gives way.
-    pub(super) fn settle(&self) -> BTreeMap<GatewayName, Chosen> {
+    /// What should be served of some files, with all that claim anything in common: of each the newest version that
+    /// can be. A last good version whose place was taken meanwhile gives way.
+    pub(super) fn settle(&self, files: BTreeSet<Arc<str>>) -> Settled {
         let candidates: Vec<(&Arc<str>, &Arc<Loaded>)> =
-            self.in_order().filter_map(|(path, f)| f.good.as_ref().map(|g| (path, g))).collect();
+            self.in_order(&files).filter_map(|(path, f)| f.good.as_ref().map(|g| (path, g))).collect();
         let losers: BTreeSet<usize> = config::conflicts(candidates.iter().map(|(_, l)| l.as_ref()))
             .into_iter()
             .map(|(i, _)| i)
             .collect();
-        candidates
+        let chosen = candidates
             .into_iter()
             .enumerate()
             .filter(|(i, _)| !losers.contains(i))
@@ -281,29 +310,32 @@ impl Files {
                 let gateway = loaded.gateway.clone()?;
                 Some((gateway.name.clone(), Chosen { file: path.clone(), gateway }))
             })
-            .collect()
+            .collect();
+        Settled { files, chosen }
     }
 
-    /// Forgets files that have been gone for [`GRACE`]; says which.
-    pub(super) fn expire(&mut self, now: Timestamp) -> Vec<Arc<str>> {
+    /// Forgets files that have been gone for [`GRACE`]; says what should be served of those that this could concern.
+    pub(super) fn expire(&mut self, now: Timestamp) -> Settled {
         if self.all_vanished {
-            return Vec::new();
+            return Settled::default();
         }
-        let gone: Vec<Arc<str>> = self
-            .by_path
-            .iter()
-            .filter(|(_, f)| f.vanished.is_some_and(|since| now.since(since) >= GRACE))
-            .map(|(path, _)| path.clone())
-            .collect();
-        for path in &gone {
-            self.by_path.remove(path);
+        let is_over = |(since, _): &&(Timestamp, Arc<str>)| now.since(*since) >= GRACE;
+        let gone: Vec<_> = self.vanished.iter().take_while(is_over).cloned().collect();
+        let around = self.claims.around(&gone.iter().map(|(_, path)| path.clone()).collect());
+        for entry in gone {
+            self.vanished.remove(&entry);
+            let (_, path) = entry;
+            if let Some(file) = self.by_path.remove(&path) {
+                self.refers_no_more(&path, &file.newest);
+            }
+            self.claim(&path);
         }
-        gone
+        self.settle(around)
     }
 
     /// When the next file is forgotten.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
-        let soonest = self.by_path.values().filter_map(|f| f.vanished).min();
+        let soonest = self.vanished.first().map(|(since, _)| *since);
         soonest.filter(|_| !self.all_vanished).map(|since| since.plus(GRACE))
     }
 }

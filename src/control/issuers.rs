@@ -1,13 +1,17 @@
 //! The keys of token issuers, as far as they were fetched: the last good ones count.
 
 use crate::model::{Authentication, Gateway, Jwks};
-use std::collections::BTreeMap;
+use crate::names::GatewayName;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What is known of each issuer's keys, by their URL.
 #[derive(Debug, Default)]
 pub(super) struct Issuers {
     by_uri: BTreeMap<String, Issuer>,
+    /// Who wants keys from where.
+    wanting: BTreeMap<String, BTreeSet<GatewayName>>,
+    wanted: Arc<BTreeSet<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -31,6 +35,33 @@ pub(super) fn uri(gateway: &Gateway) -> Option<&str> {
 }
 
 impl Issuers {
+    /// A gateway's version takes another's place.
+    pub(super) fn replace(&mut self, old: Option<&Gateway>, new: Option<&Gateway>) {
+        if old.and_then(uri) == new.and_then(uri) {
+            return;
+        }
+        if let Some((old, uri)) = old.and_then(|g| Some((g, uri(g)?)))
+            && let Some(gateways) = self.wanting.get_mut(uri)
+        {
+            gateways.remove(&old.name);
+        }
+        if let Some((new, uri)) = new.and_then(|g| Some((g, uri(g)?))) {
+            self.wanting.entry(uri.to_owned()).or_default().insert(new.name.clone());
+        }
+        self.wanting.retain(|_, gateways| !gateways.is_empty());
+        self.wanted = Arc::new(self.wanting.keys().cloned().collect());
+    }
+
+    /// Where keys are to be fetched.
+    pub(super) fn wanted(&self) -> Arc<BTreeSet<String>> {
+        Arc::clone(&self.wanted)
+    }
+
+    /// The gateways that want keys from there.
+    pub(super) fn wanting(&self, uri: &str) -> BTreeSet<GatewayName> {
+        self.wanting.get(uri).cloned().unwrap_or_default()
+    }
+
     /// Takes what a fetch came to. Says whether anything is different now, and what people should know: that
     /// fetching began to fail.
     pub(super) fn take(&mut self, at: &str, keys: Result<Arc<str>, String>) -> (bool, Option<String>) {

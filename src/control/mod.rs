@@ -12,7 +12,15 @@
 //! 3. `trial`: what Envoys refuse goes back to the version that they took, gateway by gateway.
 //! 4. `offer`: what Envoys are told: a new upstream's cluster before its traffic, the cluster of one that left
 //!    for [`LINGER`] after its traffic.
+//! 5. `board`: what each audience is told, put together.
+//!
+//! # Cost
+//! A turn costs what changed, whatever the number of gateways: each step hands on which gateways it is about, and what
+//! is shared with readers (snapshots, views) shares with its successor all that stayed the same. The one exception is
+//! a route configuration that holds the routes of many gateways.
 
+mod board;
+mod claims;
 mod event;
 mod files;
 mod issuers;

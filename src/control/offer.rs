@@ -43,12 +43,27 @@ struct Lingering {
 #[derive(Debug, Default)]
 pub(super) struct Offers {
     told: BTreeMap<GatewayName, Told>,
-    lingering: Vec<Lingering>,
+    lingering: BTreeMap<GatewayName, Vec<Lingering>>,
+    /// When something is to be done about which gateway: one moment for each that has any.
+    due: BTreeSet<(Timestamp, GatewayName)>,
+    due_of: BTreeMap<GatewayName, Timestamp>,
+    /// The gateways of which something else is told than when it was asked last.
+    changed: BTreeSet<GatewayName>,
 }
 
 impl Version {
     pub(super) fn new(gateway: Arc<Gateway>) -> Self {
         Self { parts: Arc::new(translate::gateway(&gateway)), gateway }
+    }
+
+    /// The encoded routes.
+    pub(super) fn routes(&self) -> &Bytes {
+        &self.parts.routes
+    }
+
+    /// Whether it is this very translation.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.parts, &other.parts)
     }
 
     fn clusters(&self) -> impl Iterator<Item = &Arc<str>> {
@@ -83,6 +98,11 @@ impl Offers {
     }
 
     fn replace(&mut self, name: &GatewayName, version: Option<Version>, now: Timestamp, until: Timestamp) {
+        self.tell(name, version, now, until);
+        self.note(name);
+    }
+
+    fn tell(&mut self, name: &GatewayName, version: Option<Version>, now: Timestamp, until: Timestamp) {
         let Some(version) = version else {
             if let Some(told) = self.told.remove(name) {
                 let Told { routes, warming } = told;
@@ -112,30 +132,61 @@ impl Offers {
         }
     }
 
+    /// Something else is told of this gateway from now on.
+    fn note(&mut self, name: &GatewayName) {
+        self.changed.insert(name.clone());
+        let warm = self.told.get(name).and_then(|t| t.warming.as_ref().map(|(_, until)| *until));
+        let gone = self.lingering.get(name).into_iter().flatten().map(|l| l.until);
+        let due = warm.into_iter().chain(gone).min();
+        if let Some(before) = self.due_of.remove(name) {
+            self.due.remove(&(before, name.clone()));
+        }
+        if let Some(due) = due {
+            self.due.insert((due, name.clone()));
+            self.due_of.insert(name.clone(), due);
+        }
+    }
+
     /// Lets time pass; true when what is told is different now.
     pub(super) fn advance(&mut self, now: Timestamp) -> bool {
-        let mut replaced = Vec::new();
-        for told in self.told.values_mut() {
-            if let Some((version, _)) = told.warming.take_if(|(_, until)| *until <= now) {
-                replaced.push(std::mem::replace(&mut told.routes, version));
+        let due: Vec<GatewayName> =
+            self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, name)| name.clone()).collect();
+        for name in &due {
+            if let Some(told) = self.told.get_mut(name)
+                && let Some((version, _)) = told.warming.take_if(|(_, until)| *until <= now)
+            {
+                let old = std::mem::replace(&mut told.routes, version);
+                self.linger(&old, now, now.plus(LINGER));
             }
+            if let Some(lingering) = self.lingering.get_mut(name) {
+                lingering.retain(|l| l.until > now);
+                if lingering.is_empty() {
+                    self.lingering.remove(name);
+                }
+            }
+            self.note(name);
         }
-        let lingered = self.lingering.len();
-        self.lingering.retain(|l| l.until > now);
-        let changed = !replaced.is_empty() || self.lingering.len() != lingered;
-        replaced.iter().for_each(|old| self.linger(old, now, now.plus(LINGER)));
-        changed
+        !due.is_empty()
     }
 
     /// When [`Offers::advance`] has something to do.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
-        let warming = self.told.values().filter_map(|t| t.warming.as_ref().map(|(_, until)| *until));
-        warming.chain(self.lingering.iter().map(|l| l.until)).min()
+        self.due.first().map(|(at, _)| *at)
     }
 
-    /// The versions whose routes are told, by name.
-    pub(super) fn routes(&self) -> impl Iterator<Item = (&Gateway, &Bytes)> {
-        self.told.values().map(|t| (t.routes.gateway.as_ref(), &t.routes.parts.routes))
+    /// The gateways of which something else is told than when it was asked last.
+    pub(super) fn take_changed(&mut self) -> BTreeSet<GatewayName> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// All gateways of which anything is told.
+    pub(super) fn names(&self) -> BTreeSet<GatewayName> {
+        self.told.keys().chain(self.lingering.keys()).cloned().collect()
+    }
+
+    /// The version of a gateway whose routes an audience (`None`: everyone) is told.
+    pub(super) fn routes(&self, name: &GatewayName, audience: Option<&str>) -> Option<&Version> {
+        self.told.get(name).map(|t| &t.routes).filter(|v| sees(&v.gateway.proxies, audience))
     }
 
     /// The version of a gateway whose routes are told, if it is the given one.
@@ -151,39 +202,49 @@ impl Offers {
         })
     }
 
-    /// The resources of all gateways that the Envoys of an audience should know, what counts most first.
+    /// The resources of a gateway that an audience (`None`: everyone) should know, what counts most first.
     pub(super) fn resources<'a>(
         &'a self,
-        sees: impl Fn(&BTreeSet<String>) -> bool + 'a,
+        name: &GatewayName,
+        audience: Option<&'a str>,
     ) -> impl Iterator<Item = &'a Arc<Resource>> {
-        let sees = Arc::new(sees);
-        let also = Arc::clone(&sees);
-        let told = self.told.values().flat_map(|t| t.warming.iter().map(|(v, _)| v).chain([&t.routes]));
-        let told = told.filter(move |v| sees(&v.gateway.proxies)).flat_map(|v| &v.parts.resources);
-        told.chain(self.lingering.iter().filter(move |l| also(&l.proxies)).map(|l| &l.resource))
+        let told = self.versions(name).filter(move |v| sees(&v.gateway.proxies, audience));
+        let lingering = self.lingering.get(name).into_iter().flatten();
+        let lingering = lingering.filter(move |l| sees(&l.proxies, audience)).map(|l| &l.resource);
+        told.flat_map(|v| &v.parts.resources).chain(lingering)
     }
 
-    /// The `node.cluster`s that gateways name.
-    pub(super) fn audiences(&self) -> BTreeSet<&str> {
-        let told = self.told.values().flat_map(|t| t.warming.iter().map(|(v, _)| v).chain([&t.routes]));
-        told.flat_map(|v| &v.gateway.proxies).map(String::as_str).collect()
+    /// The `node.cluster`s that a gateway names.
+    pub(super) fn audiences_of(&self, name: &GatewayName) -> BTreeSet<Arc<str>> {
+        self.versions(name).flat_map(|v| &v.gateway.proxies).map(|p| Arc::from(p.as_str())).collect()
+    }
+
+    fn versions(&self, name: &GatewayName) -> impl Iterator<Item = &Version> {
+        self.told.get(name).into_iter().flat_map(|t| t.warming.iter().map(|(v, _)| v).chain([&t.routes]))
     }
 
     fn linger(&mut self, old: &Version, now: Timestamp, until: Timestamp) {
         if until <= now {
             return;
         }
+        let name = &old.gateway.name;
         let told: BTreeSet<_> = self
             .told
-            .get(&old.gateway.name)
+            .get(name)
             .into_iter()
             .flat_map(|t| t.routes.parts.resources.iter().map(|r| (r.kind(), Arc::clone(r.name()))))
             .collect();
         for resource in &old.parts.resources {
             if !told.contains(&(resource.kind(), Arc::clone(resource.name()))) {
                 let (resource, proxies) = (Arc::clone(resource), old.gateway.proxies.clone());
-                self.lingering.push(Lingering { resource, proxies, until });
+                let lingering = Lingering { resource, proxies, until };
+                self.lingering.entry(name.clone()).or_default().push(lingering);
             }
         }
     }
+}
+
+/// Whether Envoys of an audience (`None`: of none that is named) serve a gateway that is meant for these.
+pub(super) fn sees(proxies: &BTreeSet<String>, audience: Option<&str>) -> bool {
+    proxies.is_empty() || audience.is_some_and(|a| proxies.contains(a))
 }

@@ -5,7 +5,7 @@ use crate::clock::Timestamp;
 use crate::config::{Attachment, Reference};
 use crate::model::MutualTls;
 use crate::mtls::{Credentials, Unusable};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,6 +24,13 @@ impl Renewal {
     /// Begins with credentials that are in use.
     pub(super) fn new(files: MutualTls, newest: Credentials) -> Self {
         Self { files, newest, unusable: None, is_new: false }
+    }
+
+    /// Whether one of these is among the files.
+    pub(super) fn refers_to(&self, touched: &BTreeSet<Reference>) -> bool {
+        let MutualTls { cert_file, key_file, client_ca_file, .. } = &self.files;
+        let files = [cert_file, key_file, client_ca_file];
+        files.into_iter().any(|file| touched.contains(&Reference::File(file.clone())))
     }
 
     /// Looks at the files as they are now; says what that changes.

@@ -36,7 +36,11 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
             changed |= world.apply(more, now);
         }
         if changed {
-            outputs.fleet.publish(world.fleet());
+            let fleet = world.fleet();
+            // Envoys are not woken for what only people see. The first state is always one to be told of.
+            if outputs.fleet.generation() == 0 || !fleet.is_same(&outputs.fleet.load()) {
+                outputs.fleet.publish(fleet);
+            }
             outputs.view.publish(world.view());
         }
         if let (Some(latest), Some(credentials)) = (&outputs.credentials, world.take_credentials()) {

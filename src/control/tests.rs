@@ -1,6 +1,7 @@
 //! Courses of events, played without a clock.
 
 mod files;
+mod incremental;
 mod refusals;
 mod secrets;
 

@@ -9,7 +9,7 @@
 use super::TRIAL;
 use crate::clock::Timestamp;
 use crate::names::GatewayName;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a gateway's newest version stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,9 @@ pub(super) struct Trial {
     waiting: Vec<Vec<GatewayName>>,
     /// When the trial of the present group began.
     since: Timestamp,
+    offered: BTreeSet<GatewayName>,
+    /// Gateways that stand elsewhere than when it was asked last.
+    moved: BTreeSet<GatewayName>,
 }
 
 /// What a verdict changes.
@@ -60,12 +63,23 @@ impl Trial {
     pub(super) fn begin(&mut self, gateway: &GatewayName, taken: bool) {
         self.forget(gateway);
         let standing = if taken { Standing::Taken } else { Standing::OnTrial };
-        self.standing.insert(gateway.clone(), standing);
+        self.stand(gateway, standing);
+    }
+
+    /// The gateways that no Envoy has said anything about yet.
+    pub(super) fn on_trial(&self) -> impl Iterator<Item = &GatewayName> {
+        self.offered.iter()
+    }
+
+    /// The gateways that stand elsewhere than when it was asked last.
+    pub(super) fn take_moved(&mut self) -> BTreeSet<GatewayName> {
+        std::mem::take(&mut self.moved)
     }
 
     /// A gateway is gone.
     pub(super) fn forget(&mut self, gateway: &GatewayName) {
         self.standing.remove(gateway);
+        self.offered.remove(gateway);
         self.waiting.iter_mut().for_each(|group| group.retain(|g| g != gateway));
         self.waiting.retain(|group| !group.is_empty());
     }
@@ -78,8 +92,8 @@ impl Trial {
     ) -> (Vec<GatewayName>, Ruling) {
         let mut freed = Vec::new();
         for gateway in gateways {
-            if let Some(standing @ Standing::OnTrial) = self.standing.get_mut(&gateway) {
-                *standing = Standing::Taken;
+            if self.offered.contains(&gateway) {
+                self.stand(&gateway, Standing::Taken);
                 freed.push(gateway);
             }
         }
@@ -101,14 +115,14 @@ impl Trial {
             0 => Ruling::Nothing,
             1 => {
                 let gateway = suspects.remove(0);
-                self.standing.insert(gateway.clone(), Standing::Refused(text.to_owned()));
+                self.stand(&gateway, Standing::Refused(text.to_owned()));
                 self.next_group(now);
                 Ruling::Refused(gateway)
             }
             n => {
                 let back = suspects.split_off(n / 2);
                 for gateway in &back {
-                    self.standing.insert(gateway.clone(), Standing::Waiting);
+                    self.stand(gateway, Standing::Waiting);
                 }
                 self.waiting.push(back);
                 self.since = now;
@@ -134,11 +148,19 @@ impl Trial {
 
     fn next_group(&mut self, now: Timestamp) -> bool {
         let Some(group) = self.waiting.pop() else { return false };
-        for gateway in group {
-            self.standing.insert(gateway, Standing::OnTrial);
-        }
+        group.iter().for_each(|gateway| self.stand(gateway, Standing::OnTrial));
         self.since = now;
         true
+    }
+
+    fn stand(&mut self, gateway: &GatewayName, standing: Standing) {
+        if standing == Standing::OnTrial {
+            self.offered.insert(gateway.clone());
+        } else {
+            self.offered.remove(gateway);
+        }
+        self.moved.insert(gateway.clone());
+        self.standing.insert(gateway.clone(), standing);
     }
 }
 
@@ -146,7 +168,6 @@ impl Trial {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeSet;
 
     fn name(n: usize) -> GatewayName {
         GatewayName::new(&format!("g{n}")).unwrap()

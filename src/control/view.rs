@@ -1,16 +1,17 @@
-//! What people may see: plain values, without secrets, made anew in each turn that changes something.
+//! What people may see: plain values, without secrets. Of many gateways few change in a turn; only these are looked
+//! at again.
 
-use super::files::Files;
-use super::issuers::{self, Issuers};
+use super::files::{File, Files};
+use super::issuers::Issuers;
 use super::trial::Trial;
 use super::world::Wanted;
-use crate::config::Loaded;
 use crate::diag::{Code, Diagnostic, Place, Severity};
 use crate::model::Gateway;
 use crate::names::GatewayName;
 use crate::snapshot::Fleet;
 use crate::translate;
 use crate::weight::Weight;
+use imbl::OrdMap;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,13 +20,13 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub struct View {
     /// By name; a file whose name cannot be read stands under its path.
-    pub gateways: BTreeMap<Arc<str>, Arc<GatewayView>>,
+    pub gateways: OrdMap<Arc<str>, Arc<GatewayView>>,
     /// What Envoys are told.
     pub fleet: Fleet,
     /// All gateway files are gone at once.
     pub all_vanished: bool,
     /// Where keys of token issuers are to be fetched.
-    pub issuer_keys: BTreeSet<String>,
+    pub issuer_keys: Arc<BTreeSet<String>>,
 }
 
 /// Where a gateway stands.
@@ -110,98 +111,121 @@ pub struct UpstreamView {
     pub cluster: String,
 }
 
-/// The views of last time, and what each was made of: of many gateways few change in a turn.
+/// The views so far.
 #[derive(Debug, Default)]
-pub(super) struct Cache {
-    by_path: BTreeMap<Arc<str>, (Facts, Arc<GatewayView>)>,
+pub(super) struct Views {
+    gateways: OrdMap<Arc<str>, Arc<GatewayView>>,
+    by_path: BTreeMap<Arc<str>, Shown>,
+    /// The files that say or have a name.
+    by_name: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
 }
 
-/// All that the view of one file is made of.
+/// How a file is shown.
 #[derive(Debug)]
-struct Facts {
-    name: Arc<str>,
-    loaded: Arc<Loaded>,
-    conflicts: Vec<Diagnostic>,
-    refusal: Option<String>,
-    /// Why the keys of its issuer cannot be fetched, and whether there are older ones.
-    unfetched: Option<(String, bool)>,
-    serving: Option<Arc<Gateway>>,
+struct Shown {
+    /// Under which name, or path.
+    key: Arc<str>,
+    /// Names that it says or has.
+    names: BTreeSet<Arc<str>>,
 }
 
-impl Facts {
-    fn is_same(&self, other: &Self) -> bool {
-        let same_gateway = match (&self.serving, &other.serving) {
-            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-            (None, None) => true,
-            _ => false,
+/// What views are made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts<'a> {
+    pub(super) files: &'a Files,
+    pub(super) wanted: &'a BTreeMap<GatewayName, Wanted>,
+    /// The gateway that a file has, if any.
+    pub(super) by_file: &'a BTreeMap<Arc<str>, GatewayName>,
+    pub(super) trial: &'a Trial,
+    pub(super) issuers: &'a Issuers,
+}
+
+impl Views {
+    /// All views, after the facts of some files have changed.
+    pub(super) fn renew(
+        &mut self,
+        paths: BTreeSet<Arc<str>>,
+        facts: Facts<'_>,
+    ) -> OrdMap<Arc<str>, Arc<GatewayView>> {
+        // Of those that say one name, only one is shown under it: they have to agree anew.
+        let mut concerned = paths;
+        let names = |path: &Arc<str>| {
+            let before = self.by_path.get(path).into_iter().flat_map(|shown| shown.names.iter().cloned());
+            before.chain(facts.names(path)).collect::<Vec<_>>()
         };
-        same_gateway
-            && Arc::ptr_eq(&self.loaded, &other.loaded)
-            && self.name == other.name
-            && self.conflicts == other.conflicts
-            && self.refusal == other.refusal
-            && self.unfetched == other.unfetched
+        let also = concerned.iter().flat_map(names).filter_map(|name| self.by_name.get(&name)).flatten();
+        let also: Vec<Arc<str>> = also.cloned().collect();
+        concerned.extend(also);
+        let before: BTreeMap<Arc<str>, Arc<GatewayView>> =
+            concerned.iter().filter_map(|path| Some((Arc::clone(path), self.remove(path)?))).collect();
+        for path in &concerned {
+            self.add(path, before.get(path), facts);
+        }
+        self.gateways.clone()
     }
 
-    fn view(&self, path: &Arc<str>) -> GatewayView {
-        let mut diagnostics = [&self.loaded.diagnostics[..], &self.conflicts[..]].concat();
-        diagnostics.extend(self.refusal.as_deref().map(|text| refusal(path, text)));
-        let unfetched = self.unfetched.as_ref();
-        diagnostics.extend(unfetched.map(|(why, has_older)| keys_not_fetched(path, why, *has_older)));
+    fn remove(&mut self, path: &Arc<str>) -> Option<Arc<GatewayView>> {
+        let shown = self.by_path.remove(path)?;
+        for name in shown.names {
+            if let Some(paths) = self.by_name.get_mut(&name) {
+                paths.remove(path);
+                if paths.is_empty() {
+                    self.by_name.remove(&name);
+                }
+            }
+        }
+        self.gateways.remove(&shown.key)
+    }
+
+    fn add(&mut self, path: &Arc<str>, before: Option<&Arc<GatewayView>>, facts: Facts<'_>) {
+        let own = facts.own(path);
+        let Some(file) = facts.files.get(path).filter(|f| !f.is_vanished() || own.is_some()) else { return };
+        // The name that serves, whatever the broken file says now. A second file with a name that is taken must
+        // not hide the one that has it.
+        let is_free =
+            |n: &&GatewayName| !facts.wanted.contains_key(*n) && !self.gateways.contains_key(n.as_str());
+        let name = own.map(|w| &w.newest.name).or_else(|| file.name().filter(is_free));
+        let key: Arc<str> = name.map_or_else(|| Arc::clone(path), |n| n.as_str().into());
+        let names: BTreeSet<Arc<str>> = facts.names(path).collect();
+        for name in &names {
+            self.by_name.entry(Arc::clone(name)).or_default().insert(Arc::clone(path));
+        }
+        let view = facts.view(&key, path, file, own);
+        // An equal one stays the one that it was.
+        let view = before.filter(|before| ***before == view).map_or_else(|| Arc::new(view), Arc::clone);
+        self.gateways.insert(Arc::clone(&key), view);
+        self.by_path.insert(Arc::clone(path), Shown { key, names });
+    }
+}
+
+impl<'a> Facts<'a> {
+    /// The gateway that a file has.
+    fn own(&self, path: &str) -> Option<&'a Wanted> {
+        self.by_file.get(path).and_then(|name| self.wanted.get(name))
+    }
+
+    /// The names that a file says or has.
+    fn names(&self, path: &str) -> impl Iterator<Item = Arc<str>> + use<'a> {
+        let says = self.files.get(path).and_then(File::name);
+        says.into_iter().chain(self.by_file.get(path)).map(|name| Arc::from(name.as_str()))
+    }
+
+    fn view(&self, name: &Arc<str>, path: &Arc<str>, file: &File, own: Option<&Wanted>) -> GatewayView {
+        let mut diagnostics: Vec<Diagnostic> = file.diagnostics().cloned().collect();
+        diagnostics.extend(own.and_then(|w| w.refusal(self.trial)).map(|text| refusal(path, text)));
+        let unfetched = own.and_then(|w| self.issuers.failure(&w.newest));
+        diagnostics.extend(unfetched.map(|(why, has_older)| keys_not_fetched(path, why, has_older)));
         let broken = diagnostics.iter().any(|d| d.severity == Severity::Error);
+        let serving = own.and_then(|w| w.serving(self.trial));
         GatewayView {
-            name: Arc::clone(&self.name),
+            name: Arc::clone(name),
             file: Arc::clone(path),
             phase: if broken { Phase::Invalid } else { Phase::Stable },
-            serving: self.serving.is_some(),
-            gateway: self.serving.as_deref().map(served),
+            serving: serving.is_some(),
+            gateway: serving.as_deref().map(served),
             diagnostics,
         }
     }
-}
-
-/// What people may see now.
-pub(super) fn view(
-    cache: &mut Cache,
-    files: &Files,
-    wanted: &BTreeMap<GatewayName, Wanted>,
-    trial: &Trial,
-    issuers: &Issuers,
-    fleet: &Fleet,
-) -> View {
-    let mut gateways = BTreeMap::new();
-    let by_file: BTreeMap<&Arc<str>, &Wanted> = wanted.values().map(|w| (&w.file, w)).collect();
-    let mut next = BTreeMap::new();
-    for (path, file) in files.iter() {
-        let own = by_file.get(path).copied();
-        if file.is_vanished() && own.is_none() {
-            continue;
-        }
-        // The name that serves, whatever the broken file says now. A second file with a name that is taken must
-        // not hide the one that has it.
-        let free = |n: &&GatewayName| !wanted.contains_key(*n) && !gateways.contains_key(n.as_str());
-        let name = own.map(|w| &w.newest.name).or_else(|| file.name().filter(free));
-        let name: Arc<str> = name.map_or_else(|| path.clone(), |n| n.as_str().into());
-        let facts = Facts {
-            name: Arc::clone(&name),
-            loaded: Arc::clone(file.newest()),
-            conflicts: file.conflicts().to_vec(),
-            refusal: own.and_then(|w| w.refusal(trial)).map(str::to_owned),
-            unfetched: own
-                .and_then(|w| issuers.failure(&w.newest))
-                .map(|(why, older)| (why.to_owned(), older)),
-            serving: own.and_then(|w| w.serving(trial)),
-        };
-        let view = match cache.by_path.remove(path) {
-            Some((known, view)) if known.is_same(&facts) => view,
-            _ => Arc::new(facts.view(path)),
-        };
-        gateways.insert(name, Arc::clone(&view));
-        next.insert(Arc::clone(path), (facts, view));
-    }
-    cache.by_path = next;
-    let issuer_keys = wanted.values().filter_map(|w| issuers::uri(&w.newest)).map(str::to_owned).collect();
-    View { gateways, fleet: fleet.clone(), all_vanished: files.all_vanished, issuer_keys }
 }
 
 fn keys_not_fetched(path: &Arc<str>, why: &str, has_older: bool) -> Diagnostic {

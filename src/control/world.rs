@@ -1,12 +1,13 @@
 //! All state of the control plane, and how one event changes it. Pure: no clock, no I/O.
 
+use super::board::{Boards, Common};
 use super::event::{Changes, Event, Note, NoteKind};
-use super::files::{Chosen, Files};
+use super::files::{Chosen, Files, Settled};
 use super::issuers::Issuers;
-use super::offer::{Offers, Version};
+use super::offer::{Offers, Version, sees};
 use super::renewal::Renewal;
 use super::trial::{Ruling, Standing, Trial};
-use super::view::{self, View};
+use super::view::{Facts, View, Views};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Reference};
 use crate::diag::Severity;
@@ -14,11 +15,11 @@ use crate::model::{Authentication, Gateway, Listener, Settings};
 use crate::mtls::Credentials;
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
-use crate::snapshot::{Fleet, Snapshot};
+use crate::snapshot::Fleet;
 use crate::translate;
 use crate::xds::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Everything the control plane knows.
@@ -26,17 +27,23 @@ use std::sync::Arc;
 pub struct World {
     settings: Settings,
     names: BTreeSet<ListenerName>,
-    listeners: BTreeMap<ListenerName, Arc<Resource>>,
+    /// Listeners and their certificates: as long as the files of one can be read, what they hold; then the last one.
+    common: Common,
     renewal: Option<Renewal>,
     files: Files,
     wanted: BTreeMap<GatewayName, Wanted>,
+    /// The gateway that a file has.
+    by_file: BTreeMap<Arc<str>, GatewayName>,
     trial: Trial,
     offers: Offers,
+    boards: Boards,
     fleet: Fleet,
     /// What Envoys refused though it is of no gateway, so that people are told once and not by every Envoy.
     told_refused: BTreeMap<(Kind, Arc<str>), crate::resource::Version>,
     issuers: Issuers,
-    views: view::Cache,
+    views: Views,
+    /// The files of which people may see something else than before.
+    unseen: BTreeSet<Arc<str>>,
     notes: Vec<Note>,
     /// How many notes were taken.
     told: u64,
@@ -54,27 +61,26 @@ pub(super) struct Wanted {
 impl World {
     /// Before any file was read.
     pub fn new(settings: Settings) -> Self {
-        let listeners = settings
-            .listeners
-            .iter()
-            .map(|(name, l)| {
-                let message = translate::listener(name, l);
-                (name.clone(), Arc::new(Resource::new(Kind::Listener, name.as_str(), &message)))
-            })
-            .collect();
+        let common = settings.listeners.iter().map(|(name, l)| {
+            let message = translate::listener(name, l);
+            (name.clone(), vec![Arc::new(Resource::new(Kind::Listener, name.as_str(), &message))])
+        });
         Self {
             names: settings.listeners.keys().cloned().collect(),
+            common: common.collect(),
             settings,
-            listeners,
             renewal: None,
             files: Files::default(),
             wanted: BTreeMap::new(),
+            by_file: BTreeMap::new(),
             trial: Trial::default(),
             offers: Offers::default(),
+            boards: Boards::default(),
             fleet: Fleet::default(),
             told_refused: BTreeMap::new(),
             issuers: Issuers::default(),
-            views: view::Cache::default(),
+            views: Views::default(),
+            unseen: BTreeSet::new(),
             notes: Vec::new(),
             told: 0,
         }
@@ -107,7 +113,12 @@ impl World {
                     });
                 }
                 if changed {
-                    self.settle(now);
+                    for name in self.issuers.wanting(&uri) {
+                        let Some(wanted) = self.wanted.get(&name) else { continue };
+                        self.unseen.insert(Arc::clone(&wanted.file));
+                        let (file, gateway) = (Arc::clone(&wanted.file), Arc::clone(&wanted.newest));
+                        self.choose(Chosen { file, gateway }, now);
+                    }
                 }
                 changed
             }
@@ -141,7 +152,19 @@ impl World {
 
     /// What people may see.
     pub fn view(&mut self) -> View {
-        view::view(&mut self.views, &self.files, &self.wanted, &self.trial, &self.issuers, &self.fleet)
+        let facts = Facts {
+            files: &self.files,
+            wanted: &self.wanted,
+            by_file: &self.by_file,
+            trial: &self.trial,
+            issuers: &self.issuers,
+        };
+        View {
+            gateways: self.views.renew(std::mem::take(&mut self.unseen), facts),
+            fleet: self.fleet.clone(),
+            all_vanished: self.files.all_vanished,
+            issuer_keys: self.issuers.wanted(),
+        }
     }
 
     /// What Envoys should be told.
@@ -149,89 +172,83 @@ impl World {
         self.fleet.clone()
     }
 
-    /// Snapshots in which nothing changed stay the ones they were.
+    /// The same, put together from nothing, and what should be served if all files were looked at.
+    #[cfg(test)]
+    pub(super) fn rebuilt(&self) -> (Fleet, BTreeMap<GatewayName, Arc<str>>) {
+        let mut boards = Boards::default();
+        boards.follow(&self.offers.names(), &self.offers, &self.common);
+        let settled = self.files.settle(self.files.paths());
+        let files = settled.chosen.into_iter().map(|(name, chosen)| (name, chosen.file));
+        (boards.fleet(), files.collect())
+    }
+
+    /// The files that serve, by gateway.
+    #[cfg(test)]
+    pub(super) fn serving_files(&self) -> BTreeMap<GatewayName, Arc<str>> {
+        self.wanted.iter().map(|(name, wanted)| (name.clone(), Arc::clone(&wanted.file))).collect()
+    }
+
     fn build_fleet(&mut self) {
-        let named: Vec<String> = self.offers.audiences().into_iter().map(str::to_owned).collect();
-        let everyone = self.snapshot(&self.fleet.everyone, None);
-        let named = named
-            .into_iter()
-            .map(|audience| {
-                let snapshot = self.snapshot(self.fleet.snapshot(&audience), Some(&audience));
-                (audience.into(), snapshot)
-            })
-            .collect();
-        self.fleet = Fleet { everyone, named };
+        self.boards.follow(&self.offers.take_changed(), &self.offers, &self.common);
+        self.fleet = self.boards.fleet();
     }
 
-    fn snapshot(&self, previous: &Arc<Snapshot>, audience: Option<&str>) -> Arc<Snapshot> {
-        let sees = |proxies: &BTreeSet<String>| sees(proxies, audience);
-        let mut resources: Vec<Arc<Resource>> = self.offers.resources(sees).cloned().collect();
-        let mut routes: BTreeMap<&ListenerName, Vec<_>> = BTreeMap::new();
-        for (gateway, encoded) in self.offers.routes().filter(|(g, _)| sees(&g.proxies)) {
-            routes.entry(&gateway.listener).or_default().push((gateway, encoded));
-        }
-        for (name, gateways) in routes {
-            let Some(listener) = self.listeners.get(name) else { continue };
-            resources.push(Arc::clone(listener));
-            resources.extend(self.listener_secret(name));
-            resources.push(Arc::new(translate::route_configuration(name, gateways)));
-        }
-        let next = Snapshot::next(previous, resources);
-        if next.is_same(previous) { Arc::clone(previous) } else { Arc::new(next) }
-    }
-
-    /// The certificate of a listener, as long as its files can be read; the last one that could be, otherwise.
-    fn listener_secret(&self, name: &ListenerName) -> Option<Arc<Resource>> {
-        let Listener { tls, .. } = self.settings.listeners.get(name)?;
-        let tls = tls.as_ref()?;
-        let bytes = |path: &Path| match self.files.attached.get(&Reference::File(path.into())) {
-            Some(Attachment::Bytes { bytes, .. }) => Some(bytes),
-            _ => None,
-        };
-        let secret_name = translate::listener_secret_name(name);
-        let (Some(certificate), Some(key)) = (bytes(&tls.cert_file), bytes(&tls.key_file)) else {
-            return self.fleet.snapshots().find_map(|s| s.get(Kind::Secret, &secret_name)).cloned();
-        };
-        let secret = translate::listener_secret(name, certificate, key);
-        Some(Arc::new(Resource::new(Kind::Secret, &secret_name, &secret)))
-    }
-
-    fn take_files(&mut self, changes: Changes, now: Timestamp) {
-        for (name, listener) in &self.settings.listeners {
-            let Some(tls) = &listener.tls else { continue };
-            for path in [&tls.cert_file, &tls.key_file] {
-                let what = match changes.attached.get(&Reference::File(path.clone())) {
+    /// Reads the certificates of listeners again whose files have changed, and says which cannot be read.
+    fn take_certificates(&mut self, touched: &BTreeSet<Reference>, now: Timestamp) {
+        for (name, Listener { tls, .. }) in &self.settings.listeners {
+            let Some(tls) = tls else { continue };
+            let files = [&tls.cert_file, &tls.key_file];
+            let found = |path: &PathBuf| self.files.attached.get(&Reference::File(path.clone()));
+            let is_new = |path: &PathBuf| touched.contains(&Reference::File(path.clone()));
+            for path in files.into_iter().filter(|path| is_new(path)) {
+                let what = match found(path) {
                     None | Some(Attachment::Bytes { .. }) => continue,
                     Some(Attachment::Missing) => "is not there".to_owned(),
                     Some(Attachment::Unreadable(why)) => format!("cannot be read: {why}"),
                     Some(Attachment::TooLarge(size)) => format!("has {size} bytes, which is no certificate"),
                 };
                 let message = format!("{}, a file of listener {name}, {what}", path.display());
-                self.notes.push(Note {
-                    sequence: 0,
-                    time: now,
-                    gateway: None,
-                    kind: NoteKind::Alarm,
-                    message,
-                });
+                let (gateway, kind) = (None, NoteKind::Alarm);
+                self.notes.push(Note { sequence: 0, time: now, gateway, kind, message });
+            }
+            let [
+                Some(Attachment::Bytes { bytes: certificate, .. }),
+                Some(Attachment::Bytes { bytes: key, .. }),
+            ] = files.map(found)
+            else {
+                continue;
+            };
+            if files.into_iter().any(is_new) {
+                let secret = translate::listener_secret(name, certificate, key);
+                let secret = Resource::new(Kind::Secret, &translate::listener_secret_name(name), &secret);
+                let common = self.common.entry(name.clone()).or_default();
+                common.retain(|r| r.kind() != Kind::Secret);
+                common.push(Arc::new(secret));
             }
         }
+    }
+
+    fn take_files(&mut self, changes: Changes, now: Timestamp) {
+        let touched: BTreeSet<Reference> = changes.attached.keys().cloned().collect();
         let outcome = self.files.apply(changes, &self.names, now);
-        self.notes.extend(self.renewal.as_mut().and_then(|r| r.look(&self.files.attached, now)));
+        self.take_certificates(&touched, now);
+        let renewed = self.renewal.as_mut().filter(|r| r.refers_to(&touched));
+        self.notes.extend(renewed.and_then(|r| r.look(&self.files.attached, now)));
+        let gone = outcome.vanished.iter().filter(|_| !outcome.all_vanished);
+        let mut what: BTreeMap<&Arc<str>, NoteKind> = gone.map(|path| (path, NoteKind::Vanished)).collect();
+        what.extend(outcome.repaired.iter().map(|path| (path, NoteKind::Repaired)));
+        what.extend(outcome.broken.iter().map(|path| (path, NoteKind::Invalid)));
         let mut lines = Vec::new();
-        for (path, file) in self.files.iter() {
-            if outcome.broken.contains(path) {
-                lines.extend(file.diagnostics().filter(|d| d.severity == Severity::Error).map(|d| {
-                    (file.name().cloned(), NoteKind::Invalid, format!("{}: {}", place(&d.place), d.message))
-                }));
-            } else if outcome.repaired.contains(path) {
-                lines.push((file.name().cloned(), NoteKind::Repaired, format!("{path} is right again")));
-            } else if outcome.vanished.contains(path) && !outcome.all_vanished {
-                lines.push((
-                    file.name().cloned(),
-                    NoteKind::Vanished,
-                    format!("{path} is gone; it serves on for a while"),
-                ));
+        for (path, kind) in what {
+            let Some(file) = self.files.get(path) else { continue };
+            let mut line = |message| lines.push((file.name().cloned(), kind, message));
+            match kind {
+                NoteKind::Repaired => line(format!("{path} is right again")),
+                NoteKind::Vanished => line(format!("{path} is gone; it serves on for a while")),
+                _ => {
+                    let errors = file.diagnostics().filter(|d| d.severity == Severity::Error);
+                    errors.for_each(|d| line(format!("{}: {}", place(&d.place), d.message)));
+                }
             }
         }
         if outcome.all_vanished {
@@ -247,23 +264,24 @@ impl World {
         for (gateway, kind, message) in lines {
             self.notes.push(Note { sequence: 0, time: now, gateway, kind, message });
         }
-        match outcome.only {
-            Some(only) => only.into_iter().for_each(|chosen| self.choose(chosen, now)),
-            None => self.settle(now),
-        }
+        self.settle(outcome.settled, now);
     }
 
     /// Brings what is wanted in line with the files.
-    fn settle(&mut self, now: Timestamp) {
-        let chosen = self.files.settle();
-        let gone: Vec<GatewayName> =
-            self.wanted.keys().filter(|n| !chosen.contains_key(*n)).cloned().collect();
+    fn settle(&mut self, settled: Settled, now: Timestamp) {
+        let Settled { files, chosen } = settled;
+        let had = files.iter().filter_map(|path| self.by_file.get(path));
+        let gone: Vec<GatewayName> = had.filter(|name| !chosen.contains_key(*name)).cloned().collect();
         for name in gone {
-            self.wanted.remove(&name);
+            if let Some(wanted) = self.wanted.remove(&name) {
+                self.by_file.remove(&wanted.file);
+                self.issuers.replace(Some(&wanted.newest), None);
+            }
             self.trial.forget(&name);
             self.offers.set(&name, None, now);
             self.note(now, &name, NoteKind::Removed, format!("gateway {name} no longer serves"));
         }
+        self.unseen.extend(files);
         chosen.into_values().for_each(|chosen| self.choose(chosen, now));
     }
 
@@ -271,6 +289,13 @@ impl World {
     fn choose(&mut self, Chosen { file, gateway }: Chosen, now: Timestamp) {
         let gateway = self.issuers.with_keys(gateway);
         let name = gateway.name.clone();
+        self.issuers.replace(self.wanted.get(&name).map(|w| w.newest.as_ref()), Some(&gateway));
+        if let Some(wanted) = self.wanted.get(&name).filter(|w| w.file != file)
+            && self.by_file.get(&wanted.file) == Some(&name)
+        {
+            self.by_file.remove(&wanted.file);
+        }
+        self.by_file.insert(Arc::clone(&file), name.clone());
         match self.wanted.get_mut(&name) {
             Some(wanted) if wanted.newest == gateway => wanted.file = file,
             Some(wanted) => {
@@ -309,24 +334,24 @@ impl World {
         self.offers.set(name, version, now);
     }
 
-    fn offer_all(&mut self, now: Timestamp) {
-        let moved: Vec<GatewayName> = self
-            .wanted
-            .iter()
-            .filter(|(name, w)| self.trial.is_offered(name) != self.offers.holds(name, &w.newest))
-            .map(|(name, _)| name.clone())
-            .collect();
-        moved.iter().for_each(|name| self.offer(name, now));
+    /// Offers the versions of the gateways whose standing has changed.
+    fn offer_moved(&mut self, now: Timestamp) {
+        for name in self.trial.take_moved() {
+            let Some(wanted) = self.wanted.get(&name) else { continue };
+            self.unseen.insert(Arc::clone(&wanted.file));
+            if self.trial.is_offered(&name) != self.offers.holds(&name, &wanted.newest) {
+                self.offer(&name, now);
+            }
+        }
     }
 
     fn take_time(&mut self, now: Timestamp) -> bool {
-        let expired = !self.files.expire(now).is_empty();
-        if expired {
-            self.settle(now);
-        }
+        let settled = self.files.expire(now);
+        let expired = !settled.files.is_empty();
+        self.settle(settled, now);
         let tried = self.trial.expire(now);
         if tried {
-            self.offer_all(now);
+            self.offer_moved(now);
         }
         self.offers.advance(now) || expired || tried
     }
@@ -337,7 +362,7 @@ impl World {
                 let gateways: Vec<GatewayName> = first
                     .iter()
                     .filter(|r| r.kind() == Kind::Route && self.is_current(r))
-                    .flat_map(|r| self.gateways_of(r))
+                    .flat_map(|r| self.suspects_in(r))
                     .collect();
                 let (freed, ruling) = self.trial.taken(gateways, now);
                 for name in freed {
@@ -354,7 +379,7 @@ impl World {
                 let suspects: BTreeSet<GatewayName> = resources
                     .iter()
                     .filter(|r| !r.is_accepted() && self.is_current(r))
-                    .flat_map(|r| self.gateways_of(r))
+                    .flat_map(|r| self.suspects_in(r))
                     .collect();
                 self.tell_of_common(&resources, &text, now);
                 match self.trial.refused(suspects, &text, now) {
@@ -371,7 +396,7 @@ impl World {
                 }
             }
         }
-        self.offer_all(now);
+        self.offer_moved(now);
         true
     }
 
@@ -412,27 +437,28 @@ impl World {
         self.audiences_of(resource).next().is_some()
     }
 
-    /// The gateways whose newest version a resource holds.
-    fn gateways_of(&self, resource: &Resource) -> Vec<GatewayName> {
-        let told = |name: &&GatewayName| {
-            self.wanted.get(*name).is_some_and(|w| self.offers.told(name, &w.newest).is_some())
-        };
+    /// The gateways on trial whose newest version a resource holds.
+    fn suspects_in(&self, resource: &Resource) -> Vec<GatewayName> {
         let cluster = |name: &str| translate::parse_cluster_name(name).map(|(gateway, _)| gateway);
-        match resource.kind() {
-            Kind::Cluster | Kind::Endpoint => cluster(resource.name()).into_iter().collect(),
-            Kind::Secret => resource.name().strip_prefix("ca/").and_then(cluster).into_iter().collect(),
+        let one = match resource.kind() {
+            Kind::Cluster | Kind::Endpoint => cluster(resource.name()),
+            Kind::Secret => resource.name().strip_prefix("ca/").and_then(cluster),
             // A listener depends on no gateway.
-            Kind::Listener => Vec::new(),
+            Kind::Listener => None,
             Kind::Route => {
                 // One name, but another content for each audience.
                 let audiences: Vec<Option<&str>> = self.audiences_of(resource).collect();
-                let on_listener = |w: &Wanted| w.newest.listener.as_str() == &**resource.name();
-                let seen = |w: &Wanted| audiences.iter().any(|a| sees(&w.newest.proxies, *a));
-                let in_it = |w: &Wanted| on_listener(w) && seen(w);
-                let all = self.wanted.iter().filter(|(_, w)| in_it(w)).map(|(name, _)| name);
-                all.filter(told).cloned().collect()
+                let on_listener = |g: &Gateway| g.listener.as_str() == &**resource.name();
+                let seen = |g: &Gateway| audiences.iter().any(|a| sees(&g.proxies, *a));
+                let is_in = |w: &Wanted| {
+                    let told = || self.offers.told(&w.newest.name, &w.newest).is_some();
+                    on_listener(&w.newest) && seen(&w.newest) && told()
+                };
+                let on_trial = self.trial.on_trial();
+                return on_trial.filter(|name| self.wanted.get(*name).is_some_and(is_in)).cloned().collect();
             }
-        }
+        };
+        one.into_iter().filter(|name| *self.trial.standing(name) == Standing::OnTrial).collect()
     }
 
     fn note(&mut self, time: Timestamp, gateway: &GatewayName, kind: NoteKind, message: String) {
@@ -464,11 +490,6 @@ impl Wanted {
             _ => Some(Arc::new(closed(&self.newest))),
         }
     }
-}
-
-/// Whether Envoys of an audience (`None`: of none that is named) serve a gateway that is meant for these.
-fn sees(proxies: &BTreeSet<String>, audience: Option<&str>) -> bool {
-    proxies.is_empty() || audience.is_some_and(|a| proxies.contains(a))
 }
 
 /// The gateway's place with nobody let in, and without anything that Envoy might refuse.

@@ -21,6 +21,11 @@ impl Version {
         Self(head.iter().fold(0, |n, b| n << 8 | u64::from(*b)))
     }
 
+    /// Of a name and this version: what a resource adds to the version of a set.
+    pub fn fingerprint(self, name: &str) -> u64 {
+        Self::of(&[name.as_bytes(), &self.0.to_be_bytes()].concat()).0
+    }
+
     /// Reads what [`fmt::Display`] wrote.
     pub fn parse(text: &str) -> Option<Self> {
         (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok()).flatten().map(Self)
@@ -48,6 +53,8 @@ pub struct Resource {
     kind: Kind,
     name: Arc<str>,
     version: Version,
+    /// Of name and version: what it adds to the version of a set.
+    fingerprint: u64,
     /// The field `resources` of a `DeltaDiscoveryResponse`: a whole `Resource` with name, version and content.
     delta: Bytes,
     /// Where in `delta` the field `resource` lies; byte for byte the field `resources` of a `DiscoveryResponse`.
@@ -83,8 +90,16 @@ impl Resource {
         let content = out.len() - message.len()..out.len();
         wire::field(1, version_text.as_bytes(), &mut out);
         wire::field(3, name.as_bytes(), &mut out);
-        let accepted = AtomicBool::new(false);
-        Self { kind, name: name.into(), version, delta: out.freeze(), any, message: content, accepted }
+        Self {
+            kind,
+            name: name.into(),
+            version,
+            fingerprint: version.fingerprint(name),
+            delta: out.freeze(),
+            any,
+            message: content,
+            accepted: AtomicBool::new(false),
+        }
     }
 
     /// What it is.
@@ -98,6 +113,10 @@ impl Resource {
     /// Equal when, and only when, the meaning is equal.
     pub fn version(&self) -> Version {
         self.version
+    }
+    /// Of name and version. The version of a set is the sum of these.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
     }
     /// As a field of a `DeltaDiscoveryResponse`, tag and length included.
     pub fn delta_field(&self) -> &Bytes {
@@ -119,6 +138,13 @@ impl Resource {
     /// Whether any Envoy has taken it.
     pub fn is_accepted(&self) -> bool {
         self.accepted.load(Ordering::Relaxed)
+    }
+}
+
+impl PartialEq for Resource {
+    /// Whether they mean the same under the same name.
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, &self.name, self.version) == (other.kind, &other.name, other.version)
     }
 }
 

@@ -22,6 +22,13 @@ impl Fleet {
         self.named.get(cluster).unwrap_or(&self.everyone)
     }
 
+    /// Whether it holds the very snapshots of another.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.everyone, &other.everyone)
+            && self.named.len() == other.named.len()
+            && self.named.iter().zip(&other.named).all(|((a, x), (b, y))| a == b && Arc::ptr_eq(x, y))
+    }
+
     /// All snapshots.
     pub fn snapshots(&self) -> impl Iterator<Item = &Arc<Snapshot>> {
         std::iter::once(&self.everyone).chain(self.named.values())

@@ -9,7 +9,7 @@ mod set;
 
 pub use dump::{dump, dump_bootstrap};
 pub use fleet::Fleet;
-pub use set::{Change, Set, concat, digest_of_name, fingerprint, version_of};
+pub use set::{Change, Set, concat, digest_of_name, version_of};
 
 use crate::resource::{ByKind, Kind, Resource, Version};
 use std::sync::Arc;
@@ -18,6 +18,25 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     sets: ByKind<Arc<Set>>,
+}
+
+/// How a snapshot is to be different.
+#[derive(Debug, Default)]
+pub struct Patch {
+    kinds: ByKind<set::Patch>,
+}
+
+impl Patch {
+    /// Nothing is under this name any more, unless it is put there.
+    pub fn remove(&mut self, kind: Kind, name: &Arc<str>) {
+        self.kinds.get_mut(kind).entry(Arc::clone(name)).or_insert(None);
+    }
+
+    /// This is under its name from now on. Of two with one name the first counts.
+    pub fn put(&mut self, resource: Arc<Resource>) {
+        let name = Arc::clone(resource.name());
+        self.kinds.get_mut(resource.kind()).entry(name).or_default().get_or_insert(resource);
+    }
 }
 
 impl Snapshot {
@@ -31,6 +50,17 @@ impl Snapshot {
             *next.sets.get_mut(kind) = Set::next(previous.set(kind), std::mem::take(lists.get_mut(kind)));
         }
         next
+    }
+
+    /// The successor of `previous` in which some resources are different; the very same one when nothing changed. It
+    /// costs what the patch is long, not what the snapshot is large.
+    pub fn patched(previous: &Arc<Self>, mut patch: Patch) -> Arc<Self> {
+        let mut next = Self::clone(previous);
+        for kind in Kind::ALL {
+            let changes = std::mem::take(patch.kinds.get_mut(kind));
+            *next.sets.get_mut(kind) = Set::patched(previous.set(kind), changes);
+        }
+        if next.is_same(previous) { Arc::clone(previous) } else { Arc::new(next) }
     }
 
     /// The resources of a kind.

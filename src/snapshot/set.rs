@@ -2,14 +2,16 @@
 
 use crate::resource::{Resource, Version};
 use bytes::{BufMut, Bytes, BytesMut};
-use std::cmp::Ordering;
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock, Weak};
 
-/// The resources of one kind, sorted by name.
+/// The resources of one kind, by name. Successors share with it what did not change.
 #[derive(Debug, Default)]
 pub struct Set {
-    resources: Vec<Arc<Resource>>,
+    resources: OrdMap<Arc<str>, Arc<Resource>>,
     version: Version,
     change: Option<Change>,
     all_delta: OnceLock<Bytes>,
@@ -28,36 +30,55 @@ pub struct Change {
     upserts_delta: OnceLock<Bytes>,
 }
 
+/// What is to be under some names from now on; `None`: nothing.
+pub(super) type Patch = BTreeMap<Arc<str>, Option<Arc<Resource>>>;
+
 impl Set {
-    /// The successor of a set; the very same one when nothing changed. Of two resources with one name the
-    /// first counts.
-    pub fn next(previous: &Arc<Self>, mut resources: Vec<Arc<Resource>>) -> Arc<Self> {
-        resources.sort_by(|a, b| a.name().cmp(b.name()));
-        resources.dedup_by(|b, a| a.name() == b.name());
+    /// The successor of a set with these resources and no others; the very same one when nothing changed. Of two
+    /// resources with one name the first counts.
+    pub fn next(previous: &Arc<Self>, resources: Vec<Arc<Resource>>) -> Arc<Self> {
+        let mut patch: Patch = previous.resources.keys().map(|name| (Arc::clone(name), None)).collect();
+        for resource in resources {
+            patch.entry(Arc::clone(resource.name())).or_default().get_or_insert(resource);
+        }
+        Self::patched(previous, patch)
+    }
+
+    /// The successor of a set in which some names are different; the very same one when nothing changed. It costs
+    /// what the patch is long, not what the set is large.
+    pub(super) fn patched(previous: &Arc<Self>, patch: Patch) -> Arc<Self> {
+        let mut resources = previous.resources.clone();
+        let mut version = previous.version.0;
         let (mut upserts, mut removed) = (Vec::new(), Vec::new());
-        side_by_side(previous.resources.iter(), resources.iter_mut(), |old, new| match (old, new) {
-            // An equal one keeps its old self: bytes are shared, and so is what is known of its acceptance.
-            (Some(old), Some(new)) if old.version() == new.version() => *new = Arc::clone(old),
-            (_, Some(new)) => upserts.push(Arc::clone(new)),
-            (Some(old), None) => removed.push(Arc::clone(old.name())),
-            (None, None) => {}
-        });
+        for (name, new) in patch {
+            let old = resources.get(&*name);
+            match (old, &new) {
+                // An equal one keeps its old self: bytes are shared, and so is what is known of its acceptance.
+                (Some(old), Some(new)) if old == new => continue,
+                (None, None) => continue,
+                _ => {}
+            }
+            version = version.wrapping_sub(old.map_or(0, |r| r.fingerprint()));
+            version = version.wrapping_add(new.as_ref().map_or(0, |r| r.fingerprint()));
+            if let Some(new) = new {
+                upserts.push(Arc::clone(&new));
+                resources.insert(name, new);
+            } else {
+                resources.remove(&*name);
+                removed.push(name);
+            }
+        }
         if upserts.is_empty() && removed.is_empty() {
             return Arc::clone(previous);
         }
-        let change =
-            Change { from: Arc::downgrade(previous), upserts, removed, upserts_delta: OnceLock::new() };
-        Arc::new(Self {
-            version: version_of(resources.iter()),
-            resources,
-            change: Some(change),
-            ..Self::default()
-        })
+        let from = Arc::downgrade(previous);
+        let change = Some(Change { from, upserts, removed, upserts_delta: OnceLock::new() });
+        Arc::new(Self { resources, version: Version(version), change, ..Self::default() })
     }
 
     /// The resources, by name.
     pub fn resources(&self) -> impl ExactSizeIterator<Item = &Arc<Resource>> {
-        self.resources.iter()
+        self.resources.values()
     }
 
     /// How many there are.
@@ -72,8 +93,7 @@ impl Set {
 
     /// A resource by its name.
     pub fn get(&self, name: &str) -> Option<&Arc<Resource>> {
-        let at = self.resources.binary_search_by(|r| r.name().as_ref().cmp(name)).ok()?;
-        self.resources.get(at)
+        self.resources.get(name)
     }
 
     /// The version of the whole set: equal sets have equal versions, whatever came before them.
@@ -92,30 +112,37 @@ impl Set {
         self.change.as_ref().filter(|c| Weak::ptr_eq(&c.from, &Arc::downgrade(older)))
     }
 
-    /// Calls `visit` with each name whose version differs between `older` and this set.
+    /// Calls `visit` with each name whose version differs between `older` and this set, by name. What the two share
+    /// is passed over.
     pub fn differences(&self, older: &Self, mut visit: impl FnMut(&Arc<str>)) {
-        side_by_side(older.resources.iter(), self.resources.iter(), |was, is| {
-            if was.map(|r| r.version()) != is.map(|r| r.version()) {
-                was.or(is).into_iter().for_each(|r| visit(r.name()));
+        for difference in older.resources.diff(&self.resources) {
+            match difference {
+                DiffItem::Add(name, _)
+                | DiffItem::Update { new: (name, _), .. }
+                | DiffItem::Remove(name, _) => {
+                    visit(name);
+                }
             }
-        });
+        }
     }
 
     /// All resources as fields of a `DeltaDiscoveryResponse`; made once.
     pub fn all_delta(&self) -> Bytes {
-        self.all_delta.get_or_init(|| concat(&self.resources, |r| r.delta_field().clone())).clone()
+        self.all_delta.get_or_init(|| concat(self.resources().map(|r| r.delta_field().clone()))).clone()
     }
 
     /// All resources as fields of a `DiscoveryResponse`; made once.
     pub fn all_sotw(&self) -> Bytes {
-        self.all_sotw.get_or_init(|| concat(&self.resources, Resource::sotw_field)).clone()
+        self.all_sotw.get_or_init(|| concat(self.resources().map(|r| r.sotw_field()))).clone()
     }
 }
 
 impl Change {
     /// All upserts as fields of a `DeltaDiscoveryResponse`; made once.
     pub fn upserts_delta(&self) -> Bytes {
-        self.upserts_delta.get_or_init(|| concat(&self.upserts, |r| r.delta_field().clone())).clone()
+        self.upserts_delta
+            .get_or_init(|| concat(self.upserts.iter().map(|r| r.delta_field().clone())))
+            .clone()
     }
 }
 
@@ -128,49 +155,20 @@ pub fn digest_of_name(name: &str) -> u64 {
     hasher.finish()
 }
 
-/// What a resource of this name and version adds to the version of a set.
-pub fn fingerprint(name: &str, version: Version) -> u64 {
-    Version::of(&[name.as_bytes(), &version.0.to_be_bytes()].concat()).0
-}
-
 /// The version of some resources of one kind, from their names and versions. The order does not matter.
 pub fn version_of<'a>(resources: impl IntoIterator<Item = &'a Arc<Resource>>) -> Version {
-    Version(resources.into_iter().fold(0, |sum: u64, r| sum.wrapping_add(fingerprint(r.name(), r.version()))))
+    Version(resources.into_iter().fold(0, |sum: u64, r| sum.wrapping_add(r.fingerprint())))
 }
 
-/// Some resources in sequence. A single one is not copied.
-pub fn concat(resources: &[Arc<Resource>], field: impl Fn(&Resource) -> Bytes) -> Bytes {
-    if let [one] = resources {
-        return field(one);
+/// Some encoded resources in sequence. A single one is not copied.
+pub fn concat(fields: impl Iterator<Item = Bytes>) -> Bytes {
+    let mut fields: Vec<Bytes> = fields.collect();
+    if fields.len() == 1 {
+        return fields.pop().unwrap_or_default();
     }
-    let mut out = BytesMut::with_capacity(resources.iter().map(|r| r.delta_field().len()).sum());
-    resources.iter().for_each(|r| out.put(field(r)));
+    let mut out = BytesMut::with_capacity(fields.iter().map(Bytes::len).sum());
+    fields.into_iter().for_each(|field| out.put(field));
     out.freeze()
-}
-
-/// Walks two lists that are sorted by name, and visits what has the same name together.
-fn side_by_side<A, B>(
-    first: impl Iterator<Item = A>,
-    second: impl Iterator<Item = B>,
-    mut visit: impl FnMut(Option<A>, Option<B>),
-) where
-    A: std::ops::Deref<Target = Arc<Resource>>,
-    B: std::ops::Deref<Target = Arc<Resource>>,
-{
-    let (mut first, mut second) = (first.peekable(), second.peekable());
-    loop {
-        let order = match (first.peek(), second.peek()) {
-            (None, None) => return,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(a), Some(b)) => a.name().cmp(b.name()),
-        };
-        match order {
-            Ordering::Less => visit(first.next(), None),
-            Ordering::Greater => visit(None, second.next()),
-            Ordering::Equal => visit(first.next(), second.next()),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -207,6 +205,33 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_patch_comes_to_the_same_as_the_whole(
+            before in proptest::collection::btree_map(0u8..40, 0u32..3, 0..40),
+            patch in proptest::collection::btree_map(0u8..40, proptest::option::of(0u32..3), 0..12),
+        ) {
+            let first = Set::next(&Arc::default(), before.iter().map(|(n, v)| resource(&format!("r{n}"), *v)).collect());
+            let mut after = before.clone();
+            let mut names = Patch::new();
+            for (name, value) in &patch {
+                let made = value.map(|value| resource(&format!("r{name}"), value));
+                names.insert(format!("r{name}").into(), made);
+                match value {
+                    Some(value) => _ = after.insert(*name, *value),
+                    None => _ = after.remove(name),
+                }
+            }
+            let whole = Set::next(&first, after.iter().map(|(n, v)| resource(&format!("r{n}"), *v)).collect());
+            let patched = Set::patched(&first, names);
+            prop_assert_eq!(whole.version(), patched.version());
+            prop_assert_eq!(whole.version(), version_of(patched.resources()));
+            prop_assert!(whole.resources().eq(patched.resources()));
+            prop_assert_eq!(Arc::ptr_eq(&first, &patched), before == after);
+            for kept in first.resources().filter(|r| patched.get(r.name()) == Some(r)) {
+                prop_assert!(Arc::ptr_eq(kept, patched.get(kept.name()).unwrap()));
+            }
+        }
+
         #[test]
         fn a_change_leads_from_one_set_to_the_next(
             a in proptest::collection::btree_map(0u8..12, 0u32..3, 0..12),

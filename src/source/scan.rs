@@ -28,6 +28,10 @@ pub struct Scanner {
     documents: BTreeMap<Arc<str>, Seen>,
     /// By the keys of [`config::Context::attached`].
     attached: BTreeMap<Reference, Attached>,
+    /// How many documents, or the settings, refer to each.
+    referring: BTreeMap<Reference, usize>,
+    /// What lies at a path.
+    by_path: BTreeMap<PathBuf, BTreeSet<Reference>>,
 }
 
 #[derive(Debug)]
@@ -57,8 +61,15 @@ pub(super) enum Depth {
 impl Scanner {
     /// Has told nothing yet.
     pub fn new(watched: Watched) -> Self {
-        let environment = Environment::default();
-        Self { watched, environment, documents: BTreeMap::new(), attached: BTreeMap::new() }
+        let referring = watched.files.iter().map(|file| (Reference::File(file.clone()), 1)).collect();
+        Self {
+            watched,
+            environment: Environment::default(),
+            documents: BTreeMap::new(),
+            attached: BTreeMap::new(),
+            referring,
+            by_path: BTreeMap::new(),
+        }
     }
 
     /// With variables to which gateway files may refer.
@@ -82,30 +93,29 @@ impl Scanner {
         });
         let gone: Vec<Arc<str>> = self.documents.keys().filter(|n| !present.contains(*n)).cloned().collect();
         for name in gone {
-            self.documents.remove(&name);
+            self.forget(&name);
             changes.documents.insert(name, None);
         }
         for name in present {
             self.look_at_document(name, depth, &mut changes);
         }
-        self.look_at_attached(depth, &mut changes);
+        let all: Vec<Reference> = self.referring.keys().cloned().collect();
+        all.into_iter().for_each(|reference| self.look_at_attached(reference, depth, &mut changes));
         changes
     }
 
     /// Looks at some files only. What they refer to is looked at as well.
     pub fn scan_files<'a>(&mut self, paths: impl IntoIterator<Item = &'a Path>) -> Changes {
         let mut changes = Changes::default();
-        let mut attached = false;
+        let mut attached = BTreeSet::new();
         for path in paths {
             if let Some(name) = name(&self.watched.directory, path).filter(|_| is_gateway_file(path)) {
-                self.look_at_document(name, Depth::Content, &mut changes);
-                attached = true;
+                self.look_at_document(Arc::clone(&name), Depth::Content, &mut changes);
+                attached.extend(self.documents.get(&name).iter().flat_map(|s| s.references.iter().cloned()));
             }
-            attached |= self.is_attached(path);
+            attached.extend(self.by_path.get(path).into_iter().flatten().cloned());
         }
-        if attached {
-            self.look_at_attached(Depth::Stamps, &mut changes);
-        }
+        attached.into_iter().for_each(|r| self.look_at_attached(r, Depth::Stamps, &mut changes));
         changes
     }
 
@@ -115,14 +125,13 @@ impl Scanner {
     }
 
     fn is_attached(&self, path: &Path) -> bool {
-        self.attached.values().any(|a| a.path.as_deref() == Some(path))
+        self.by_path.contains_key(path)
     }
 
     /// The directories in which something may change.
     pub(super) fn directories(&self) -> BTreeSet<PathBuf> {
-        let parents =
-            self.attached.values().filter_map(|a| a.path.as_deref()?.parent().map(Path::to_path_buf));
-        parents.filter(|p| !p.starts_with(&self.watched.directory)).collect()
+        let outside = self.by_path.keys().filter(|path| !path.starts_with(&self.watched.directory));
+        outside.filter_map(|path| path.parent().map(Path::to_path_buf)).collect()
     }
 
     /// The directory of gateway files.
@@ -142,7 +151,7 @@ impl Scanner {
             Found::TooLarge(size) => Content::TooLarge(size),
             Found::Unreadable(why) => Content::Unreadable(why),
             Found::Gone => {
-                if self.documents.remove(&name).is_some() {
+                if self.forget(&name) {
                     changes.documents.insert(name, None);
                 }
                 return;
@@ -154,39 +163,59 @@ impl Scanner {
         }
         let document = Document { path: Arc::clone(&name), content: content.clone() };
         let references = config::references(&document);
+        for reference in &references {
+            *self.referring.entry(reference.clone()).or_default() += 1;
+        }
+        // After the new ones are counted, so that what stays is not read anew.
+        self.forget(&name);
         self.documents.insert(Arc::clone(&name), Seen { content, stamp, references });
         changes.documents.insert(name, Some(document));
     }
 
-    fn look_at_attached(&mut self, depth: Depth, changes: &mut Changes) {
-        let wanted: BTreeSet<Reference> = self
-            .documents
-            .values()
-            .flat_map(|s| s.references.iter().cloned())
-            .chain(self.watched.files.iter().cloned().map(Reference::File))
-            .collect();
-        self.attached.retain(|key, _| wanted.contains(key));
-        for key in wanted {
-            let seen = self.attached.get(&key);
-            let (attachment, stamp, path) = match &key {
-                Reference::Environment(_) if seen.is_some() => continue,
-                Reference::Environment(name) => (self.environment.find(name), None, None),
-                Reference::File(file) => {
-                    let path = seen.and_then(|a| a.path.clone());
-                    let path = path.unwrap_or_else(|| without_dots(&self.watched.directory.join(file)));
-                    let same = |a: &Attached| a.stamp.is_some() && a.stamp == stamp(&path);
-                    if depth == Depth::Stamps && seen.is_some_and(same) {
-                        continue;
+    /// A document is no more, and with it what only it referred to. True when it was known.
+    fn forget(&mut self, name: &str) -> bool {
+        let Some(seen) = self.documents.remove(name) else { return false };
+        for reference in &seen.references {
+            let Some(count) = self.referring.get_mut(reference) else { continue };
+            *count -= 1;
+            if *count == 0 {
+                self.referring.remove(reference);
+                if let Some(path) = self.attached.remove(reference).and_then(|a| a.path)
+                    && let Some(references) = self.by_path.get_mut(&path)
+                {
+                    references.remove(reference);
+                    if references.is_empty() {
+                        self.by_path.remove(&path);
                     }
-                    let (attachment, stamp) = attachment(&path);
-                    (attachment, stamp, Some(path))
                 }
-            };
-            if seen.map(|a| &a.attachment) != Some(&attachment) {
-                changes.attached.insert(key.clone(), attachment.clone());
             }
-            self.attached.insert(key, Attached { attachment, stamp, path });
         }
+        true
+    }
+
+    fn look_at_attached(&mut self, key: Reference, depth: Depth, changes: &mut Changes) {
+        let seen = self.attached.get(&key);
+        let (attachment, stamp, path) = match &key {
+            Reference::Environment(_) if seen.is_some() => return,
+            Reference::Environment(name) => (self.environment.find(name), None, None),
+            Reference::File(file) => {
+                let path = seen.and_then(|a| a.path.clone());
+                let path = path.unwrap_or_else(|| without_dots(&self.watched.directory.join(file)));
+                let same = |a: &Attached| a.stamp.is_some() && a.stamp == stamp(&path);
+                if depth == Depth::Stamps && seen.is_some_and(same) {
+                    return;
+                }
+                let (attachment, stamp) = attachment(&path);
+                (attachment, stamp, Some(path))
+            }
+        };
+        if seen.map(|a| &a.attachment) != Some(&attachment) {
+            changes.attached.insert(key.clone(), attachment.clone());
+        }
+        if let Some(path) = &path {
+            self.by_path.entry(path.clone()).or_default().insert(key.clone());
+        }
+        self.attached.insert(key, Attached { attachment, stamp, path });
     }
 }
 

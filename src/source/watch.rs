@@ -107,8 +107,10 @@ impl Source {
         if changes.is_empty() {
             return !self.out.is_closed();
         }
-        // New files may refer to files in other directories.
-        self.eyes.arm(&self.scanner);
+        // They may be in other directories.
+        if !changes.attached.is_empty() {
+            self.eyes.arm(&self.scanner);
+        }
         self.out.blocking_send(ControlEvent::Files(changes)).is_ok()
     }
 

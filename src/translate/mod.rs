@@ -23,11 +23,11 @@ mod virtual_host;
 
 pub use listener::{listener, listener_secret};
 pub use ownership::{concerns, keep_gateway};
-pub use virtual_host::route_configuration;
+pub use virtual_host::{Changed, RouteTable};
 
 use crate::model::{Authentication, Gateway, Upstream};
 use crate::names::{GatewayName, ListenerName, UpstreamName};
-use crate::resource::{Kind, Resource, canonical, field};
+use crate::resource::{Kind, Resource, canonical};
 use bytes::Bytes;
 use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
@@ -123,15 +123,6 @@ fn duration(d: std::time::Duration) -> Duration {
 
 fn uint32(value: u32) -> UInt32Value {
     UInt32Value { value }
-}
-
-/// Puts a virtual host together from encoded parts: name and domains as a message, routes as they are.
-fn append_virtual_host(head: &VirtualHost, routes: &[&Bytes], out: &mut Vec<u8>) {
-    let mut host = head.encode_to_vec();
-    for part in routes {
-        host.extend_from_slice(part);
-    }
-    field(2, &host, out); // RouteConfiguration.virtual_hosts
 }
 
 #[cfg(test)]

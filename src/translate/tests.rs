@@ -99,9 +99,11 @@ fn a_gateway(name: &'static str) -> impl Strategy<Value = Gateway> {
 }
 
 fn table(gateways: &[&Gateway]) -> RouteConfiguration {
-    let parts: Vec<Parts> = gateways.iter().map(|g| gateway(g)).collect();
-    let pairs = gateways.iter().copied().zip(parts.iter().map(|p| &p.routes));
-    RouteConfiguration::decode(route_configuration(&listener_name(), pairs).message()).unwrap()
+    let mut table = RouteTable::default();
+    gateways.iter().for_each(|g| table.add(g, &gateway(g).routes));
+    let changed = table.take_changed();
+    let [(Kind::Route, _, Some(resource))] = changed.as_slice() else { panic!("one listener") };
+    RouteConfiguration::decode(resource.message()).unwrap()
 }
 
 fn clusters_of(route: &Route) -> Vec<(String, u32)> {

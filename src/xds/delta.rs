@@ -11,7 +11,7 @@ use super::offered::Offered;
 use super::subscription::Subscription;
 use super::{MAX_NAMES, Malformed, Verdict, kind_of_request};
 use crate::resource::{ByKind, Kind, Resource, Version};
-use crate::snapshot::{Set, Snapshot, concat, fingerprint};
+use crate::snapshot::{Set, Snapshot, concat};
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -245,7 +245,7 @@ impl Typed {
         let set = set.filter(|set| holds.len() == set.len() && !holds.is_empty());
         if let Some(set) = set.filter(|set| self.subscription.covers_all(set) && self.differs.is_empty()) {
             let sum = holds.iter().fold(0, |sum: u64, (name, version)| {
-                sum.wrapping_add(fingerprint(name, Version::parse(version).unwrap_or_default()))
+                sum.wrapping_add(Version::parse(version).unwrap_or_default().fingerprint(name))
             });
             if Version(sum) == set.version() {
                 // It holds all that there is, as it is.
@@ -269,7 +269,7 @@ impl Typed {
     /// What differs between the client's state and `set`, which is the client's state from then on.
     fn news(&mut self, set: &Arc<Set>, part: Part) -> Option<News> {
         if let Some(group) = self.next_again(set) {
-            let encoded = concat(&group, |r| r.delta_field().clone());
+            let encoded = concat(group.iter().map(|r| r.delta_field().clone()));
             return Some((Offered::Some(group), Vec::new(), encoded));
         }
         let unchanged = Arc::ptr_eq(&self.held, set);
@@ -326,7 +326,7 @@ impl Typed {
         let encoded = if upserts.len() == set.len() {
             set.all_delta()
         } else {
-            concat(&upserts, |r| r.delta_field().clone())
+            concat(upserts.iter().map(|r| r.delta_field().clone()))
         };
         Some((Offered::Some(upserts), removed, encoded))
     }

@@ -213,7 +213,7 @@ impl Typed {
         let encoded = if resources.len() == set.len() {
             set.all_sotw()
         } else {
-            concat(&resources.iter().cloned().collect::<Vec<_>>(), Resource::sotw_field)
+            concat(resources.iter().map(|r| r.sotw_field()))
         };
         Some((version, resources, encoded))
     }

@@ -21,7 +21,7 @@ fn play(files: &mut Files, gateway: Option<&str>, keys: Attachment) -> Option<Ve
     let attached = [(Reference::File("a.keys".into()), keys)].into();
     let listeners = [ListenerName::new("default").unwrap()].into();
     files.apply(Changes { documents, attached }, &listeners, Timestamp::default());
-    let chosen = files.settle().into_values().next()?;
+    let chosen = files.settle(files.paths()).chosen.into_values().next()?;
     match &chosen.gateway.authentication {
         Authentication::AccessKey(keys) => {
             Some(keys.keys.iter().map(|k| k.key.expose().to_owned()).collect())

@@ -1,0 +1,132 @@
+//! What each audience is told, put together: of all gateways, only those that changed are looked at.
+
+use super::offer::{Offers, Version};
+use crate::names::{GatewayName, ListenerName};
+use crate::resource::{Kind, Resource};
+use crate::snapshot::{Fleet, Patch, Snapshot};
+use crate::translate::RouteTable;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The resources of a listener that are of no gateway.
+pub(super) type Common = BTreeMap<ListenerName, Vec<Arc<Resource>>>;
+
+/// What all audiences are told.
+#[derive(Debug, Default)]
+pub(super) struct Boards {
+    everyone: Board,
+    /// By the `node.cluster` that gateways name.
+    named: BTreeMap<Arc<str>, Board>,
+    /// The gateways that name an audience.
+    naming: BTreeMap<Arc<str>, BTreeSet<GatewayName>>,
+    /// The audiences that a gateway names.
+    named_by: BTreeMap<GatewayName, BTreeSet<Arc<str>>>,
+}
+
+/// What one audience is told.
+#[derive(Debug, Default)]
+struct Board {
+    snapshot: Arc<Snapshot>,
+    rows: BTreeMap<GatewayName, Row>,
+    table: RouteTable,
+}
+
+/// What one gateway has in it.
+#[derive(Debug, Default)]
+struct Row {
+    resources: Vec<(Kind, Arc<str>)>,
+    routes: Option<Version>,
+}
+
+impl Boards {
+    /// Follows the offers of these gateways. Snapshots in which nothing changed stay the ones they were.
+    pub(super) fn follow(&mut self, gateways: &BTreeSet<GatewayName>, offers: &Offers, common: &Common) {
+        gateways.iter().for_each(|gateway| self.note_audiences(gateway, offers));
+        self.named.retain(|audience, _| self.naming.contains_key(audience));
+        for (audience, board) in &mut self.named {
+            board.follow(gateways, offers, Some(audience), common, Patch::default());
+        }
+        for audience in self.naming.keys() {
+            if !self.named.contains_key(audience) {
+                // Until now these Envoys were told what everyone is: what stays the same keeps its place in memory.
+                let snapshot = Arc::clone(&self.everyone.snapshot);
+                let mut patch = Patch::default();
+                snapshot.resources().for_each(|r| patch.remove(r.kind(), r.name()));
+                let mut board = Board { snapshot, ..Board::default() };
+                board.follow(&offers.names(), offers, Some(audience), common, patch);
+                self.named.insert(Arc::clone(audience), board);
+            }
+        }
+        self.everyone.follow(gateways, offers, None, common, Patch::default());
+    }
+
+    /// What Envoys should be told.
+    pub(super) fn fleet(&self) -> Fleet {
+        let named = self.named.iter().map(|(name, board)| (Arc::clone(name), Arc::clone(&board.snapshot)));
+        Fleet { everyone: Arc::clone(&self.everyone.snapshot), named: named.collect() }
+    }
+
+    fn note_audiences(&mut self, gateway: &GatewayName, offers: &Offers) {
+        let now = offers.audiences_of(gateway);
+        for audience in self.named_by.remove(gateway).unwrap_or_default() {
+            if let Some(gateways) = self.naming.get_mut(&audience) {
+                gateways.remove(gateway);
+            }
+        }
+        for audience in &now {
+            self.naming.entry(Arc::clone(audience)).or_default().insert(gateway.clone());
+        }
+        if !now.is_empty() {
+            self.named_by.insert(gateway.clone(), now);
+        }
+        self.naming.retain(|_, gateways| !gateways.is_empty());
+    }
+}
+
+impl Board {
+    fn follow(
+        &mut self,
+        gateways: &BTreeSet<GatewayName>,
+        offers: &Offers,
+        audience: Option<&str>,
+        common: &Common,
+        mut patch: Patch,
+    ) {
+        for gateway in gateways {
+            let before = self.rows.remove(gateway).unwrap_or_default();
+            let mut row = Row::default();
+            for resource in offers.resources(gateway, audience) {
+                row.resources.push((resource.kind(), Arc::clone(resource.name())));
+                patch.put(Arc::clone(resource));
+            }
+            before.resources.iter().for_each(|(kind, name)| patch.remove(*kind, name));
+            row.routes = offers.routes(gateway, audience).cloned();
+            match (&before.routes, &row.routes) {
+                (Some(old), Some(new)) if old.is(new) => {}
+                (old, new) => {
+                    old.iter().for_each(|old| self.table.remove(&old.gateway));
+                    new.iter().for_each(|new| self.table.add(&new.gateway, new.routes()));
+                }
+            }
+            if row.routes.is_some() || !row.resources.is_empty() {
+                self.rows.insert(gateway.clone(), row);
+            }
+        }
+        for (kind, name, resource) in self.table.take_changed() {
+            match resource {
+                Some(resource) => patch.put(resource),
+                None => patch.remove(kind, &name),
+            }
+        }
+        for (listener, resources) in common {
+            for resource in resources {
+                if self.table.has(listener) {
+                    patch.put(Arc::clone(resource));
+                } else {
+                    patch.remove(resource.kind(), resource.name());
+                }
+            }
+        }
+        self.snapshot = Snapshot::patched(&self.snapshot, patch);
+    }
+}

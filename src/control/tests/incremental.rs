@@ -1,0 +1,121 @@
+//! Each turn looks at what changed only. It must come to the same as looking at everything.
+
+use super::*;
+use crate::snapshot::Fleet;
+use crate::xds::Verdict;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+/// What happens to one of a few files that often want the same.
+#[derive(Clone, Debug)]
+enum Step {
+    Write {
+        file: usize,
+        name: usize,
+        path: usize,
+        proxies: usize,
+        weight: u32,
+    },
+    Break {
+        file: usize,
+        name: usize,
+    },
+    Remove {
+        file: usize,
+    },
+    /// Of the resources that Envoys are told, one is taken or refused.
+    Verdict {
+        at: usize,
+        taken: bool,
+    },
+    Wait {
+        millis: u64,
+    },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let write = (0usize..6, 0usize..6, 0usize..4, 0usize..4, 0u32..3)
+        .prop_map(|(file, name, path, proxies, weight)| Step::Write { file, name, path, proxies, weight });
+    let others = prop_oneof![
+        (0usize..6, 0usize..6).prop_map(|(file, name)| Step::Break { file, name }),
+        (0usize..6).prop_map(|file| Step::Remove { file }),
+        (0usize..20, any::<bool>()).prop_map(|(at, taken)| Step::Verdict { at, taken }),
+        prop_oneof![Just(300u64), Just(6_000), Just(31_000)].prop_map(|millis| Step::Wait { millis }),
+    ];
+    prop::collection::vec(prop_oneof![3 => write, 2 => others], 1..40)
+}
+
+fn text(name: usize, path: usize, proxies: usize, weight: u32) -> String {
+    let proxies = ["", "proxies: [edge]\n", "proxies: [lab]\n", "proxies: [edge, lab]\n"][proxies];
+    let traffic = match weight {
+        0 => "upstreams: { v1: http://10.0.0.1:80 }\n".to_owned(),
+        n => format!(
+            "traffic: {{ v1: {n}, v2: {} }}\nupstreams: {{ v1: http://10.0.0.1:80, v2: http://10.0.0.2:80 }}\n",
+            100 - n
+        ),
+    };
+    format!(
+        "apiVersion: serin/v1\nname: g{name}\nhosts: [h{path}.example.com, \"*\"]\npath: /p{path}\n{proxies}{traffic}"
+    )
+}
+
+impl Play {
+    fn step(&mut self, step: &Step) {
+        let file = |n: usize| format!("{n}.yaml");
+        match step {
+            Step::Write { file: f, name, path, proxies, weight } => {
+                self.write(&file(*f), text(*name, *path, *proxies, *weight));
+            }
+            Step::Break { file: f, name } => self.write(&file(*f), broken(&format!("g{name}"))),
+            Step::Remove { file: f } => self.remove(&file(*f)),
+            Step::Wait { millis } => self.wait(Duration::from_millis(*millis)),
+            Step::Verdict { at, taken } => {
+                let snapshot = self.snapshot();
+                let Some(resource) = snapshot.resources().nth(*at).cloned() else { return };
+                let kind = resource.kind();
+                self.event(Event::Verdict(if *taken {
+                    let first = if resource.accept() { vec![resource] } else { Vec::new() };
+                    Verdict::Accepted { kind, version: Version(0), first, refusing: false }
+                } else {
+                    Verdict::Refused { kind, resources: vec![resource], text: "no".into() }
+                }));
+            }
+        }
+    }
+}
+
+fn all(fleet: &Fleet) -> BTreeMap<String, Vec<(Kind, String, Version)>> {
+    let named = fleet.named.iter().map(|(name, snapshot)| (name.to_string(), versions(snapshot)));
+    named.chain([(String::new(), versions(&fleet.everyone))]).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_is_patched_is_what_would_be_built(steps in steps()) {
+        let mut play = Play::new();
+        for step in &steps {
+            play.step(step);
+            let fleet = play.world.fleet();
+            let (whole, files) = play.world.rebuilt();
+            prop_assert_eq!(all(&fleet), all(&whole), "after {:?}", step);
+            for (patched, whole) in fleet.snapshots().zip(whole.snapshots()) {
+                prop_assert_eq!(patched.version(), whole.version());
+            }
+            prop_assert_eq!(play.world.serving_files(), files, "after {:?}", step);
+        }
+    }
+
+    /// The views of some files stay, or are made again: the same as if nothing had been known.
+    #[test]
+    fn what_people_see_does_not_depend_on_when_they_look(steps in steps()) {
+        let (mut often, mut once) = (Play::new(), Play::new());
+        for step in &steps {
+            often.step(step);
+            once.step(step);
+            often.world.view();
+        }
+        prop_assert_eq!(often.world.view().gateways, once.world.view().gateways);
+    }
+}
