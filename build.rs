@@ -17,6 +17,7 @@ const ROOTS: &[&str] = &[
     "envoy/config/endpoint/v3/endpoint.proto",
     "envoy/config/listener/v3/listener.proto",
     "envoy/config/route/v3/route.proto",
+    "envoy/config/route/v3/scoped_route.proto",
     "envoy/extensions/filters/http/api_key_auth/v3/api_key_auth.proto",
     "envoy/extensions/filters/http/basic_auth/v3/basic_auth.proto",
     "envoy/extensions/filters/http/filter_chain/v3/filter_chain.proto",

@@ -115,7 +115,7 @@ fn settings(folder: &Path, port: u16) -> Settings {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listener = Listener { address: Ipv4Addr::LOCALHOST.into(), port, tls: None };
     let listeners = [(ListenerName::new("default").expect("a name"), listener)].into();
-    Settings { gateways: folder.into(), xds: any, xds_tls: None, http: any, listeners }
+    Settings { gateways: folder.into(), xds: any, http: any, listeners, ..Settings::default() }
 }
 
 fn free_port() -> u16 {

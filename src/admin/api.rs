@@ -71,7 +71,7 @@ pub struct TypeView {
 /// One resource of `GET /api/v1/config/{name}`.
 #[derive(Debug, Serialize)]
 pub struct ResourceView {
-    /// "cluster", "endpoint", "secret", "listener" or "route".
+    /// "cluster", "endpoint", "secret", "listener", "scope" or "route".
     pub kind: &'static str,
     /// As Envoy knows it.
     pub name: Arc<str>,
@@ -174,7 +174,7 @@ pub fn resources_of(
     let snapshot = view.fleet.snapshot(cluster);
     snapshot
         .resources()
-        .filter(|r| translate::concerns(r, &gateway.name, &served.listener))
+        .filter(|r| translate::concerns(r, &gateway.name, &served.listener, &served.hosts))
         .map(|r| {
             let mut resource = dump(r)?;
             translate::keep_gateway(&mut resource, &gateway.name);

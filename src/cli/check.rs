@@ -6,7 +6,7 @@ use super::{Failure, Outcome, environment, wrong};
 use crate::config::{self, Content, Context, Document, Loaded};
 use crate::control::Changes;
 use crate::diag::{Diagnostic, Severity};
-use crate::names::ListenerName;
+use crate::model::Settings;
 use crate::source::{Scanner, Watched};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -26,7 +26,6 @@ pub(super) struct ValidateArgs {
 
 pub(super) fn run(args: &ValidateArgs, out: &Output) -> Outcome {
     let settings = args.settings.settings(out)?;
-    let listeners: BTreeSet<ListenerName> = settings.listeners.keys().cloned().collect();
     let mut diagnostics = Vec::new();
     let mut files = 0;
     for path in &args.paths {
@@ -38,7 +37,7 @@ pub(super) fn run(args: &ValidateArgs, out: &Output) -> Outcome {
                 .extend(config::settings(&document).map_or_else(|errors| errors, |(_, warnings)| warnings));
             continue;
         }
-        let loaded = load(path, &listeners)?;
+        let loaded = load(path, &settings)?;
         files += loaded.len();
         diagnostics.extend(complaints(&loaded));
     }
@@ -61,13 +60,11 @@ fn complaints(loaded: &BTreeMap<Arc<str>, Loaded>) -> Vec<Diagnostic> {
 
 /// The gateway files of a directory or one file, with what they refer to. Paths in complaints are those of the
 /// command line, so that editors find them.
-pub(super) fn load(
-    path: &Path,
-    listeners: &BTreeSet<ListenerName>,
-) -> Result<BTreeMap<Arc<str>, Loaded>, Failure> {
+pub(super) fn load(path: &Path, settings: &Settings) -> Result<BTreeMap<Arc<str>, Loaded>, Failure> {
     let (directory, only) = if path.is_dir() { (path, None) } else { split(path)? };
     let changes = read(directory, only.as_deref());
-    let context = Context { listeners, attached: &changes.attached };
+    let listeners = settings.listeners.keys().cloned().collect();
+    let context = Context { listeners: &listeners, attached: &changes.attached, routing: settings.routing };
     let shown = |name: &str| directory.join(name).to_string_lossy().into_owned();
     Ok(changes
         .documents

@@ -68,9 +68,9 @@ impl Scene {
         let settings = Settings {
             gateways: folder.to_path_buf(),
             xds: any,
-            xds_tls: None,
             http: any,
             listeners: [(ListenerName::new("default")?, listener)].into(),
+            ..Settings::default()
         };
         let running = start(settings, &binary).await?;
         let url = format!("http://127.0.0.1:{port}/predict");

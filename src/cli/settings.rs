@@ -3,7 +3,8 @@
 use super::output::Output;
 use super::{Failure, wrong};
 use crate::config::{self, Content, Document};
-use crate::model::Settings;
+use crate::model::{Routing, Settings};
+use clap::builder::PossibleValuesParser;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,9 @@ pub(super) struct SettingsArgs {
     /// The settings [default: serin.yaml, if there is one]
     #[arg(short, long, env = "SERIN_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    /// How routes are divided: `scoped` is for thousands of gateways, with exact hosts [default: plain]
+    #[arg(long, env = "SERIN_ROUTING", value_name = "LAYOUT", value_parser = PossibleValuesParser::new(Routing::ALL.map(Routing::as_str)))]
+    routing: Option<String>,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -42,7 +46,12 @@ impl SettingsArgs {
             Some(file) => Some(file.as_path()),
             None => Some(Path::new(DEFAULT)).filter(|f| f.exists()),
         };
-        read(file, out)
+        let mut settings = read(file, out)?;
+        let said = self.routing.as_deref();
+        if let Some(routing) = Routing::ALL.into_iter().find(|r| Some(r.as_str()) == said) {
+            settings.routing = routing;
+        }
+        Ok(settings)
     }
 }
 

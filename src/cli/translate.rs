@@ -28,8 +28,7 @@ pub(super) fn run(args: &TranslateArgs, out: &Output) -> Outcome {
         return Err(wrong(format!("{} is a directory; name one gateway file in it", args.file.display())));
     }
     let settings = args.settings.settings(out)?;
-    let listeners = settings.listeners.keys().cloned().collect();
-    let loaded = check::load(&args.file, &listeners)?;
+    let loaded = check::load(&args.file, &settings)?;
     let mut broken = false;
     for loaded in loaded.values() {
         out.diagnostics(&loaded.diagnostics);
@@ -54,10 +53,10 @@ fn resources(gateway: &Gateway, settings: &Settings) -> Vec<Arc<Resource>> {
     let parts = translate::gateway(gateway);
     let mut all = parts.resources.clone();
     if let Some(listener) = settings.listeners.get(&gateway.listener) {
-        let message = translate::listener(&gateway.listener, listener);
+        let message = translate::listener(&gateway.listener, listener, settings.routing);
         all.push(Arc::new(Resource::new(Kind::Listener, gateway.listener.as_str(), &message)));
     }
-    let mut table = RouteTable::default();
+    let mut table = RouteTable::new(settings.routing);
     table.add(gateway, &parts.routes);
     all.extend(table.take_changed().into_iter().filter_map(|(_, _, resource)| resource));
     all.sort_by(|a, b| (a.kind(), a.name()).cmp(&(b.kind(), b.name())));

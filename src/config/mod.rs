@@ -36,7 +36,7 @@ pub use secrets::users::set_user;
 pub use source::MAX_FILE;
 
 use crate::diag::{Code, Diagnostic, Place};
-use crate::model::{Authentication, Gateway, Settings};
+use crate::model::{Authentication, Gateway, Routing, Settings};
 use crate::names::{GatewayName, ListenerName};
 use check::Surroundings;
 use problems::{At, Problems, has_error};
@@ -74,6 +74,8 @@ pub struct Context<'a> {
     pub listeners: &'a BTreeSet<ListenerName>,
     /// What the documents refer to, as [`references`] gives it.
     pub attached: &'a BTreeMap<Reference, Attachment>,
+    /// What the settings say of the layout of routes.
+    pub routing: Routing,
 }
 
 /// What became of one gateway file.
@@ -114,7 +116,8 @@ pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
     let mut problems = Problems::new(&source);
     let Some((tree, raw)) = read_gateway(&mut problems) else { return nothing(problems.into_diagnostics()) };
     let file = Path::new(&*document.path);
-    let around = Surroundings { file, listeners: context.listeners, attached: context.attached };
+    let Context { listeners, attached, routing } = *context;
+    let around = Surroundings { file, listeners, attached, routing };
     let root = At::root(&tree);
     let (name, gateway) = check::gateway(&raw, &root, &around, &mut problems);
     let place = |key: &str| root.at(key).is_there().then(|| problems.place(root.at(key).span()));

@@ -40,7 +40,7 @@ fn document(path: &str, text: &str) -> Document {
 fn load_at(path: &str, bytes: &[u8]) -> Loaded {
     let listeners = ["default", "edge"].map(|name| ListenerName::new(name).unwrap()).into();
     let document = Document { path: path.into(), content: Content::Text(bytes.into()) };
-    load(&document, &Context { listeners: &listeners, attached: &attached() })
+    load(&document, &Context { listeners: &listeners, attached: &attached(), routing: Routing::Plain })
 }
 
 fn good(path: &str, text: &str) -> Loaded {
@@ -151,7 +151,7 @@ fn references_are_meant_from_the_folder_of_the_file() {
 fn what_cannot_be_read_is_one_diagnostic() {
     let only = |content| {
         let listeners = BTreeSet::new();
-        let context = Context { listeners: &listeners, attached: &BTreeMap::new() };
+        let context = Context { listeners: &listeners, attached: &BTreeMap::new(), routing: Routing::Plain };
         let loaded = load(&Document { path: "a.yaml".into(), content }, &context);
         assert_eq!(loaded.diagnostics.len(), 1);
         loaded.diagnostics[0].clone()

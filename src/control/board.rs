@@ -1,6 +1,7 @@
 //! What each audience is told, put together: of all gateways, only those that changed are looked at.
 
 use super::offer::{Offers, Version};
+use crate::model::Routing;
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
 use crate::snapshot::{Fleet, Patch, Snapshot};
@@ -12,8 +13,9 @@ use std::sync::Arc;
 pub(super) type Common = BTreeMap<ListenerName, Vec<Arc<Resource>>>;
 
 /// What all audiences are told.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Boards {
+    routing: Routing,
     everyone: Board,
     /// By the `node.cluster` that gateways name.
     named: BTreeMap<Arc<str>, Board>,
@@ -24,7 +26,7 @@ pub(super) struct Boards {
 }
 
 /// What one audience is told.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Board {
     snapshot: Arc<Snapshot>,
     rows: BTreeMap<GatewayName, Row>,
@@ -39,6 +41,12 @@ struct Row {
 }
 
 impl Boards {
+    /// Nobody is told anything.
+    pub(super) fn new(routing: Routing) -> Self {
+        let everyone = Board::new(routing, Arc::default());
+        Self { routing, everyone, named: BTreeMap::new(), naming: BTreeMap::new(), named_by: BTreeMap::new() }
+    }
+
     /// Follows the offers of these gateways. Snapshots in which nothing changed stay the ones they were.
     pub(super) fn follow(&mut self, gateways: &BTreeSet<GatewayName>, offers: &Offers, common: &Common) {
         gateways.iter().for_each(|gateway| self.note_audiences(gateway, offers));
@@ -52,7 +60,7 @@ impl Boards {
                 let snapshot = Arc::clone(&self.everyone.snapshot);
                 let mut patch = Patch::default();
                 snapshot.resources().for_each(|r| patch.remove(r.kind(), r.name()));
-                let mut board = Board { snapshot, ..Board::default() };
+                let mut board = Board::new(self.routing, snapshot);
                 board.follow(&offers.names(), offers, Some(audience), common, patch);
                 self.named.insert(Arc::clone(audience), board);
             }
@@ -84,6 +92,10 @@ impl Boards {
 }
 
 impl Board {
+    fn new(routing: Routing, snapshot: Arc<Snapshot>) -> Self {
+        Self { snapshot, rows: BTreeMap::new(), table: RouteTable::new(routing) }
+    }
+
     fn follow(
         &mut self,
         gateways: &BTreeSet<GatewayName>,

@@ -8,7 +8,7 @@ use super::{Changes, GRACE};
 use crate::clock::Timestamp;
 use crate::config::{self, Attachment, Context, Document, Loaded, Reference};
 use crate::diag::{Diagnostic, Severity};
-use crate::model::Gateway;
+use crate::model::{Gateway, Routing};
 use crate::names::{GatewayName, ListenerName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -131,6 +131,7 @@ impl Files {
         &mut self,
         changes: Changes,
         listeners: &BTreeSet<ListenerName>,
+        routing: Routing,
         now: Timestamp,
     ) -> Outcome {
         let had_vanished = self.all_vanished;
@@ -160,7 +161,7 @@ impl Files {
         // Who wants what a changed file gives up, and who has what it wants now.
         let around = self.claims.around(&newer);
         let mut broken = self.broken(&around);
-        let context = Context { listeners, attached: &self.attached };
+        let context = Context { listeners, attached: &self.attached, routing };
         let loaded: Vec<_> =
             to_load.into_iter().map(|(path, d)| (path, Arc::new(config::load(&d, &context)), d)).collect();
         loaded.into_iter().for_each(|(path, newest, document)| self.put(&path, newest, document));

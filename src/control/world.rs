@@ -62,20 +62,19 @@ impl World {
     /// Before any file was read.
     pub fn new(settings: Settings) -> Self {
         let common = settings.listeners.iter().map(|(name, l)| {
-            let message = translate::listener(name, l);
+            let message = translate::listener(name, l, settings.routing);
             (name.clone(), vec![Arc::new(Resource::new(Kind::Listener, name.as_str(), &message))])
         });
         Self {
             names: settings.listeners.keys().cloned().collect(),
             common: common.collect(),
-            settings,
             renewal: None,
             files: Files::default(),
             wanted: BTreeMap::new(),
             by_file: BTreeMap::new(),
             trial: Trial::default(),
             offers: Offers::default(),
-            boards: Boards::default(),
+            boards: Boards::new(settings.routing),
             fleet: Fleet::default(),
             told_refused: BTreeMap::new(),
             issuers: Issuers::default(),
@@ -83,6 +82,7 @@ impl World {
             unseen: BTreeSet::new(),
             notes: Vec::new(),
             told: 0,
+            settings,
         }
     }
 
@@ -175,7 +175,7 @@ impl World {
     /// The same, put together from nothing, and what should be served if all files were looked at.
     #[cfg(test)]
     pub(super) fn rebuilt(&self) -> (Fleet, BTreeMap<GatewayName, Arc<str>>) {
-        let mut boards = Boards::default();
+        let mut boards = Boards::new(self.settings.routing);
         boards.follow(&self.offers.names(), &self.offers, &self.common);
         let settled = self.files.settle(self.files.paths());
         let files = settled.chosen.into_iter().map(|(name, chosen)| (name, chosen.file));
@@ -230,7 +230,7 @@ impl World {
 
     fn take_files(&mut self, changes: Changes, now: Timestamp) {
         let touched: BTreeSet<Reference> = changes.attached.keys().cloned().collect();
-        let outcome = self.files.apply(changes, &self.names, now);
+        let outcome = self.files.apply(changes, &self.names, self.settings.routing, now);
         self.take_certificates(&touched, now);
         let renewed = self.renewal.as_mut().filter(|r| r.refers_to(&touched));
         self.notes.extend(renewed.and_then(|r| r.look(&self.files.attached, now)));
@@ -445,10 +445,15 @@ impl World {
             Kind::Secret => resource.name().strip_prefix("ca/").and_then(cluster),
             // A listener depends on no gateway.
             Kind::Listener => None,
-            Kind::Route => {
+            Kind::ScopedRoute | Kind::Route => {
                 // One name, but another content for each audience.
                 let audiences: Vec<Option<&str>> = self.audiences_of(resource).collect();
-                let on_listener = |g: &Gateway| g.listener.as_str() == &**resource.name();
+                let on_listener = |g: &Gateway| match translate::parse_scope_name(resource.name()) {
+                    Some((listener, host)) => {
+                        g.listener.as_str() == listener && g.hosts.iter().any(|h| h.to_string() == host)
+                    }
+                    None => g.listener.as_str() == &**resource.name(),
+                };
                 let seen = |g: &Gateway| audiences.iter().any(|a| sees(&g.proxies, *a));
                 let is_in = |w: &Wanted| {
                     let told = || self.offers.told(&w.newest.name, &w.newest).is_some();

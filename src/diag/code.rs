@@ -133,6 +133,8 @@ codes! {
     Rewrite = "G009",
     /// A name that is not the name of a request header, or one that has a meaning of its own.
     HeaderName = "G010",
+    /// A host that is a pattern, where routes are divided by host.
+    HostNotExact = "G011",
 
     /// `serin.yaml`: not an address with a port.
     SocketAddress = "S001",

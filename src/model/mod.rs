@@ -13,5 +13,5 @@ mod upstream;
 pub use auth::{AccessKey, Authentication, BasicAuth, Jwks, Jwt, Key, KeySource, User};
 pub use gateway::{Condition, DirectAccess, Gateway, Host, Match, Pattern};
 pub use secret::{Pem, Secret};
-pub use settings::{AltName, Listener, ListenerTls, MutualTls, Settings};
+pub use settings::{AltName, Listener, ListenerTls, MutualTls, Routing, Settings};
 pub use upstream::{Endpoint, HealthCheck, Protocol, Tls, Upstream};

@@ -18,6 +18,31 @@ pub struct Settings {
     pub http: SocketAddr,
     /// At least one.
     pub listeners: BTreeMap<ListenerName, Listener>,
+    /// How routes are laid out.
+    pub routing: Routing,
+}
+
+/// How the routes of gateways are divided among Envoy's resources.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Routing {
+    /// All gateways of a listener are one route configuration.
+    #[default]
+    Plain,
+    /// Each host of a listener is a route configuration of its own. Hosts are exact.
+    Scoped,
+}
+
+impl Routing {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Plain, Self::Scoped];
+
+    /// The word of the settings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Scoped => "scoped",
+        }
+    }
 }
 
 impl Default for Settings {
@@ -31,6 +56,7 @@ impl Default for Settings {
             xds_tls: None,
             http: local(18_080),
             listeners: ListenerName::new("default").map(|name| (name, listener)).into_iter().collect(),
+            routing: Routing::default(),
         }
     }
 }

@@ -14,13 +14,16 @@ pub enum Kind {
     Secret,
     /// LDS
     Listener,
+    /// SRDS
+    ScopedRoute,
     /// RDS
     Route,
 }
 
 impl Kind {
     /// All kinds, in order.
-    pub const ALL: [Self; 5] = [Self::Cluster, Self::Endpoint, Self::Secret, Self::Listener, Self::Route];
+    pub const ALL: [Self; 6] =
+        [Self::Cluster, Self::Endpoint, Self::Secret, Self::Listener, Self::ScopedRoute, Self::Route];
 
     /// The type URL of its resources.
     pub const fn type_url(self) -> &'static str {
@@ -29,6 +32,7 @@ impl Kind {
             Self::Endpoint => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
             Self::Secret => "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
             Self::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
+            Self::ScopedRoute => "type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration",
             Self::Route => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         }
     }
@@ -46,7 +50,7 @@ impl Kind {
     /// Whether an empty first request means "all of them", and a state-of-the-world answer holds the whole state
     /// (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#how-the-client-specifies-what-resources-to-return>).
     pub const fn is_wildcard(self) -> bool {
-        matches!(self, Self::Cluster | Self::Listener)
+        matches!(self, Self::Cluster | Self::Listener | Self::ScopedRoute)
     }
 
     /// The word for people, metrics and the API.
@@ -56,6 +60,7 @@ impl Kind {
             Self::Endpoint => "endpoint",
             Self::Secret => "secret",
             Self::Listener => "listener",
+            Self::ScopedRoute => "scope",
             Self::Route => "route",
         }
     }
@@ -63,29 +68,31 @@ impl Kind {
 
 /// One of something for each kind.
 #[derive(Clone, Debug, Default)]
-pub struct ByKind<T>([T; 5]);
+pub struct ByKind<T>([T; 6]);
 
 impl<T> ByKind<T> {
     /// The one of a kind.
     pub fn get(&self, kind: Kind) -> &T {
-        let [clusters, endpoints, secrets, listeners, routes] = &self.0;
+        let [clusters, endpoints, secrets, listeners, scopes, routes] = &self.0;
         match kind {
             Kind::Cluster => clusters,
             Kind::Endpoint => endpoints,
             Kind::Secret => secrets,
             Kind::Listener => listeners,
+            Kind::ScopedRoute => scopes,
             Kind::Route => routes,
         }
     }
 
     /// The one of a kind, to change it.
     pub fn get_mut(&mut self, kind: Kind) -> &mut T {
-        let [clusters, endpoints, secrets, listeners, routes] = &mut self.0;
+        let [clusters, endpoints, secrets, listeners, scopes, routes] = &mut self.0;
         match kind {
             Kind::Cluster => clusters,
             Kind::Endpoint => endpoints,
             Kind::Secret => secrets,
             Kind::Listener => listeners,
+            Kind::ScopedRoute => scopes,
             Kind::Route => routes,
         }
     }
@@ -124,6 +131,7 @@ mod tests {
             endpoint::v3::ClusterLoadAssignment::type_url(),
             tls::v3::Secret::type_url(),
             listener::v3::Listener::type_url(),
+            route::v3::ScopedRouteConfiguration::type_url(),
             route::v3::RouteConfiguration::type_url(),
         ];
         assert_eq!(Kind::ALL.map(|k| k.type_url().to_owned()), urls);

@@ -25,7 +25,7 @@ pub fn dump(resource: &Resource) -> Result<Value, String> {
     match resource.kind() {
         Kind::Secret => mask(&mut value),
         Kind::Route | Kind::Listener => mask_credentials(&mut value),
-        Kind::Cluster | Kind::Endpoint => {}
+        Kind::Cluster | Kind::Endpoint | Kind::ScopedRoute => {}
     }
     Ok(value)
 }
@@ -67,7 +67,7 @@ fn mask(value: &mut Value) {
 /// inline, clusters their endpoints.
 pub fn dump_bootstrap<'a>(resources: impl IntoIterator<Item = &'a Arc<Resource>>) -> Result<Value, String> {
     let (mut clusters, mut endpoints, mut secrets) = (Vec::new(), Map::new(), Vec::new());
-    let (mut listeners, mut routes) = (Vec::new(), Map::new());
+    let (mut listeners, mut routes, mut scopes) = (Vec::new(), Map::new(), Vec::new());
     for resource in resources {
         let value = dump(resource)?;
         match resource.kind() {
@@ -75,6 +75,7 @@ pub fn dump_bootstrap<'a>(resources: impl IntoIterator<Item = &'a Arc<Resource>>
             Kind::Endpoint => drop(endpoints.insert(resource.name().to_string(), value)),
             Kind::Secret => secrets.push(value),
             Kind::Listener => listeners.push(value),
+            Kind::ScopedRoute => scopes.push(value),
             Kind::Route => drop(routes.insert(resource.name().to_string(), value)),
         }
     }
@@ -92,9 +93,14 @@ pub fn dump_bootstrap<'a>(resources: impl IntoIterator<Item = &'a Arc<Resource>>
         let config =
             listener.pointer_mut("/filter_chains/0/filters/0/typed_config").and_then(Value::as_object_mut);
         let name = listener_routes(config.as_deref());
-        if let (Some(config), Some(route)) = (config, routes.remove(&name)) {
+        let Some(config) = config else { continue };
+        if let Some(route) = routes.remove(&name) {
             config.remove("rds");
             config.insert("route_config".into(), route);
+        } else if let Some(scoped) = config.get_mut("scoped_routes").and_then(Value::as_object_mut) {
+            scoped.remove("scoped_rds");
+            let inline = static_scopes(&scopes, &mut routes);
+            scoped.insert("scoped_route_configurations_list".into(), inline);
         }
     }
     Ok(json!({
@@ -109,6 +115,20 @@ fn listener_routes(config: Option<&Map<String, Value>>) -> String {
         .and_then(Value::as_str)
         .unwrap_or_default()
         .to_owned()
+}
+
+/// Scopes with their routes inside.
+fn static_scopes(scopes: &[Value], routes: &mut Map<String, Value>) -> Value {
+    let scopes = scopes.iter().cloned().map(|mut scope| {
+        let name =
+            scope.get("route_configuration_name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        if let (Some(route), Some(scope)) = (routes.remove(&name), scope.as_object_mut()) {
+            scope.remove("route_configuration_name");
+            scope.insert("route_configuration".into(), route);
+        }
+        scope
+    });
+    json!({ "scoped_route_configurations": scopes.collect::<Vec<_>>() })
 }
 
 /// A secret without a source of configuration is looked up among the static ones.

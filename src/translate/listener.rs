@@ -4,9 +4,9 @@
 //! cause one.
 
 use super::cluster::socket_address;
-use super::filter;
+use super::{filter, scope};
 use super::{ads, duration, inline, listener_secret_name, uint32};
-use crate::model::Listener;
+use crate::model::{Listener, Routing};
 use crate::names::ListenerName;
 use crate::resource::any;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType as SocketConfig;
@@ -15,7 +15,7 @@ use envoy_types::pb::envoy::config::core::v3::{Http2ProtocolOptions, HttpProtoco
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener as EnvoyListener};
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
-    PathWithEscapedSlashesAction, RouteSpecifier, UpgradeConfig,
+    PathWithEscapedSlashesAction, RouteSpecifier, StripPortMode, UpgradeConfig,
 };
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager, Rds,
@@ -35,14 +35,14 @@ const STREAM_IDLE: Duration = Duration::from_mins(5);
 const MAX_STREAMS: u32 = 256;
 
 /// The listener of the given name.
-pub fn listener(name: &ListenerName, listener: &Listener) -> EnvoyListener {
+pub fn listener(name: &ListenerName, listener: &Listener, routing: Routing) -> EnvoyListener {
     EnvoyListener {
         name: name.to_string(),
         address: Some(socket_address(&listener.address.to_string(), listener.port)),
         filter_chains: vec![FilterChain {
             filters: vec![Filter {
                 name: "envoy.filters.network.http_connection_manager".into(),
-                config_type: Some(ConfigType::TypedConfig(any(&connection_manager(name)))),
+                config_type: Some(ConfigType::TypedConfig(any(&connection_manager(name, routing)))),
             }],
             transport_socket: listener.tls.as_ref().map(|_| transport_socket(name)),
             ..Default::default()
@@ -63,15 +63,21 @@ pub fn listener_secret(name: &ListenerName, certificate: &[u8], key: &[u8]) -> S
     }
 }
 
-fn connection_manager(name: &ListenerName) -> HttpConnectionManager {
+fn connection_manager(name: &ListenerName, routing: Routing) -> HttpConnectionManager {
+    let (route_specifier, early) = match routing {
+        Routing::Plain => {
+            let rds = Rds { config_source: Some(ads()), route_config_name: name.to_string() };
+            (RouteSpecifier::Rds(rds), vec![filter::forged_identity()])
+        }
+        Routing::Scoped => (scope::specifier(name), vec![filter::forged_identity(), scope::header(name)]),
+    };
     HttpConnectionManager {
         stat_prefix: "gw".into(),
-        route_specifier: Some(RouteSpecifier::Rds(Rds {
-            config_source: Some(ads()),
-            route_config_name: name.to_string(),
-        })),
+        route_specifier: Some(route_specifier),
         http_filters: filter::chain(),
-        early_header_mutation_extensions: vec![filter::forged_identity()],
+        early_header_mutation_extensions: early,
+        // A scope is looked up by the host alone; the virtual hosts of the plain layout pass over the port themselves.
+        strip_port_mode: (routing == Routing::Scoped).then_some(StripPortMode::StripAnyHostPort(true)),
         // Request ids and the client's address are made here, at the edge, and cannot be forged from outside.
         use_remote_address: Some(BoolValue { value: true }),
         // One spelling of a path, so that a gateway's path means one thing.

@@ -4,25 +4,29 @@
 //! | resource | name |
 //! |---|---|
 //! | cluster, load assignment | `<gateway>/<upstream>`: statistics tell gateway and upstream apart by the name |
-//! | listener, route configuration | the listener's name |
+//! | listener, route configuration (plain layout) | the listener's name |
+//! | scope, route configuration (scoped layout) | `host/<listener>/<host>` |
 //! | secret | `ca/<gateway>/<upstream>`, `tls/<listener>` |
 //!
-//! No name has a dot, since Envoy's statistics use dots between their parts.
+//! No name of a cluster has a dot, since Envoy's statistics use dots between their parts.
 //!
 //! # Layout
-//! One gateway becomes its clusters and a list of routes ([`Parts`]). All gateways of a listener share one route
-//! configuration: a virtual host for each host, in it the routes of each gateway, the longer path first. So a
-//! change of weights is a change of one route configuration and of nothing else.
+//! One gateway becomes its clusters and a list of routes ([`Parts`]). In the plain layout all gateways of a listener
+//! share one route configuration: a virtual host for each host, in it the routes of each gateway, the longer path
+//! first. In the scoped layout each host has a route configuration of its own. In both, a change of weights is a
+//! change of route configurations and of nothing else.
 
 mod cluster;
 mod filter;
 mod listener;
 mod ownership;
 mod route;
+mod scope;
 mod virtual_host;
 
 pub use listener::{listener, listener_secret};
 pub use ownership::{concerns, keep_gateway};
+pub use scope::parse_scope_name;
 pub use virtual_host::{Changed, RouteTable};
 
 use crate::model::{Authentication, Gateway, Upstream};

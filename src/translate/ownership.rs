@@ -1,17 +1,20 @@
 //! Which resources, and which parts of shared ones, are one gateway's: for showing them.
 
-use super::parse_cluster_name;
+use super::{parse_cluster_name, parse_scope_name};
 use crate::resource::{Kind, Resource};
 use serde_json::Value;
 
-/// Whether a resource belongs to a gateway, or holds its routes.
-pub fn concerns(resource: &Resource, gateway: &str, listener: &str) -> bool {
+/// Whether a resource belongs to a gateway with this listener and these hosts, or holds its routes.
+pub fn concerns(resource: &Resource, gateway: &str, listener: &str, hosts: &[String]) -> bool {
     let of_cluster = |name: &str| parse_cluster_name(name).is_some_and(|(g, _)| g.as_str() == gateway);
     match resource.kind() {
         Kind::Cluster | Kind::Endpoint => of_cluster(resource.name()),
         Kind::Secret => resource.name().strip_prefix("ca/").is_some_and(of_cluster),
         Kind::Listener => false,
-        Kind::Route => &**resource.name() == listener,
+        Kind::ScopedRoute | Kind::Route => match parse_scope_name(resource.name()) {
+            Some((on, host)) => on == listener && hosts.iter().any(|h| h == host),
+            None => &**resource.name() == listener,
+        },
     }
 }
 

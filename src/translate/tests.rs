@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::model::{
-    Authentication, Condition, DirectAccess, Endpoint, HealthCheck, Host, Match, Pattern, Pem, Protocol, Tls,
-    Upstream,
+    Authentication, Condition, DirectAccess, Endpoint, HealthCheck, Host, Match, Pattern, Pem, Protocol,
+    Routing, Tls, Upstream,
 };
 use crate::weight::{Split, WHOLE, Weight};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
@@ -99,7 +99,7 @@ fn a_gateway(name: &'static str) -> impl Strategy<Value = Gateway> {
 }
 
 fn table(gateways: &[&Gateway]) -> RouteConfiguration {
-    let mut table = RouteTable::default();
+    let mut table = RouteTable::new(Routing::Plain);
     gateways.iter().for_each(|g| table.add(g, &gateway(g).routes));
     let changed = table.take_changed();
     let [(Kind::Route, _, Some(resource))] = changed.as_slice() else { panic!("one listener") };

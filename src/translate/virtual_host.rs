@@ -4,7 +4,8 @@
 //! and then tries its routes in order, so the longer path must stand first. A [`RouteTable`] keeps each virtual host
 //! encoded, so that an edit of one gateway encodes its hosts only.
 
-use crate::model::{Gateway, Host};
+use super::scope;
+use crate::model::{Gateway, Host, Routing};
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource, field};
 use bytes::Bytes;
@@ -16,8 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The routes of gateways by listener and host.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RouteTable {
+    routing: Routing,
     listeners: BTreeMap<ListenerName, BTreeMap<Host, HostRoutes>>,
     /// What changed since it was asked last.
     stale: BTreeMap<ListenerName, BTreeSet<Host>>,
@@ -37,6 +39,11 @@ type Rank = (Reverse<usize>, String, GatewayName);
 pub type Changed = (Kind, Arc<str>, Option<Arc<Resource>>);
 
 impl RouteTable {
+    /// Without gateways.
+    pub fn new(routing: Routing) -> Self {
+        Self { routing, listeners: BTreeMap::new(), stale: BTreeMap::new() }
+    }
+
     /// Adds a gateway with its encoded routes.
     pub fn add(&mut self, gateway: &Gateway, routes: &Bytes) {
         let hosts = self.listeners.entry(gateway.listener.clone()).or_default();
@@ -59,8 +66,27 @@ impl RouteTable {
 
     /// The resources that are different since it was asked last.
     pub fn take_changed(&mut self) -> Vec<Changed> {
-        let stale = std::mem::take(&mut self.stale);
-        stale.into_iter().map(|(listener, hosts)| self.take_listener(&listener, hosts)).collect()
+        let mut changed = Vec::new();
+        for (listener, stale) in std::mem::take(&mut self.stale) {
+            let hosts = self.listeners.entry(listener.clone()).or_default();
+            for host in stale {
+                let Some(routes) = hosts.get_mut(&host) else { continue };
+                match self.routing {
+                    Routing::Plain => routes.encode(&host.to_string()),
+                    Routing::Scoped => changed.extend(routes.scope(&listener, &host)),
+                }
+                if routes.gateways.is_empty() {
+                    hosts.remove(&host);
+                }
+            }
+            if self.routing == Routing::Plain {
+                changed.push(whole(&listener, hosts));
+            }
+            if hosts.is_empty() {
+                self.listeners.remove(&listener);
+            }
+        }
+        changed
     }
 
     /// Whether some gateway is on a listener.
@@ -71,37 +97,50 @@ impl RouteTable {
     fn touch(&mut self, gateway: &Gateway) {
         self.stale.entry(gateway.listener.clone()).or_default().extend(gateway.hosts.iter().cloned());
     }
+}
 
-    fn take_listener(&mut self, listener: &ListenerName, stale: BTreeSet<Host>) -> Changed {
-        let name: Arc<str> = listener.as_str().into();
-        let hosts = self.listeners.entry(listener.clone()).or_default();
-        for host in stale {
-            if let Some(routes) = hosts.get_mut(&host) {
-                routes.encode(&host);
-                if routes.gateways.is_empty() {
-                    hosts.remove(&host);
-                }
-            }
-        }
-        if hosts.is_empty() {
-            self.listeners.remove(listener);
-            return (Kind::Route, name, None);
-        }
-        let mut message = head(&name);
-        hosts.values().for_each(|host| message.extend_from_slice(&host.encoded));
-        let resource = Resource::from_encoded(Kind::Route, &name, &message);
-        (Kind::Route, name, Some(Arc::new(resource)))
+/// The one route configuration of a listener in the plain layout.
+fn whole(listener: &ListenerName, hosts: &BTreeMap<Host, HostRoutes>) -> Changed {
+    let name: Arc<str> = listener.as_str().into();
+    if hosts.is_empty() {
+        return (Kind::Route, name, None);
     }
+    let mut message = head(&name, Vec::new());
+    hosts.values().for_each(|host| message.extend_from_slice(&host.encoded));
+    let resource = Resource::from_encoded(Kind::Route, &name, &message);
+    (Kind::Route, name, Some(Arc::new(resource)))
 }
 
 impl HostRoutes {
-    fn encode(&mut self, host: &Host) {
-        let name = host.to_string();
-        let head = VirtualHost { name: name.clone(), domains: vec![name], ..Default::default() };
+    /// The scope of a host and its route configuration in the scoped layout.
+    fn scope(&self, listener: &ListenerName, host: &Host) -> [Changed; 2] {
+        let host = host.to_string();
+        let name: Arc<str> = scope::name(listener, &host).into();
+        if self.gateways.is_empty() {
+            return [(Kind::ScopedRoute, Arc::clone(&name), None), (Kind::Route, name, None)];
+        }
+        let mut message = head(&name, vec![scope::HEADER.to_owned()]);
+        self.append("*", &host, &mut message);
+        let route = Resource::from_encoded(Kind::Route, &name, &message);
+        let scope = Resource::new(Kind::ScopedRoute, &name, &scope::scope(listener, &host));
+        let changed = |resource: Resource| (resource.kind(), Arc::clone(&name), Some(Arc::new(resource)));
+        [changed(scope), changed(route)]
+    }
+
+    fn encode(&mut self, host: &str) {
+        let mut encoded = std::mem::take(&mut self.encoded);
+        encoded.clear();
+        self.append(host, host, &mut encoded);
+        self.encoded = encoded;
+    }
+
+    /// Appends the virtual host as a field of a `RouteConfiguration`.
+    fn append(&self, domain: &str, name: &str, out: &mut Vec<u8>) {
+        let head =
+            VirtualHost { name: name.to_owned(), domains: vec![domain.to_owned()], ..Default::default() };
         let mut message = head.encode_to_vec();
         self.gateways.values().for_each(|routes| message.extend_from_slice(routes));
-        self.encoded.clear();
-        field(2, &message, &mut self.encoded); // RouteConfiguration.virtual_hosts
+        field(2, &message, out); // RouteConfiguration.virtual_hosts
     }
 }
 
@@ -110,12 +149,13 @@ fn rank(gateway: &Gateway) -> Rank {
 }
 
 /// A route configuration but for its virtual hosts.
-fn head(name: &str) -> Vec<u8> {
+fn head(name: &str, request_headers_to_remove: Vec<String>) -> Vec<u8> {
     let head = RouteConfiguration {
         name: name.to_owned(),
         // A cluster that an Envoy does not have yet is one gateway's 503, not every gateway's refusal.
         validate_clusters: Some(BoolValue { value: false }),
         ignore_port_in_host_matching: true,
+        request_headers_to_remove,
         ..Default::default()
     };
     head.encode_to_vec()

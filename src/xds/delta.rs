@@ -149,7 +149,7 @@ impl Delta {
     /// (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#eventual-consistency-considerations>).
     pub fn next(&mut self, snapshot: &Snapshot) -> Option<Response> {
         const FIRST: [Kind; 3] = [Kind::Cluster, Kind::Endpoint, Kind::Secret];
-        const REFERRERS: [Kind; 2] = [Kind::Listener, Kind::Route];
+        const REFERRERS: [Kind; 3] = [Kind::Listener, Kind::ScopedRoute, Kind::Route];
         if let Some(response) = FIRST.iter().find_map(|kind| self.offer(*kind, snapshot, Part::Upserts)) {
             return Some(response);
         }
@@ -186,6 +186,9 @@ impl Delta {
         self.open(kind, Some(set));
         let typed = Some(self.kinds.get_mut(kind)).filter(|t| t.subscription.is_started())?;
         typed.subscription.move_to(set);
+        // Without any scope there is no listener that looks for one, but connections of a listener that was there may
+        // still be served by those that it knew: they go with it.
+        let part = if kind == Kind::ScopedRoute && set.is_empty() { Part::Upserts } else { part };
         let (resources, removed, encoded) = typed.news(set, part)?;
         self.nonce += 1;
         let frame = Frame::delta(kind, set.version(), encoded, &removed, self.nonce);

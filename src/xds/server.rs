@@ -53,6 +53,7 @@ impl Discovery {
             ("envoy.service.cluster.v3.ClusterDiscoveryService", "Clusters", Some(Kind::Cluster)),
             ("envoy.service.endpoint.v3.EndpointDiscoveryService", "Endpoints", Some(Kind::Endpoint)),
             ("envoy.service.listener.v3.ListenerDiscoveryService", "Listeners", Some(Kind::Listener)),
+            ("envoy.service.route.v3.ScopedRoutesDiscoveryService", "ScopedRoutes", Some(Kind::ScopedRoute)),
             ("envoy.service.route.v3.RouteDiscoveryService", "Routes", Some(Kind::Route)),
             ("envoy.service.secret.v3.SecretDiscoveryService", "Secrets", Some(Kind::Secret)),
         ]

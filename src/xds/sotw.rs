@@ -39,6 +39,8 @@ struct Typed {
     asked: BTreeSet<Arc<str>>,
     /// The last response, until it is answered.
     in_flight: Option<Offered>,
+    /// The last answer was a refusal.
+    refused: bool,
     /// What the client said it holds from an earlier stream, and nobody had taken on a stream of this process.
     confirmed: Vec<Arc<Resource>>,
     /// The nonce of the last response; a request with another one is about the past.
@@ -97,7 +99,7 @@ impl Sotw {
     /// they keep what was referred to until it no longer is.
     pub fn next(&mut self, snapshot: &Snapshot) -> Option<Response> {
         for kind in Kind::ALL {
-            if kind >= Kind::Listener && self.is_waiting(Kind::Cluster) {
+            if kind >= Kind::Listener && self.is_without(Kind::Cluster) {
                 return None;
             }
             let set = snapshot.set(kind);
@@ -106,6 +108,11 @@ impl Sotw {
                 continue;
             };
             typed.subscription.move_to(set);
+            // Without any scope there is no listener that looks for one, but connections of a listener that was there
+            // may still be served by those that it knew: they go with it.
+            if kind == Kind::ScopedRoute && set.is_empty() && typed.version.is_some() {
+                continue;
+            }
             let before = Arc::clone(&typed.held);
             let Some((version, resources, encoded)) = typed.news(set, kind.is_wildcard()) else { continue };
             self.nonce += 1;
@@ -144,8 +151,12 @@ impl Sotw {
         })
     }
 
-    fn is_waiting(&self, kind: Kind) -> bool {
-        self.kinds.get(kind).in_flight.is_some()
+    /// Whether the client does not have what it was offered last, or has not said so yet. What refers to it waits: the
+    /// client would send requests to clusters that it does not know
+    /// (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#eventual-consistency-considerations>).
+    fn is_without(&self, kind: Kind) -> bool {
+        let typed = self.kinds.get(kind);
+        typed.in_flight.is_some() || typed.refused
     }
 }
 
@@ -231,6 +242,7 @@ impl Typed {
 
     fn answered(&mut self, kind: Kind, refusal: Option<String>) -> Option<Verdict> {
         let resources = self.in_flight.take()?;
+        self.refused = refusal.is_some();
         match refusal {
             None => {
                 let first = resources.accept();

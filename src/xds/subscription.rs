@@ -114,7 +114,8 @@ impl Subscription {
             self.wildcard = true;
         }
         self.started = true;
-        check_count(self.names.len() + subscribe.len())?;
+        let new = subscribe.iter().filter(|name| !self.names.contains(name.as_str())).count();
+        check_count(self.names.len() + new)?;
         let mut asked = Vec::new();
         for name in subscribe {
             if name == WILDCARD {
@@ -198,6 +199,16 @@ mod tests {
         explicit.replace(&list(&["*"]), true).unwrap();
         explicit.replace(&[], true).unwrap();
         assert!(!explicit.is_wildcard());
+    }
+
+    #[test]
+    fn who_asks_again_for_what_it_has_is_not_counted_twice() {
+        let names: Vec<String> = (0..MAX_NAMES).map(|n| n.to_string()).collect();
+        let mut s = Subscription::default();
+        for _ in 0..2 {
+            assert_eq!(s.update(names.clone(), vec![], false).map(|asked| asked.len()), Ok(MAX_NAMES));
+        }
+        assert!(s.update(list(&["one more"]), vec![], false).is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use serin::config::{Attachment, Content, Context, Document, Reference, load, settings};
 use serin::diag::{Severity, Style, render};
+use serin::model::Routing;
 use serin::names::ListenerName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -43,8 +44,9 @@ fn explain(case: &str, bytes: &[u8], attached: &BTreeMap<Reference, Attachment>)
     let diagnostics = if case.starts_with("settings-") {
         settings(&document).expect_err(case)
     } else {
+        let routing = if case.starts_with("scoped-") { Routing::Scoped } else { Routing::Plain };
         let listeners = ["default", "edge"].map(|name| ListenerName::new(name).unwrap()).into();
-        load(&document, &Context { listeners: &listeners, attached }).diagnostics
+        load(&document, &Context { listeners: &listeners, attached, routing }).diagnostics
     };
     assert!(!diagnostics.is_empty(), "{case} has no mistake");
     assert!(diagnostics.iter().all(|d| d.help.is_some()), "{case}: a mistake without help");

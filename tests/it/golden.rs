@@ -9,6 +9,7 @@ use crate::real::validate;
 use serde_json::{Value, json};
 use serin::cli::read_directory;
 use serin::clock;
+use serin::config::{self, Content, Document};
 use serin::control::{Event, World};
 use serin::model::Settings;
 use serin::resource::Kind;
@@ -79,9 +80,10 @@ fn translate(case: &Case, flags: &[&str]) -> String {
 }
 
 /// The route configurations that Envoys are told of a directory, by `node.cluster`.
-fn told(directory: &Path) -> BTreeMap<String, String> {
-    let mut world = World::new(Settings::default());
-    world.apply(Event::Files(read_directory(directory)), clock::now());
+fn told(example: &Path) -> BTreeMap<String, String> {
+    let directory = gateways(example)[0].parent().unwrap().to_path_buf();
+    let mut world = World::new(settings(example));
+    world.apply(Event::Files(read_directory(&directory)), clock::now());
     let fleet = world.fleet();
     let mut all: BTreeMap<String, String> =
         fleet.named.iter().map(|(n, s)| (n.to_string(), routes(s))).collect();
@@ -90,8 +92,15 @@ fn told(directory: &Path) -> BTreeMap<String, String> {
     all
 }
 
+/// What the `serin.yaml` of an example says; the default where it has none.
+fn settings(example: &Path) -> Settings {
+    let content = std::fs::read(example.join("serin.yaml")).unwrap_or_default();
+    let document = Document { path: "serin.yaml".into(), content: Content::Text(content.into()) };
+    config::settings(&document).unwrap().0
+}
+
 fn routes(snapshot: &Snapshot) -> String {
-    let routes = snapshot.resources().filter(|r| r.kind() == Kind::Route);
+    let routes = snapshot.resources().filter(|r| matches!(r.kind(), Kind::ScopedRoute | Kind::Route));
     routes.map(|r| serde_yaml::to_string(&dump(r).unwrap()).unwrap()).collect()
 }
 

@@ -19,12 +19,12 @@ async fn every_service_answers_in_both_protocols() {
             Kind::Endpoint => &["a/v1", "a/v2"],
             Kind::Route => &["default"],
             Kind::Secret => &["no-such-secret"],
-            Kind::Cluster | Kind::Listener => &[],
+            Kind::Cluster | Kind::Listener | Kind::ScopedRoute => &[],
         };
         let count = match kind {
             Kind::Cluster | Kind::Endpoint => 2,
             Kind::Listener | Kind::Route => 1,
-            Kind::Secret => 0,
+            Kind::Secret | Kind::ScopedRoute => 0,
         };
         let mut stream = delta(&channel, service, subscribe(kind, names)).await;
         assert_eq!(stream.hear_and_take(kind).await.len(), count, "{kind}");

@@ -34,7 +34,7 @@ pub(crate) fn gateway(
         problems.error(Code::TooManyUpstreams, &root.key("upstreams"), message, help);
         return (gateway_name, None);
     }
-    let hosts = host::hosts(raw, root, problems);
+    let hosts = host::hosts(raw, root, around.routing, problems);
     let path = match &raw.path {
         Some(text) => report(path::path(text), Code::Path, &root.at("path"), problems),
         None => Some("/".to_owned()),

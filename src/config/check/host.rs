@@ -5,12 +5,17 @@ use super::{Wrong, report};
 use crate::config::problems::{At, Problems};
 use crate::config::{raw, spelling};
 use crate::diag::Code;
-use crate::model::Host;
+use crate::model::{Host, Routing};
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
 /// The hosts of a gateway, sorted; every host when it names none.
-pub(super) fn hosts(raw: &raw::Gateway, root: &At<'_>, problems: &mut Problems<'_>) -> Vec<Host> {
+pub(super) fn hosts(
+    raw: &raw::Gateway,
+    root: &At<'_>,
+    routing: Routing,
+    problems: &mut Problems<'_>,
+) -> Vec<Host> {
     let (one, many) = (root.at("host"), root.at("hosts"));
     if one.is_there() && many.is_there() {
         let help = "list all of them under `hosts` and remove `host`";
@@ -18,10 +23,16 @@ pub(super) fn hosts(raw: &raw::Gateway, root: &At<'_>, problems: &mut Problems<'
     }
     let mut hosts = BTreeSet::new();
     if let Some(text) = &raw.host {
-        hosts.extend(report(host(text), Code::Host, &one, problems));
+        let host = report(host(text), Code::Host, &one, problems);
+        host.iter().for_each(|host| exact(host, routing, &one, problems));
+        hosts.extend(host);
     }
     let Some(all) = &raw.hosts else {
-        return if one.is_there() { hosts.into_iter().collect() } else { vec![Host::Any] };
+        if one.is_there() {
+            return hosts.into_iter().collect();
+        }
+        exact(&Host::Any, routing, &root.at("name"), problems);
+        return vec![Host::Any];
     };
     if all.is_empty() {
         let help = "name a host, or remove the line to answer for every host";
@@ -32,6 +43,7 @@ pub(super) fn hosts(raw: &raw::Gateway, root: &At<'_>, problems: &mut Problems<'
         let Some(text) = text else { continue };
         let at = many.item(i);
         let Some(host) = report(host(text), Code::Host, &at, problems) else { continue };
+        exact(&host, routing, &at, problems);
         if !seen.insert(host.clone()) {
             problems.error(
                 Code::HostTwice,
@@ -43,6 +55,20 @@ pub(super) fn hosts(raw: &raw::Gateway, root: &At<'_>, problems: &mut Problems<'
         hosts.insert(host);
     }
     hosts.into_iter().collect()
+}
+
+/// Where each host has a table of its own, Envoy looks the host up as it is: there are no patterns, and none for all.
+fn exact(host: &Host, routing: Routing, at: &At<'_>, problems: &mut Problems<'_>) {
+    if routing == Routing::Plain || matches!(host, Host::Exact(_)) {
+        return;
+    }
+    let message = match host {
+        Host::Any => "the gateway answers for every host, which `routing: scoped` cannot do".to_owned(),
+        pattern => format!("the host `{pattern}` is a pattern, which `routing: scoped` cannot match"),
+    };
+    let help =
+        "name the hosts exactly, such as `host: fraud.example.com`; or set `routing: plain` in serin.yaml";
+    problems.error(Code::HostNotExact, at, message, help);
 }
 
 fn host(text: &str) -> Result<Host, Wrong> {

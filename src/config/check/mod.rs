@@ -28,6 +28,7 @@ pub(super) use settings::settings;
 use super::problems::{At, Problems};
 use super::{Attachment, Reference};
 use crate::diag::Code;
+use crate::model::Routing;
 use crate::names::{ListenerName, NameError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -38,6 +39,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) file: &'a Path,
     pub(super) listeners: &'a BTreeSet<ListenerName>,
     pub(super) attached: &'a BTreeMap<Reference, Attachment>,
+    pub(super) routing: Routing,
 }
 
 /// What is wrong with a text, and what to do.

@@ -5,7 +5,7 @@ use super::{Wrong, name, report};
 use crate::config::problems::{At, Problems};
 use crate::config::{raw, resolve, spelling};
 use crate::diag::Code;
-use crate::model::{AltName, Listener, ListenerTls, MutualTls, Settings};
+use crate::model::{AltName, Listener, ListenerTls, MutualTls, Routing, Settings};
 use crate::names::ListenerName;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -46,7 +46,11 @@ pub(crate) fn settings(
         None => None,
         Some(tls) => Some(tls?),
     };
-    Some(Settings { gateways: gateways?, xds: xds?, xds_tls, http: http?, listeners })
+    let routing = match raw.routing {
+        None | Some(raw::Routing::Plain) => Routing::Plain,
+        Some(raw::Routing::Scoped) => Routing::Scoped,
+    };
+    Some(Settings { gateways: gateways?, xds: xds?, xds_tls, http: http?, listeners, routing })
 }
 
 fn server(

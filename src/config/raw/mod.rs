@@ -17,5 +17,5 @@ pub(super) use gateway::{DirectAccess, Gateway};
 pub(super) use matches::{Match, Patterns, StringMatch};
 pub(super) use scalar::{Duration, Percent};
 pub(super) use schema::{gateway as gateway_schema, settings as settings_schema};
-pub(super) use settings::{Listener, MutualTls, Settings};
+pub(super) use settings::{Listener, MutualTls, Routing, Settings};
 pub(super) use upstream::{HealthCheck, HealthCheckObject, Protocol, Tls, Upstream, UpstreamObject};

@@ -17,6 +17,18 @@ pub(crate) struct Settings {
     pub(crate) http: Option<Server>,
     /// The ports that Envoys open for clients. Default: `default` on 0.0.0.0:8080.
     pub(crate) listeners: Option<IndexMap<String, Option<Listener>>>,
+    /// How routes are divided: `plain` (the default), or `scoped`, in which an edit costs the same however many
+    /// gateways there are, and hosts are exact.
+    pub(crate) routing: Option<Routing>,
+}
+
+/// How routes are divided among Envoy's resources.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(crate) enum Routing {
+    Plain,
+    Scoped,
 }
 
 /// Where Envoys connect, and how.

@@ -119,7 +119,10 @@ fn load_with(way: &str, content: &[u8], exposed: bool) -> Loaded {
         .chain([Reference::Environment("FRAUD_KEYS".into())])
         .map(|reference| (reference, attachment.clone()))
         .collect();
-    load(&document("a.yaml", &file(way)), &Context { listeners: &listeners, attached: &attached })
+    load(
+        &document("a.yaml", &file(way)),
+        &Context { listeners: &listeners, attached: &attached, routing: Routing::Plain },
+    )
 }
 
 #[test]

@@ -1,10 +1,15 @@
 //! Each turn looks at what changed only. It must come to the same as looking at everything.
 
 use super::*;
+use crate::model::Routing;
 use crate::snapshot::Fleet;
 use crate::xds::Verdict;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+
+fn layout() -> impl Strategy<Value = Settings> {
+    prop::sample::select(&Routing::ALL[..]).prop_map(|routing| Settings { routing, ..Settings::default() })
+}
 
 /// What happens to one of a few files that often want the same.
 #[derive(Clone, Debug)]
@@ -55,7 +60,7 @@ fn text(name: usize, path: usize, proxies: usize, weight: u32) -> String {
         ),
     };
     format!(
-        "apiVersion: serin/v1\nname: g{name}\nhosts: [h{path}.example.com, \"*\"]\npath: /p{path}\n{proxies}{traffic}"
+        "apiVersion: serin/v1\nname: g{name}\nhosts: [h{path}.example.com, all.example.com]\npath: /p{path}\n{proxies}{traffic}"
     )
 }
 
@@ -93,8 +98,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn what_is_patched_is_what_would_be_built(steps in steps()) {
-        let mut play = Play::new();
+    fn what_is_patched_is_what_would_be_built(settings in layout(), steps in steps()) {
+        let mut play = Play::with(settings);
         for step in &steps {
             play.step(step);
             let fleet = play.world.fleet();
@@ -117,5 +122,75 @@ proptest! {
             often.world.view();
         }
         prop_assert_eq!(often.world.view().gateways, once.world.view().gateways);
+    }
+}
+
+/// Each host is a resource of its own: an edit changes those of its gateway, and Envoy's no names only these.
+mod scoped {
+    use super::*;
+
+    fn scoped() -> Play {
+        Play::with(Settings { routing: Routing::Scoped, ..Settings::default() })
+    }
+
+    fn on_host(name: &str, hosts: &str, v1: u32) -> String {
+        split(name, v1).replace("path:", &format!("hosts: [{hosts}]\npath:"))
+    }
+
+    #[test]
+    fn an_edit_changes_the_hosts_of_its_gateway() {
+        let mut play = scoped();
+        play.files(&[
+            ("a", Some(on_host("a", "x.example.com, y.example.com", 90))),
+            ("b", Some(on_host("b", "y.example.com", 90))),
+            ("c", Some(on_host("c", "z.example.com", 90))),
+        ]);
+        let names = ["x", "y", "z"].map(|host| format!("host/default/{host}.example.com"));
+        assert_eq!(play.names(Kind::Route), names);
+        assert_eq!(play.names(Kind::ScopedRoute), names);
+        let before = play.snapshot();
+        play.write("c", on_host("c", "z.example.com", 50));
+        assert_eq!(changed(&before, &play.snapshot()), [(Kind::Route, names[2].clone())]);
+        let before = play.snapshot();
+        play.write("a", on_host("a", "x.example.com, y.example.com", 50));
+        let routes = [(Kind::Route, names[0].clone()), (Kind::Route, names[1].clone())];
+        assert_eq!(changed(&before, &play.snapshot()), routes);
+        let before = play.snapshot();
+        play.write("a", on_host("a", "y.example.com", 50));
+        let [x, ..] = names;
+        assert_eq!(changed(&before, &play.snapshot()), [(Kind::ScopedRoute, x.clone()), (Kind::Route, x)]);
+    }
+
+    #[test]
+    fn a_refused_host_is_blamed_on_its_gateways_alone() {
+        let mut play = scoped();
+        play.files(&[
+            ("a", Some(on_host("a", "x.example.com", 90))),
+            ("b", Some(on_host("b", "y.example.com", 90))),
+            ("c", Some(on_host("c", "y.example.com", 90))),
+        ]);
+        let refuse = |play: &mut Play| {
+            let route = play.snapshot().get(Kind::Route, "host/default/y.example.com").cloned().unwrap();
+            let (kind, resources) = (Kind::Route, vec![route]);
+            play.event(Event::Verdict(Verdict::Refused { kind, resources, text: "no".into() }));
+        };
+        // Of the two on that host one steps back; the other is asked for alone, and is the one.
+        refuse(&mut play);
+        assert!(!play.routes_say("/c") && play.routes_say("/a") && play.routes_say("/b"));
+        refuse(&mut play);
+        assert_eq!((play.codes("a"), play.codes("b"), play.codes("c")), (vec![], vec!["E001"], vec![]));
+        assert!(!play.routes_say("/b") && play.routes_say("/c"));
+    }
+
+    #[test]
+    fn a_gateway_without_exact_hosts_is_refused() {
+        let mut play = scoped();
+        play.files(&[
+            ("a", Some(gateway("a"))),
+            ("b", Some(on_host("b", "\"*.example.com\"", 90))),
+            ("c", Some(on_host("c", "z.example.com", 90))),
+        ]);
+        assert_eq!((play.codes("a"), play.codes("b")), (vec!["G011"], vec!["G011"]));
+        assert!(!play.is_serving("a") && !play.is_serving("b") && play.is_serving("c"));
     }
 }

@@ -4,7 +4,7 @@ use super::super::files::Files;
 use super::*;
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Content, Document, Reference};
-use crate::model::Authentication;
+use crate::model::{Authentication, Routing};
 use crate::names::ListenerName;
 
 const GATEWAY: &str = "apiVersion: serin/v1
@@ -20,7 +20,7 @@ fn play(files: &mut Files, gateway: Option<&str>, keys: Attachment) -> Option<Ve
     let documents = gateway.map(|text| ("a.yaml".into(), Some(document(text)))).into_iter().collect();
     let attached = [(Reference::File("a.keys".into()), keys)].into();
     let listeners = [ListenerName::new("default").unwrap()].into();
-    files.apply(Changes { documents, attached }, &listeners, Timestamp::default());
+    files.apply(Changes { documents, attached }, &listeners, Routing::Plain, Timestamp::default());
     let chosen = files.settle(files.paths()).chosen.into_values().next()?;
     match &chosen.gateway.authentication {
         Authentication::AccessKey(keys) => {

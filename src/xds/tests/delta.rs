@@ -70,7 +70,7 @@ impl Client {
     }
 }
 
-use Kind::{Cluster, Endpoint, Listener, Route, Secret};
+use Kind::{Cluster, Endpoint, Listener, Route, ScopedRoute, Secret};
 
 #[test]
 fn everything_is_sent_once_and_then_only_what_changes() {
@@ -435,4 +435,19 @@ fn endpoints_follow_a_cluster_that_changed_though_they_did_not() {
     back.says(holding(Kind::Endpoint, &["a", "b"], &held));
     back.hears_and_takes(Kind::Endpoint, &["a"], &[], &second);
     back.is_quiet(&second);
+}
+
+/// A listener of the other layout may still have connections: its scopes go with it, not before.
+#[test]
+fn the_last_scopes_are_not_taken_away() {
+    let scoped = snapshot("listener l=1, scope s=2, scope t=3");
+    let mut client = Client::new();
+    client.says(subscribe(ScopedRoute, &[]));
+    client.hears_and_takes(ScopedRoute, &["s", "t"], &[], &scoped);
+    let fewer = after(&scoped, "listener l=1, scope s=2");
+    client.hears_and_takes(ScopedRoute, &[], &["t"], &fewer);
+    let plain = after(&fewer, "listener l=4");
+    client.is_quiet(&plain);
+    let again = after(&plain, "listener l=4, scope u=5");
+    client.hears_and_takes(ScopedRoute, &["u"], &["s"], &again);
 }

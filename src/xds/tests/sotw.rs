@@ -3,7 +3,7 @@
 use super::super::MAX_NAMES;
 use super::super::sotw::Sotw;
 use super::*;
-use Kind::{Cluster, Endpoint, Listener, Route};
+use Kind::{Cluster, Endpoint, Listener, Route, ScopedRoute};
 use envoy_types::pb::envoy::service::discovery::v3::DiscoveryRequest;
 
 fn ask(kind: Kind, names: &[&str]) -> DiscoveryRequest {
@@ -198,6 +198,38 @@ fn what_refers_waits_for_clusters() {
     client.hears(Listener, &["l"], &all);
     client.hears(Route, &["r"], &all);
     client.is_quiet(&all);
+}
+
+/// A refused response takes nothing at all, so the routes that came with it would lead nowhere.
+#[test]
+fn what_refers_waits_until_clusters_are_taken() {
+    let first = snapshot("cluster a=1, route r=2");
+    let mut client = Client::new();
+    client.says(ask(Cluster, &[]));
+    client.hears_and_takes(Cluster, &[], &["a"], &first);
+    client.says(ask(Route, &["r"]));
+    client.hears_and_takes(Route, &["r"], &["r"], &first);
+    let second = after(&first, "cluster a=1, cluster bad=3, route r=4");
+    let refused = client.hears(Cluster, &["a", "bad"], &second);
+    client.answers(&refused, &[], Some(refusal()));
+    client.is_quiet(&second);
+    let third = after(&second, "cluster a=1, cluster good=5, route r=6");
+    client.hears_and_takes(Cluster, &[], &["a", "good"], &third);
+    client.hears_and_takes(Route, &["r"], &["r"], &third);
+}
+
+/// A listener of the other layout may still have connections: its scopes go with it, not before.
+#[test]
+fn the_last_scopes_are_not_taken_away() {
+    let scoped = snapshot("listener l=1, scope s=2, route s=3");
+    let mut client = Client::new();
+    client.says(ask(Listener, &[]));
+    client.hears_and_takes(Listener, &[], &["l"], &scoped);
+    client.says(ask(ScopedRoute, &[]));
+    client.hears_and_takes(ScopedRoute, &[], &["s"], &scoped);
+    let plain = after(&scoped, "listener l=4, route l=5");
+    client.hears_and_takes(Listener, &[], &["l"], &plain);
+    client.is_quiet(&plain);
 }
 
 #[test]

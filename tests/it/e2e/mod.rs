@@ -8,6 +8,7 @@ mod features;
 mod isolation;
 mod mtls;
 mod outage;
+mod scoped;
 mod split;
 mod stage;
 mod streams;

@@ -34,9 +34,9 @@ pub(crate) fn settings(gateways: &Path, port: u16, tls: Option<ListenerTls>) -> 
     Settings {
         gateways: gateways.to_path_buf(),
         xds: any,
-        xds_tls: None,
         http: any,
         listeners: [(ListenerName::new("default").unwrap(), listener)].into(),
+        ..Settings::default()
     }
 }
 
