@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 mod conformance;
+mod soak;
 
 use client::*;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
