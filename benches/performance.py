@@ -267,16 +267,12 @@ def main():
                     print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     if rows:
         print(table(rows), start_table(rows), sep="\n\n")
-    manners = None
     if args.manners:
         with tempfile.TemporaryDirectory() as folder:
-            manners = Cell(1000, args.routing, folder).manners(1000, 50, 30)
-        print(manners_table(manners))
+            print(manners_table(Cell(1000, args.routing, folder).manners(1000, 50, 30)))
     if args.write:
         write(args.write, args.routing, table(rows))
         write(args.write, "start", start_table(rows))
-        if manners:
-            write(args.write, "manners", manners_table(manners))
 
 
 if __name__ == "__main__":
