@@ -6,7 +6,7 @@ use crate::control::run::{Outputs, run};
 use crate::control::{Event, View, World};
 use crate::issuer;
 use crate::latest::Latest;
-use crate::model::{MutualTls, Settings};
+use crate::model::{MutualTls, Settings, Switches};
 use crate::mtls::{self, Connection, Credentials, Door, Unusable};
 use crate::snapshot::Fleet;
 use crate::source::{Environment, Scanner, Watched, Watching, watch};
@@ -101,6 +101,8 @@ pub struct Options {
     pub insecure_xds: bool,
     /// The variables to which gateway files may refer.
     pub environment: Environment,
+    /// What is switched off for all gateways at once.
+    pub switches: Switches,
 }
 
 impl App {
@@ -152,7 +154,7 @@ impl App {
                 tasks.spawn(serve_grpc(mtls::mutual(xds, door), grpc, stopped.clone()))
             }
         };
-        let mut world = World::new(settings);
+        let mut world = World::new(settings).with_switches(options.switches);
         if let Some(credentials) = credentials {
             world = world.with_credentials(credentials);
         }

@@ -8,10 +8,12 @@ mod auth;
 mod gateway;
 mod secret;
 mod settings;
+mod switches;
 mod upstream;
 
 pub use auth::{AccessKey, Authentication, BasicAuth, Jwks, Jwt, Key, KeySource, User};
 pub use gateway::{Condition, DirectAccess, Gateway, Host, Match, Pattern};
 pub use secret::{Pem, Secret};
 pub use settings::{AltName, Listener, ListenerTls, MutualTls, Routing, Settings};
+pub use switches::Switches;
 pub use upstream::{Endpoint, HealthCheck, Protocol, Tls, Upstream};

@@ -14,6 +14,7 @@ impl fmt::Display for Bootstrap {
         f.write_str(INTRODUCTION)?;
         f.write_str(&node(&self.id, &self.cluster))?;
         f.write_str(&admin(&self.admin))?;
+        f.write_str(RUNTIME)?;
         f.write_str(&discovery(self.variant))?;
         f.write_str(STATISTICS)?;
         f.write_str(&overload(self.max_connections, self.max_heap))?;
@@ -82,6 +83,16 @@ dynamic_resources:
 "
     )
 }
+
+const RUNTIME: &str = "
+layered_runtime:
+  layers:
+  - name: serin
+    # Switches for all gateways at once; Envoy starts without them rather than wait.
+    rtds_layer: { name: serin, rtds_config: { resource_api_version: V3, ads: {}, initial_fetch_timeout: 2s } }
+  - name: admin
+    admin_layer: {}
+";
 
 const STATISTICS: &str = r"
 stats_config:

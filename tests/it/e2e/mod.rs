@@ -12,4 +12,5 @@ mod scoped;
 mod split;
 mod stage;
 mod streams;
+mod switches;
 mod tls;
