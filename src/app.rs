@@ -204,7 +204,7 @@ impl App {
             None => tasks.spawn(serve_grpc(mtls::plain(xds), grpc, stopped.clone())),
             Some(door) => tasks.spawn(serve_grpc(mtls::mutual(xds, door), grpc, stopped.clone())),
         };
-        let world = world(settings, options.switches, credentials, restored, failure);
+        let world = world(settings, credentials, restored, failure).with_switches(options.switches);
         tasks.spawn(until(stopped.clone(), run(world, events, outputs)));
         tasks.spawn(until(stopped.clone(), forward(verdicts, events_in)));
         let inputs = Inputs { reports, ended, wanted: wanted.subscribe() };
@@ -264,14 +264,13 @@ fn door(
 /// The world with everything that was kept before the start.
 fn world(
     settings: Settings,
-    switches: Switches,
     credentials: Option<Credentials>,
     restored: Restored,
     failure: Option<store::Error>,
 ) -> World {
     let states = failure.map_or(Ok(restored.states), |why| Err(why.to_string()));
     let bounds = telemetry::bounds().chain([f64::MAX]).collect();
-    let world = World::new(settings).with_switches(switches).with_last_good(restored.documents);
+    let world = World::new(settings).with_last_good(restored.documents);
     let world = world.with_rollouts(states, bounds, clock::now());
     match credentials {
         Some(credentials) => world.with_credentials(credentials),

@@ -1,6 +1,6 @@
 //! The certificates of listeners, made to secrets anew when their files change.
 
-use super::board::ByListener;
+use super::board::Listeners;
 use super::event::{Note, NoteKind};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Half, Reference, pair};
@@ -53,8 +53,8 @@ impl Certificates {
         touched: &BTreeSet<Reference>,
         found: &BTreeMap<Reference, Attachment>,
         now: Timestamp,
-    ) -> (ByListener, Vec<Note>) {
-        let (mut changed, mut notes) = (ByListener::new(), Vec::new());
+    ) -> (Listeners, Vec<Note>) {
+        let (mut changed, mut notes) = (Listeners::new(), Vec::new());
         for (name, slots) in &mut self.listeners {
             let mut has_news = false;
             for slot in slots.iter_mut().filter(|slot| slot.refers_to(touched)) {

@@ -57,10 +57,9 @@ impl Journal {
         }
         // That a gateway serves after a start as it did before is no news.
         let first = !std::mem::replace(&mut self.begun, true);
-        // What rollouts decide is in the journal already.
-        let is_decided = |kind| matches!(kind, NoteKind::Rollout | NoteKind::Stopped);
-        let is_known = |n: &Note| is_decided(n.kind) || (first && n.kind == NoteKind::Loaded);
-        for note in notes.iter().filter(|n| !is_known(n)) {
+        // What rollouts do is in the journal since before it counted.
+        let is_kept = |n: &&Note| matches!(n.kind, NoteKind::Rollout | NoteKind::Stopped);
+        for note in notes.iter().filter(|n| !(first && n.kind == NoteKind::Loaded || is_kept(n))) {
             let kind = Kind::new(note.kind.as_str());
             let said = self.said.get(&note.gateway);
             let again = said.is_some_and(|(k, m)| (k, m) == (&kind, &note.message));
