@@ -13,13 +13,16 @@ mod get;
 mod journal;
 mod output;
 mod prompt;
+mod release;
 mod replace;
 mod secrets;
 mod serve;
 mod settings;
 mod simulate;
 mod status;
+mod story;
 mod translate;
+mod tree;
 mod up;
 mod verbs;
 
@@ -37,9 +40,9 @@ use std::process::ExitCode;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// What to log, as in `info` or `serin=debug`
-    #[arg(long, global = true, env = "SERIN_LOG", default_value = "info", value_name = "FILTER")]
-    log: String,
+    /// What to log, as in `info` or `serin=debug` [default: info; of `demo`: error]
+    #[arg(long, global = true, env = "SERIN_LOG", value_name = "FILTER")]
+    log: Option<String>,
     /// How to log
     #[arg(long, global = true, env = "SERIN_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     log_format: observe::Format,
@@ -51,7 +54,7 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run the control plane and one Envoy: gateways work in one command
     Up(up::UpArgs),
-    /// Watch a canary: control plane, Envoy, two toy models and light traffic
+    /// Watch two releases, a good one and a bad one: control plane, Envoy, toy models and light traffic
     Demo(demo::DemoArgs),
     /// Check gateway files, without a server: all problems at once
     Validate(check::ValidateArgs),
@@ -146,7 +149,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::from(error.use_stderr()));
         }
     };
-    observe::start(&cli.log, cli.log_format);
+    // The demo says itself what happens.
+    let log = if matches!(cli.command, Command::Demo(_)) { "error" } else { "info" };
+    observe::start(cli.log.as_deref().unwrap_or(log), cli.log_format);
     let out = Output::new();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -114,7 +114,9 @@ fn line(gateway: &Value) -> String {
         line = format!("{line}, {}", split.join(", "));
     }
     let problem = gateway["diagnostics"].as_array().into_iter().flatten().find(|d| d["severity"] == "error");
-    if let Some(message) = problem.and_then(|d| d["message"].as_str()) {
+    // A file that is wrong comes first: its release goes on as it was.
+    let why = problem.unwrap_or(&gateway["rollout"]);
+    if let Some(message) = why["message"].as_str() {
         line = format!("{line}: {message}");
     }
     line
@@ -148,5 +150,8 @@ mod tests {
             "upstreams": [{ "name": "v1", "weight": 75 }, { "name": "v2", "weight": 24.5 }],
             "diagnostics": [{ "severity": "warning", "message": "odd" }, { "severity": "error", "message": "wrong" }] });
         assert_eq!(line(&gateway), "fraud: Invalid, v1 75 %, v2 24.5 %: wrong");
+        let release = serde_json::json!({ "name": "fraud", "phase": "RolledBack", "diagnostics": [],
+            "rollout": { "message": "v2 is worse" } });
+        assert_eq!(line(&release), "fraud: RolledBack: v2 is worse");
     }
 }
