@@ -6,11 +6,13 @@ use crate::admin::{self, Sources, grpc};
 use crate::client;
 use crate::clock;
 use crate::control::run::{Outputs, run};
-use crate::control::{Event, View, World};
+use crate::control::{Event, Questions, View, World};
 use crate::issuer;
 use crate::latest::Latest;
+use crate::messages;
 use crate::model::{MutualTls, Settings, StoreAt};
 use crate::mtls::{self, Connection, Credentials, Door, Unusable};
+use crate::provider;
 use crate::snapshot::Fleet;
 use crate::source::{Environment, Scanner, Watched, Watching, watch};
 use crate::store::{self, Absent, Restored, Store};
@@ -139,6 +141,9 @@ impl App {
         // One at a time is under way.
         let (proposals_in, proposals) = mpsc::channel(1);
         let wanted = Latest::new(Wanted::new());
+        let questions = Latest::new(Questions::new());
+        let (notices_in, notices) = mpsc::channel(1024);
+        let told = Arc::<messages::Counters>::default();
         let outputs = Outputs {
             fleet: Latest::new(Fleet::default()),
             view: Latest::new(View::default()),
@@ -146,6 +151,8 @@ impl App {
             notes: broadcast::Sender::new(1024),
             proposals: proposals_in,
             compared: Arc::clone(&wanted),
+            questions: Arc::clone(&questions),
+            notices: notices_in,
         };
         let registry = Arc::new(Registry::default());
         let table = Latest::new(Table::default());
@@ -153,6 +160,7 @@ impl App {
             view: Arc::clone(&outputs.view),
             registry: Arc::clone(&registry),
             table: Arc::clone(&table),
+            told: Arc::clone(&told),
         };
         let (stop, stopped) = signal::channel(false);
         let discovery = Discovery {
@@ -167,7 +175,7 @@ impl App {
         let (measurements_in, measured) = mpsc::channel(16);
         let (copies, measurements) = broadcast::channel(64);
         let grpc = grpc_routes(&discovery, &sources, &outputs)?.merge(sink.routes());
-        let watched = Watched { directory: settings.gateways.clone(), files: certificate_files(&settings) };
+        let watched = Watched { directory: settings.gateways.clone(), files: settings_files(&settings) };
         let scanner = Scanner::new(watched).with_environment(options.environment);
         let watching = watch(scanner, events_in.clone())
             .map_err(|e| Error::Source(settings.gateways.display().to_string(), e))?;
@@ -181,6 +189,8 @@ impl App {
         tasks.spawn(until(stopped.clone(), feed::healthy(seen, numbers, events_in.clone())));
         let view = Arc::clone(&outputs.view);
         tasks.spawn(until(stopped.clone(), issuer::run(view.subscribe(), events_in.clone())));
+        tasks.spawn(until(stopped.clone(), provider::run(questions.subscribe(), events_in.clone())));
+        tasks.spawn(until(stopped.clone(), messages::run(notices, told)));
         match &outputs.credentials {
             None => tasks.spawn(serve_grpc(mtls::plain(xds), grpc, stopped.clone())),
             Some(credentials) => {
@@ -381,11 +391,16 @@ fn with_absolute_paths(mut settings: Settings) -> Settings {
     if let Some(tls) = &mut settings.xds_tls {
         [&mut tls.cert_file, &mut tls.key_file, &mut tls.client_ca_file].into_iter().for_each(absolute);
     }
+    if let Some(prometheus) = &mut settings.prometheus {
+        prometheus.headers_file.iter_mut().chain(&mut prometheus.ca_file).for_each(absolute);
+    }
     settings
 }
 
-fn certificate_files(settings: &Settings) -> BTreeSet<PathBuf> {
+fn settings_files(settings: &Settings) -> BTreeSet<PathBuf> {
     let listeners = settings.listeners.values().filter_map(|l| l.tls.as_ref());
     let listeners = listeners.flat_map(|t| [t.cert_file.clone(), t.key_file.clone()]);
-    listeners.chain(settings.xds_tls.iter().flat_map(|t| t.files().map(Clone::clone))).collect()
+    let xds = settings.xds_tls.iter().flat_map(|t| t.files().map(Clone::clone));
+    let prometheus = settings.prometheus.iter().flat_map(|p| p.files().cloned());
+    listeners.chain(xds).chain(prometheus).collect()
 }

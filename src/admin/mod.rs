@@ -14,6 +14,7 @@ pub use numbers::{Difference, GatewayNumbers, Recent, UpstreamNumbers};
 
 use crate::control::View;
 use crate::latest::Latest;
+use crate::messages::Counters;
 use crate::telemetry::Table;
 use crate::xds::Registry;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub struct Sources {
     pub registry: Arc<Registry>,
     /// What Envoys measured.
     pub table: Arc<Latest<Table>>,
+    /// What became of messages to others.
+    pub told: Arc<Counters>,
 }
 
 impl Sources {

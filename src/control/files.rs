@@ -8,7 +8,7 @@ use super::{Changes, GRACE};
 use crate::clock::Timestamp;
 use crate::config::{self, Attachment, Context, Document, Loaded, Reference};
 use crate::diag::{Diagnostic, Severity};
-use crate::model::{Gateway, Routing};
+use crate::model::{Gateway, PrometheusServer, Routing};
 use crate::names::{GatewayName, ListenerName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,6 +21,8 @@ pub(super) struct Files {
     /// Counts files as they first come to serve: who was there first has the right.
     arrivals: u64,
     claims: Claims,
+    /// What the settings say of Prometheus.
+    prometheus: Option<PrometheusServer>,
     /// Who refers to what.
     referring: BTreeMap<Reference, BTreeSet<Arc<str>>>,
     /// The files that are gone, and since when.
@@ -115,6 +117,11 @@ pub(super) struct Settled {
 }
 
 impl Files {
+    /// Before any was read; `prometheus` is what the settings say of it.
+    pub(super) fn new(prometheus: Option<PrometheusServer>) -> Self {
+        Self { prometheus, ..Self::default() }
+    }
+
     /// The paths of all files.
     #[cfg(test)]
     pub(super) fn paths(&self) -> BTreeSet<Arc<str>> {
@@ -161,7 +168,8 @@ impl Files {
         // Who wants what a changed file gives up, and who has what it wants now.
         let around = self.claims.around(&newer);
         let mut broken = self.broken(&around);
-        let context = Context { listeners, attached: &self.attached, routing };
+        let prometheus = self.prometheus.as_ref();
+        let context = Context { listeners, attached: &self.attached, routing, prometheus };
         let loaded: Vec<_> =
             to_load.into_iter().map(|(path, d)| (path, Arc::new(config::load(&d, &context)), d)).collect();
         loaded.into_iter().for_each(|(path, newest, document)| self.put(&path, newest, document));

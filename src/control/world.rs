@@ -5,25 +5,28 @@ use super::command::{Asker, Command, Reply};
 use super::event::{Changes, Event, Note, NoteKind};
 use super::files::{Chosen, Files, Settled};
 use super::issuers::Issuers;
+use super::notice::Notice;
 use super::offer::{Offers, Version, sees};
 use super::renewal::Renewal;
-use super::rollouts::{Answered, Compared, Proposal, Rollouts};
+use super::rollouts::{Proposal, Rollouts, Wants};
 use super::trial::{Ruling, Standing, Trial};
 use super::view::{Facts, View, Views};
 use crate::clock::Timestamp;
-use crate::config::{Attachment, Reference};
+use crate::config::Reference;
 use crate::diag::Severity;
-use crate::model::{Authentication, Gateway, Listener, Settings};
+use crate::model::{Authentication, Gateway, Settings};
 use crate::mtls::Credentials;
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
-use crate::rollout::{EntryKind, Refusal};
+use crate::rollout::Refusal;
 use crate::snapshot::Fleet;
 use crate::translate;
 use crate::xds::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
+
+mod certificates;
+mod releases;
 
 /// Everything the control plane knows.
 #[derive(Debug)]
@@ -49,6 +52,7 @@ pub struct World {
     /// The files of which people may see something else than before.
     unseen: BTreeSet<Arc<str>>,
     notes: Vec<Note>,
+    notices: Vec<Notice>,
     answers: Vec<(Asker, Reply)>,
     /// How many notes were taken.
     told: u64,
@@ -74,7 +78,7 @@ impl World {
             names: settings.listeners.keys().cloned().collect(),
             common: common.collect(),
             renewal: None,
-            files: Files::default(),
+            files: Files::new(settings.prometheus.clone()),
             wanted: BTreeMap::new(),
             by_file: BTreeMap::new(),
             trial: Trial::default(),
@@ -87,6 +91,7 @@ impl World {
             views: Views::default(),
             unseen: BTreeSet::new(),
             notes: Vec::new(),
+            notices: Vec::new(),
             answers: Vec::new(),
             told: 0,
             settings,
@@ -162,6 +167,7 @@ impl World {
                 self.rollouts.healthy(healthy, now);
                 false
             }
+            Event::Answered(said) => self.take_said(said, now),
             Event::Committed(id, result) => self.take_answer(id, result, now),
             Event::Tick => self.take_time(now),
         };
@@ -199,9 +205,14 @@ impl World {
         self.rollouts.take_proposal()
     }
 
-    /// The gateways that are to be measured; `None`: the same as when it was asked last.
-    pub fn take_compared(&mut self) -> Option<Compared> {
-        self.rollouts.take_compared()
+    /// What running releases live on; `None`: the same as when it was asked last.
+    pub fn take_wants(&mut self) -> Option<Wants> {
+        self.rollouts.take_wants()
+    }
+
+    /// What others want to be told, once.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
     }
 
     /// New credentials for the xDS port, once.
@@ -251,41 +262,6 @@ impl World {
     fn build_fleet(&mut self) {
         self.boards.follow(&self.offers.take_changed(), &self.offers, &self.common);
         self.fleet = self.boards.fleet();
-    }
-
-    /// Reads the certificates of listeners again whose files have changed, and says which cannot be read.
-    fn take_certificates(&mut self, touched: &BTreeSet<Reference>, now: Timestamp) {
-        for (name, Listener { tls, .. }) in &self.settings.listeners {
-            let Some(tls) = tls else { continue };
-            let files = [&tls.cert_file, &tls.key_file];
-            let found = |path: &PathBuf| self.files.attached.get(&Reference::File(path.clone()));
-            let is_new = |path: &PathBuf| touched.contains(&Reference::File(path.clone()));
-            for path in files.into_iter().filter(|path| is_new(path)) {
-                let what = match found(path) {
-                    None | Some(Attachment::Bytes { .. }) => continue,
-                    Some(Attachment::Missing) => "is not there".to_owned(),
-                    Some(Attachment::Unreadable(why)) => format!("cannot be read: {why}"),
-                    Some(Attachment::TooLarge(size)) => format!("has {size} bytes, which is no certificate"),
-                };
-                let message = format!("{}, a file of listener {name}, {what}", path.display());
-                let (gateway, kind) = (None, NoteKind::Alarm);
-                self.notes.push(Note { sequence: 0, time: now, gateway, kind, message });
-            }
-            let [
-                Some(Attachment::Bytes { bytes: certificate, .. }),
-                Some(Attachment::Bytes { bytes: key, .. }),
-            ] = files.map(found)
-            else {
-                continue;
-            };
-            if files.into_iter().any(is_new) {
-                let secret = translate::listener_secret(name, certificate, key);
-                let secret = Resource::new(Kind::Secret, &translate::listener_secret_name(name), &secret);
-                let common = self.common.entry(name.clone()).or_default();
-                common.retain(|r| r.kind() != Kind::Secret);
-                common.push(Arc::new(secret));
-            }
-        }
     }
 
     fn take_files(&mut self, changes: Changes, now: Timestamp) {
@@ -467,31 +443,6 @@ impl World {
         }
         self.offer_moved(now);
         true
-    }
-
-    /// What is kept counts from now on.
-    fn take_answer(&mut self, id: u64, result: Result<(), String>, now: Timestamp) -> bool {
-        let Answered { gateways, entries, alarm } = self.rollouts.committed(id, result, now);
-        for (name, entry) in entries {
-            let kind = match entry.kind {
-                EntryKind::Paused | EntryKind::RolledBack => NoteKind::Stopped,
-                _ => NoteKind::Rollout,
-            };
-            self.note(now, &name, kind, format!("gateway {name}: {}", entry.message));
-        }
-        let alarm = alarm.map(|works| match works {
-            Ok(()) => (NoteKind::Repaired, "the store works again, and rollouts move".to_owned()),
-            Err(why) => (NoteKind::Alarm, format!("rollouts do not move, since nothing can be kept: {why}")),
-        });
-        let note = |(kind, message)| Note { sequence: 0, time: now, gateway: None, kind, message };
-        self.notes.extend(alarm.map(note));
-        for name in &gateways {
-            let Some(wanted) = self.wanted.get(name) else { continue };
-            self.unseen.insert(Arc::clone(&wanted.file));
-            let (file, gateway) = (Arc::clone(&wanted.file), Arc::clone(&wanted.newest));
-            self.choose(Chosen { file, gateway }, now);
-        }
-        !gateways.is_empty()
     }
 
     /// Tells people that Envoys refuse a listener or its certificate: no gateway can be blamed, nothing can be

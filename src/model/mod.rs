@@ -6,14 +6,18 @@
 
 mod auth;
 mod gateway;
+mod metric;
 mod rollout;
 mod secret;
 mod settings;
+mod told;
 mod upstream;
 
 pub use auth::{AccessKey, Authentication, BasicAuth, Jwks, Jwt, Key, KeySource, User};
 pub use gateway::{Condition, DirectAccess, Gateway, Host, Match, Pattern};
-pub use rollout::{ErrorRate, Metrics, OnFailure, Quantile, Rollout, Step, StepPause};
+pub use metric::{Fact, Limits, MetricSource, Number, Provided, Query, QueryPart, Remote};
+pub use rollout::{BuiltIn, ErrorRate, Metrics, OnFailure, Quantile, Rollout, Step, StepPause};
 pub use secret::{Pem, Secret};
-pub use settings::{AltName, Listener, ListenerTls, MutualTls, Routing, Settings, StoreAt};
+pub use settings::{AltName, Listener, ListenerTls, MutualTls, PrometheusServer, Routing, Settings, StoreAt};
+pub use told::{Format, Notify, Occasion};
 pub use upstream::{Endpoint, HealthCheck, Protocol, Tls, Upstream};

@@ -105,7 +105,12 @@ async fn probes_know_when_files_are_read() {
     use tower::ServiceExt;
     let view = Latest::new(View::default());
     let table = Latest::new(serin::telemetry::Table::default());
-    let router = router(Sources { view: view.clone(), registry: std::sync::Arc::default(), table });
+    let router = router(Sources {
+        view: view.clone(),
+        registry: std::sync::Arc::default(),
+        table,
+        told: std::sync::Arc::default(),
+    });
     let status = |path: &'static str| {
         let request = http::Request::get(path).body(Body::empty()).unwrap();
         let router = router.clone();

@@ -1,8 +1,8 @@
 //! A gateway as a whole.
 
 use super::{
-    Surroundings, Wrong, authentication, header, host, labels, matches, name, path, report, rollout, traffic,
-    upstream,
+    Surroundings, Wrong, authentication, header, host, labels, matches, name, path, report, rollout, told,
+    traffic, upstream,
 };
 use crate::config::problems::{At, Problems};
 use crate::config::{raw, spelling};
@@ -61,7 +61,8 @@ pub(crate) fn gateway(
         problems.error(Code::HeaderName, &root.at("directAccess").at("header"), message, help);
     }
     let upstreams = upstreams(raw, root, around, problems);
-    let rollout = rollout::rollout(raw, root, problems);
+    let rollout = rollout::rollout(raw, root, around, problems);
+    let notify = told::notify(raw, root, around, problems);
     let traffic = match &rollout {
         Some(rollout) => rollout::safe_split(rollout),
         None if root.at("rollout").is_there() => None,
@@ -97,6 +98,7 @@ pub(crate) fn gateway(
             upstreams: upstreams?,
             traffic: traffic?,
             rollout,
+            notify: notify?,
             matches,
             direct_access,
             // A mistake here is an error, so the gateway is not served; but its place may have to be kept closed.

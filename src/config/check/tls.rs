@@ -77,15 +77,24 @@ fn server_name(
     None
 }
 
-fn certificates(file: &str, around: &Surroundings<'_>) -> Result<Pem, Wrong> {
+/// A PEM file that a gateway file names.
+pub(super) fn certificates(file: &str, around: &Surroundings<'_>) -> Result<Pem, Wrong> {
     if file.is_empty() {
         return Err(Wrong::new(
             "the path of the file is empty",
             "name a PEM file, relative to this gateway file",
         ));
     }
-    let (origin, reference) = (attached::file(file), Reference::file(around.file, file));
-    let found = attached::find(&origin, &reference, around, "keep only the certificates that are needed")?;
+    certificates_in(&attached::file(file), &Reference::file(around.file, file), around)
+}
+
+/// A PEM file; `origin` is its name in messages.
+pub(super) fn certificates_in(
+    origin: &str,
+    reference: &Reference,
+    around: &Surroundings<'_>,
+) -> Result<Pem, Wrong> {
+    let found = attached::find(origin, reference, around, "keep only the certificates that are needed")?;
     let wrong = |what: &str, help: &str| Err(Wrong::new(format!("{origin} {what}"), help));
     let mut count = 0;
     for certificate in CertificateDer::pem_slice_iter(found.bytes) {

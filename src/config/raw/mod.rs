@@ -7,17 +7,21 @@
 mod authentication;
 mod gateway;
 mod matches;
+mod metric;
 mod rollout;
 mod scalar;
 mod schema;
 mod settings;
+mod told;
 mod upstream;
 
 pub(super) use authentication::{AccessKey, Authentication, BasicAuth, Content, Jwt, OneOrMore};
 pub(super) use gateway::{DirectAccess, Gateway};
 pub(super) use matches::{Match, Patterns, StringMatch};
-pub(super) use rollout::{Metric, MetricName, OnFailure, Rollout, Step, StepObject, StepPause};
+pub(super) use metric::{Amount, Codes, Metric, Prometheus, Webhook};
+pub(super) use rollout::{OnFailure, Rollout, Step, StepObject, StepPause};
 pub(super) use scalar::{Duration, Percent};
 pub(super) use schema::{gateway as gateway_schema, settings as settings_schema};
-pub(super) use settings::{Listener, MutualTls, Routing, Settings};
+pub(super) use settings::{Listener, MutualTls, PrometheusServer, Routing, Settings};
+pub(super) use told::{Format, Notify, Occasion};
 pub(super) use upstream::{HealthCheck, HealthCheckObject, Protocol, Tls, Upstream, UpstreamObject};

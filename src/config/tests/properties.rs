@@ -216,6 +216,7 @@ fn gateway() -> impl Strategy<Value = Gateway> {
                 traffic: Split::new(vec![(c, weight(0)), (b, weight(part)), (a, weight(WHOLE - part))])
                     .unwrap(),
                 rollout: None,
+                notify: Vec::new(),
                 matches: matches
                     .into_iter()
                     .map(|(c, upstream)| Match { conditions: vec![c], upstream })

@@ -10,7 +10,7 @@ mod mtls;
 mod outage;
 mod scoped;
 mod split;
-mod stage;
+pub(crate) mod stage;
 mod streams;
 mod telemetry;
 mod tls;
