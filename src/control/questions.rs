@@ -71,6 +71,8 @@ pub(super) struct Known {
 /// What people should be told.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum News {
+    /// Nothing that they do not expect.
+    Nothing,
     /// There has been no data for too long.
     NoData(String),
     /// There is data again.
@@ -79,7 +81,7 @@ pub(super) enum News {
 
 impl Answers {
     /// Takes an answer. It is about a release that goes on; the caller looks.
-    pub(super) fn take(&mut self, answered: Answered, now: Timestamp) -> Option<News> {
+    pub(super) fn take(&mut self, answered: Answered, now: Timestamp) -> News {
         let Answered { question, answer } = answered;
         let Question { gateway, metric, began, .. } = &*question;
         let all = self.known.entry(gateway.clone()).or_default();
@@ -92,19 +94,20 @@ impl Answers {
                 self.points.entry(gateway.clone()).or_default().insert(metric.name.clone(), point.badness);
                 let was_told = known.misses >= PATIENCE;
                 *known = Known { began: *began, point: Some((now, point)), problem: None, misses: 0 };
-                was_told.then(|| News::Data(format!("there is data of {} again", metric.name)))
+                if was_told {
+                    return News::Data(format!("there is data of {} again", metric.name));
+                }
+                News::Nothing
             }
             Err(why) => {
                 known.misses = known.misses.saturating_add(1);
-                let news = (known.misses == PATIENCE).then(|| {
-                    let then = if metric.dry_run { "it decides nothing" } else { "no step ends without it" };
-                    News::NoData(format!(
-                        "no data of {} {PATIENCE} times in a row, and {then}: {why}",
-                        metric.name
-                    ))
-                });
-                known.problem = Some(why);
-                news
+                known.problem = Some(why.clone());
+                if known.misses != PATIENCE {
+                    return News::Nothing;
+                }
+                let then = if metric.dry_run { "it decides nothing" } else { "no step ends without it" };
+                let name = &metric.name;
+                News::NoData(format!("no data of {name} {PATIENCE} times in a row, and {then}: {why}"))
             }
         }
     }

@@ -198,7 +198,7 @@ impl Rollouts {
 
     /// Somebody said something about a metric. It goes along with the next report of Envoys. `None`: it is about a
     /// release that is over, and counts no more; else whether people should be told.
-    pub(super) fn said(&mut self, said: Said, now: Timestamp) -> Option<Option<News>> {
+    pub(super) fn said(&mut self, said: Said, now: Timestamp) -> Option<News> {
         let question = &said.question;
         let (plan, state) = self.get(&question.gateway)?;
         let is_asked = questions::of(&question.gateway, plan, state).any(|asked| asked == **question);

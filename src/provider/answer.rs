@@ -21,11 +21,10 @@ pub(super) fn point(limits: &Limits, canary: Said, primary: Option<Said>) -> Res
             let primary = primary.and_then(|said| said.value);
             Some(badness(limits, value, primary).ok_or("there is no value of the primary")?)
         }
-        Some(_) => None,
         None if !limits.is_empty() => {
             return Err("the answer has no `value`, which the limits want".to_owned());
         }
-        None => None,
+        Some(_) | None => None,
     };
     let by_word = canary.ok.map(|ok| if ok { 0.0 } else { 1.0 });
     let worst = by_value.into_iter().chain(by_word).reduce(f64::max);

@@ -4,7 +4,7 @@ use super::answer::{Said, point};
 use super::{prometheus, webhook};
 use crate::client::{Clients, reason};
 use crate::control::{Point, Question};
-use crate::model::{MetricSource, Remote};
+use crate::model::{MetricSource, Pem, Remote};
 use crate::rollout::Side;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use std::time::Duration;
@@ -58,7 +58,7 @@ async fn post(
     body: String,
     kind: &'static str,
 ) -> Result<(u16, Vec<u8>), String> {
-    let ca = server.ca.as_ref().map(|pem| pem.expose());
+    let ca = server.ca.as_ref().map(Pem::expose);
     let client = clients.for_url(url, ca).map_err(|e| reason(e, TIMEOUT))?;
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -69,7 +69,7 @@ pub(super) fn metrics(
             }
             Some(built_in) => measured(built_in, metric, &mut metrics, &at, problems),
             None if is_provided => {
-                let known = own_name(name).and_then(|()| Ok(name.to_owned()));
+                let known = own_name(name).map(|()| name.to_owned());
                 let known = report(known, Code::Metric, &at.at("name"), problems);
                 let provided = provided::provided(raw, metric, &at, around, problems);
                 known.zip(provided).map(|(name, p)| metrics.provided.push(provided::named(p, name)))
@@ -97,15 +97,12 @@ fn measured(
     let named = raw.name.as_deref().unwrap_or_default();
     for key in ["max", "min", "maxIncrease", "codes", "interval"] {
         if at.at(key).is_there() && !keys.contains(&key) {
-            let (message, help) = match (built_in, key) {
-                (BuiltIn::Latency(_), "max") => (
-                    "a latency has no `max`".to_owned(),
-                    "write `maxIncrease`: a latency is compared with the primary's".to_owned(),
-                ),
-                _ => {
-                    let words: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
-                    (format!("`{named}` has no `{key}`"), format!("it has {}", words.join(", ")))
-                }
+            let (message, help) = if matches!(built_in, BuiltIn::Latency(_)) && key == "max" {
+                let help = "write `maxIncrease`: a latency is compared with the primary's";
+                ("a latency has no `max`".to_owned(), help.to_owned())
+            } else {
+                let words: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+                (format!("`{named}` has no `{key}`"), format!("it has {}", words.join(", ")))
             };
             problems.error(Code::Metric, &at.key(key), message, help);
         }
@@ -198,12 +195,11 @@ fn own_name(name: &str) -> Result<(), Wrong> {
 
 fn unknown(name: &str) -> Wrong {
     let names = || BUILT_IN.iter().map(|(name, _)| *name);
-    let help = match spelling::nearest(name, names()) {
-        Some(near) => format!("did you mean `{near}`? A metric of your own wants `prometheus` or `webhook`"),
-        None => {
-            let names: Vec<_> = names().map(|name| format!("`{name}`")).collect();
-            format!("write one of {}, or add `prometheus` or `webhook`", names.join(", "))
-        }
+    let help = if let Some(near) = spelling::nearest(name, names()) {
+        format!("did you mean `{near}`? A metric of your own wants `prometheus` or `webhook`")
+    } else {
+        let names: Vec<_> = names().map(|name| format!("`{name}`")).collect();
+        format!("write one of {}, or add `prometheus` or `webhook`", names.join(", "))
     };
     Wrong::new(format!("Envoys do not measure `{}`", spelling::shorten(name)), help)
 }

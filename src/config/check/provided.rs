@@ -148,13 +148,12 @@ fn asked(
                     problems.error(Code::MetricSource, &at.key(key), message, help);
                 }
             }
-            match around.prometheus {
-                Some(server) => remote::of_settings(server, at, around, problems),
-                None => {
-                    let help = "add `prometheus: { url: http://prometheus:9090 }` to serin.yaml, or a `url` beside the `query` here";
-                    problems.error(Code::MetricSource, at, "it is not known which Prometheus to ask", help);
-                    None
-                }
+            if let Some(server) = around.prometheus {
+                remote::of_settings(server, at, around, problems)
+            } else {
+                let help = "add `prometheus: { url: http://prometheus:9090 }` to serin.yaml, or a `url` beside the `query` here";
+                problems.error(Code::MetricSource, at, "it is not known which Prometheus to ask", help);
+                None
             }
         }
     };

@@ -19,11 +19,11 @@ impl World {
         let Some(wanted) = self.wanted.get(&name) else { return false };
         self.unseen.insert(Arc::clone(&wanted.file));
         match news {
-            None => {}
-            Some(News::Data(message)) => {
+            News::Nothing => {}
+            News::Data(message) => {
                 self.note(now, &name, NoteKind::Repaired, format!("gateway {name}: {message}"));
             }
-            Some(News::NoData(message)) => {
+            News::NoData(message) => {
                 let notice = notice::who(&wanted.newest.notify, Occasion::NoData).map(|to| Notice {
                     time: now,
                     gateway: name.clone(),

@@ -203,17 +203,16 @@ fn a_dry_run_is_shown_and_decides_nothing() {
     let drift = evidence.iter().find(|e| e.test == stats::Test::User("drift".into())).unwrap();
     assert!(drift.harm > drift.harm_needed && drift.safety_needed.is_none(), "{drift:?}");
     // Errors too, when the file says so.
-    let mut plan = plan();
-    plan.settings.dry_run = [stats::Test::Errors, stats::Test::Ceiling].into();
-    let mut play = Play::begun(plan);
+    let mut dry = plan();
+    dry.settings.dry_run = [stats::Test::Errors, stats::Test::Ceiling].into();
+    let mut play = Play::begun(dry);
     play.until(Phase::Promoted, 500.0, (0.5, 0.01));
 }
 
 #[test]
 fn what_decides_shares_all_of_alpha() {
     let share = |is_dry: bool| {
-        let plan = with_metric(is_dry);
-        let play = Play::begun(plan);
+        let play = Play::begun(with_metric(is_dry));
         let evidence = play.state.evidence.as_ref().unwrap().analysis.evidence(&play.plan.settings);
         let of = |test: &stats::Test| evidence.iter().find(|e| e.test == *test).map(|e| e.share).unwrap();
         (of(&stats::Test::Errors), of(&stats::Test::User("drift".into())))
