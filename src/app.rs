@@ -6,11 +6,13 @@ use crate::admin::{self, Sources, grpc};
 use crate::client;
 use crate::clock;
 use crate::control::run::{Outputs, run};
-use crate::control::{Event, View, World};
+use crate::control::{Event, Questions, View, World};
 use crate::issuer;
 use crate::latest::Latest;
+use crate::messages;
 use crate::model::{MutualTls, Settings, StoreAt, Switches};
 use crate::mtls::{self, Connection, Credentials, Door, Unusable};
+use crate::provider;
 use crate::snapshot::Fleet;
 use crate::source::{Environment, Scanner, Watched, Watching, watch};
 use crate::store::{self, Absent, Restored, Store};
@@ -146,6 +148,9 @@ impl App {
         // One at a time is under way.
         let (proposals_in, proposals) = mpsc::channel(1);
         let wanted = Latest::new(Wanted::new());
+        let questions = Latest::new(Questions::new());
+        let (notices_in, notices) = mpsc::channel(1024);
+        let told = Arc::<messages::Counters>::default();
         let outputs = Outputs {
             fleet: Latest::new(Fleet::default()),
             view: Latest::new(View::default()),
@@ -154,6 +159,8 @@ impl App {
             proposals: proposals_in,
             compared: Arc::clone(&wanted),
             store: store.clone(),
+            questions: Arc::clone(&questions),
+            notices: notices_in,
         };
         let registry = Arc::new(Registry::default());
         let (stop, stopped) = signal::channel(false);
@@ -166,6 +173,7 @@ impl App {
             events: events_in.clone(),
             stopped: stopped.clone(),
             insecure_admin: options.insecure_admin,
+            told: Arc::clone(&told),
         };
         let discovery = Discovery {
             fleet: Arc::clone(&outputs.fleet),
@@ -179,7 +187,7 @@ impl App {
         let (measurements_in, measured) = mpsc::channel(16);
         let (copies, measurements) = broadcast::channel(64);
         let grpc = grpc_routes(&discovery, &sources, &outputs)?.merge(sink.routes());
-        let watched = Watched { directory: settings.gateways.clone(), files: certificate_files(&settings) };
+        let watched = Watched { directory: settings.gateways.clone(), files: settings_files(&settings) };
         let scanner =
             Scanner::new(watched).with_environment(options.environment).with_last_good(&restored.documents);
         let watching = watch(scanner, events_in.clone())
@@ -200,6 +208,8 @@ impl App {
         tasks.spawn(until(stopped.clone(), feed.run()));
         let view = Arc::clone(&outputs.view);
         tasks.spawn(until(stopped.clone(), issuer::run(view.subscribe(), events_in.clone())));
+        tasks.spawn(until(stopped.clone(), provider::run(questions.subscribe(), events_in.clone())));
+        tasks.spawn(until(stopped.clone(), messages::run(notices, told)));
         match door(&settings, outputs.credentials.as_ref(), &registry) {
             None => tasks.spawn(serve_grpc(mtls::plain(xds), grpc, stopped.clone())),
             Some(door) => tasks.spawn(serve_grpc(mtls::mutual(xds, door), grpc, stopped.clone())),
@@ -419,12 +429,17 @@ fn with_absolute_paths(mut settings: Settings) -> Settings {
     if let Some(tls) = &mut settings.xds_tls {
         [&mut tls.cert_file, &mut tls.key_file, &mut tls.client_ca_file].into_iter().for_each(absolute);
     }
+    if let Some(prometheus) = &mut settings.prometheus {
+        prometheus.headers_file.iter_mut().chain(&mut prometheus.ca_file).for_each(absolute);
+    }
     settings
 }
 
-fn certificate_files(settings: &Settings) -> BTreeSet<PathBuf> {
+fn settings_files(settings: &Settings) -> BTreeSet<PathBuf> {
     let listeners = settings.listeners.values().filter_map(|l| l.tls.as_ref());
     let listeners =
         listeners.flat_map(|t| &t.certificates).flat_map(|c| [c.cert_file.clone(), c.key_file.clone()]);
-    listeners.chain(settings.xds_tls.iter().flat_map(|t| t.files().map(Clone::clone))).collect()
+    let xds = settings.xds_tls.iter().flat_map(|t| t.files().map(Clone::clone));
+    let prometheus = settings.prometheus.iter().flat_map(|p| p.files().cloned());
+    listeners.chain(xds).chain(prometheus).collect()
 }

@@ -55,6 +55,7 @@ pub(super) fn render(sources: &Sources) -> String {
     gateways(sources, &mut registry);
     proxies(sources, &mut registry);
     upstreams(sources, &mut registry);
+    told(sources, &mut registry);
     let mut text = String::new();
     match encode(&mut text, &registry) {
         Ok(()) => text,
@@ -164,4 +165,12 @@ fn proxies(sources: &Sources, registry: &mut Registry) {
     registry.register("xds_handshake_failures", "Connections that ended in the TLS handshake", failures);
     let impostors = total(&sources.registry.impostors);
     registry.register("xds_impostors", "Streams whose node.id is not in their certificate", impostors);
+}
+
+fn told(sources: &Sources, registry: &mut Registry) {
+    let total = |counter: &std::sync::atomic::AtomicU64| ConstCounter::new(counter.load(Ordering::Relaxed));
+    let told = &sources.told;
+    registry.register("notifications_delivered", "Messages that were taken", total(&told.delivered));
+    registry.register("notification_failures", "Attempts that came to nothing", total(&told.failures));
+    registry.register("notifications_undelivered", "Messages that were given up", total(&told.undelivered));
 }

@@ -18,6 +18,7 @@ pub use numbers::{Difference, GatewayNumbers, Recent, UpstreamNumbers};
 
 use crate::control::{Event, View};
 use crate::latest::Latest;
+use crate::messages::Counters;
 use crate::store::run::Handle;
 use crate::telemetry::Table;
 use crate::xds::Registry;
@@ -41,6 +42,8 @@ pub struct Sources {
     pub insecure_admin: bool,
     /// What Envoys measured.
     pub table: Arc<Latest<Table>>,
+    /// What became of messages to others.
+    pub told: Arc<Counters>,
 }
 
 impl Sources {

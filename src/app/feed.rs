@@ -2,11 +2,11 @@
 //! back.
 
 use crate::clock;
-use crate::control::{Event, Measured, Phase, Proposal, View};
+use crate::control::{Event, Measured, Outcome, Phase, Proposal, View};
 use crate::latest::Latest;
 use crate::names::GatewayName;
 use crate::store::run::{Answer, Handle};
-use crate::telemetry::{Measurement, Table};
+use crate::telemetry::{self, Measurement, Table};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +58,7 @@ async fn measurements(
             gateway: m.gateway.clone(),
             from: m.from,
             to: m.to,
-            upstreams: m.upstreams.iter().map(|(name, o)| (name.clone(), o.counts.clone())).collect(),
+            upstreams: m.upstreams.iter().map(|(name, o)| (name.clone(), outcome(o))).collect(),
         });
         let event = Event::Measured(measured.collect());
         // Nobody need look on.
@@ -67,6 +67,10 @@ async fn measurements(
             return;
         }
     }
+}
+
+fn outcome(measured: &telemetry::Outcome) -> Outcome {
+    Outcome { counts: measured.counts.clone(), client_errors: measured.client_errors }
 }
 
 /// Tells the loop when canaries that wait have healthy endpoints.

@@ -62,9 +62,11 @@ fn complaints(loaded: &BTreeMap<Arc<str>, Loaded>) -> Vec<Diagnostic> {
 /// command line, so that editors find them.
 pub(super) fn load(path: &Path, settings: &Settings) -> Result<BTreeMap<Arc<str>, Loaded>, Failure> {
     let (directory, only) = if path.is_dir() { (path, None) } else { split(path)? };
-    let changes = read(directory, only.as_deref());
+    let changes = read(directory, only.as_deref(), settings);
     let listeners = settings.listeners.keys().cloned().collect();
-    let context = Context { listeners: &listeners, attached: &changes.attached, routing: settings.routing };
+    let prometheus = settings.prometheus.as_ref();
+    let attached = &changes.attached;
+    let context = Context { listeners: &listeners, attached, routing: settings.routing, prometheus };
     let shown = |name: &str| directory.join(name).to_string_lossy().into_owned();
     Ok(changes
         .documents
@@ -84,17 +86,19 @@ pub(super) fn load(path: &Path, settings: &Settings) -> Result<BTreeMap<Arc<str>
 }
 
 /// Everything that a server would read of a directory.
-pub fn read_directory(directory: &Path) -> Changes {
-    read(directory, None)
+pub fn read_directory(directory: &Path, settings: &Settings) -> Changes {
+    read(directory, None, settings)
 }
 
-fn read(directory: &Path, only: Option<&Path>) -> Changes {
+fn read(directory: &Path, only: Option<&Path>, settings: &Settings) -> Changes {
     let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_path_buf());
     let only = only.map(|name| directory.join(name));
-    let watched = Watched { directory, files: BTreeSet::new() };
+    // What metrics want that ask the Prometheus of the settings; nothing else of them is looked at here.
+    let files: BTreeSet<PathBuf> = settings.prometheus.iter().flat_map(|p| p.files().cloned()).collect();
+    let watched = Watched { directory, files: files.clone() };
     let mut scanner = Scanner::new(watched).with_environment(environment());
     match &only {
-        Some(file) => scanner.scan_files([file.as_path()]),
+        Some(file) => scanner.scan_files(std::iter::once(file).chain(&files).map(PathBuf::as_path)),
         None => scanner.scan(),
     }
 }

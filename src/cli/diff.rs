@@ -73,7 +73,7 @@ fn of_directory(
         return Err(wrong(format!("{} is not a directory", directory.display())));
     }
     let mut world = World::new(settings.clone());
-    world.apply(Event::Files(read_directory(directory)), clock::now());
+    world.apply(Event::Files(read_directory(directory, settings)), clock::now());
     let view = world.view();
     let mut broken = BTreeSet::new();
     for gateway in view.gateways.values() {

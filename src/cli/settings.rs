@@ -105,8 +105,16 @@ fn read(file: Option<&Path>, out: &Output) -> Result<Settings, Failure> {
         None => Document { path: DEFAULT.into(), content: Content::Text(Vec::new().into()) },
     };
     match config::settings(&document) {
-        Ok((settings, warnings)) => {
+        Ok((mut settings, warnings)) => {
             out.diagnostics(&warnings);
+            // What gateways depend on is known by absolute paths.
+            for file in
+                settings.prometheus.iter_mut().flat_map(|p| p.headers_file.iter_mut().chain(&mut p.ca_file))
+            {
+                if let Ok(full) = std::path::absolute(&*file) {
+                    *file = full;
+                }
+            }
             Ok(settings)
         }
         Err(errors) => {

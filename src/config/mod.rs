@@ -39,7 +39,7 @@ pub use secrets::users::set_user;
 pub use source::MAX_FILE;
 
 use crate::diag::{Code, Diagnostic, Place};
-use crate::model::{Gateway, Routing, Settings, StoreAt};
+use crate::model::{Gateway, PrometheusServer, Routing, Settings, StoreAt};
 use crate::names::{GatewayName, ListenerName};
 use check::Surroundings;
 use problems::{At, Problems, has_error};
@@ -80,6 +80,8 @@ pub struct Context<'a> {
     pub attached: &'a BTreeMap<Reference, Attachment>,
     /// What the settings say of the layout of routes.
     pub routing: Routing,
+    /// What the settings say of Prometheus. Its files are among the attached.
+    pub prometheus: Option<&'a PrometheusServer>,
 }
 
 /// What became of one gateway file.
@@ -93,7 +95,7 @@ pub struct Loaded {
     pub closed: Option<Arc<Gateway>>,
     /// In the order of the file.
     pub diagnostics: Vec<Diagnostic>,
-    /// As [`references`] gives them.
+    /// As [`references`] gives them, and the files of the settings that it depends on.
     pub references: BTreeSet<Reference>,
     /// Where it says its name; the whole file when it does not.
     pub place_of_name: Place,
@@ -120,14 +122,19 @@ pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
     let mut problems = Problems::new(&source);
     let Some((tree, raw)) = read_gateway(&mut problems) else { return nothing(problems.into_diagnostics()) };
     let file = Path::new(&*document.path);
-    let Context { listeners, attached, routing } = *context;
-    let around = Surroundings { file, listeners, attached, routing };
+    let Context { listeners, attached, routing, prometheus } = *context;
+    let around = Surroundings { file, listeners, attached, routing, prometheus };
     let root = At::root(&tree);
     let check::Checked { name, gateway, closed } = check::gateway(&raw, &root, &around, &mut problems);
     let place = |key: &str| root.at(key).is_there().then(|| problems.place(root.at(key).span()));
     let place_of_name = place("name").unwrap_or_else(|| whole.clone());
     let place_of_route =
         ["path", "host", "hosts"].into_iter().find_map(place).unwrap_or_else(|| place_of_name.clone());
+    // A metric that asks the server of the settings is checked again when its files change.
+    let asks = |metric: &raw::Metric| metric.prometheus.is_some();
+    let asks = raw.rollout.iter().flat_map(|r| &r.metrics).flatten().flatten().any(asks);
+    let of_settings = prometheus.filter(|_| asks).into_iter().flat_map(PrometheusServer::files);
+    let of_settings = of_settings.map(|path| Reference::File(path.clone()));
     let diagnostics = problems.into_diagnostics();
     let gateway = gateway.filter(|_| !has_error(&diagnostics));
     let closed = closed.filter(|_| gateway.is_none());
@@ -136,13 +143,13 @@ pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
         gateway: gateway.map(Arc::new),
         closed: closed.map(Arc::new),
         diagnostics,
-        references: check::references(&raw, file),
+        references: check::references(&raw, file).into_iter().chain(of_settings).collect(),
         place_of_name,
         place_of_route,
     }
 }
 
-/// What a gateway file refers to: the keys of [`Context::attached`].
+/// What a gateway file itself refers to: with the files of the settings, the keys of [`Context::attached`].
 pub fn references(document: &Document) -> BTreeSet<Reference> {
     let Ok(source) = Source::new(document) else { return BTreeSet::new() };
     let raw = read_gateway(&mut Problems::new(&source));

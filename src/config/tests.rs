@@ -36,10 +36,18 @@ fn attached() -> BTreeMap<Reference, Attachment> {
         ("idp.jwks", JWKS),
         ("client.pem", &PAIR[0]),
         ("client.key", &PAIR[1]),
+        ("prometheus.headers", "Authorization: Bearer abc\n"),
+        ("told.url", "http://localhost:9/told\n"),
     ]
     .map(|(path, text)| (Reference::File(path.into()), Attachment::private(text.as_bytes())))
     .into_iter()
-    .chain([(Reference::Environment("FRAUD_KEYS".into()), Attachment::private(*b"acme:0123456789abcdef"))])
+    .chain([
+        (Reference::Environment("FRAUD_KEYS".into()), Attachment::private(*b"acme:0123456789abcdef")),
+        (
+            Reference::Environment("SLACK_URL".into()),
+            Attachment::private(*b"https://hooks.example.com/T0/secret"),
+        ),
+    ])
     .collect()
 }
 
@@ -50,7 +58,13 @@ fn document(path: &str, text: &str) -> Document {
 fn load_at(path: &str, bytes: &[u8]) -> Loaded {
     let listeners = ["default", "edge"].map(|name| ListenerName::new(name).unwrap()).into();
     let document = Document { path: path.into(), content: Content::Text(bytes.into()) };
-    load(&document, &Context { listeners: &listeners, attached: &attached(), routing: Routing::Plain })
+    let url = "http://prometheus:9090".to_owned();
+    let prometheus = PrometheusServer { url, headers_file: None, ca_file: None };
+    let prometheus = Some(&prometheus);
+    load(
+        &document,
+        &Context { listeners: &listeners, attached: &attached(), routing: Routing::Plain, prometheus },
+    )
 }
 
 fn good(path: &str, text: &str) -> Loaded {
@@ -167,7 +181,12 @@ fn references_are_meant_from_the_folder_of_the_file() {
 fn what_cannot_be_read_is_one_diagnostic() {
     let only = |content| {
         let listeners = BTreeSet::new();
-        let context = Context { listeners: &listeners, attached: &BTreeMap::new(), routing: Routing::Plain };
+        let context = Context {
+            listeners: &listeners,
+            attached: &BTreeMap::new(),
+            routing: Routing::Plain,
+            prometheus: None,
+        };
         let loaded = load(&Document { path: "a.yaml".into(), content }, &context);
         assert_eq!(loaded.diagnostics.len(), 1);
         loaded.diagnostics[0].clone()

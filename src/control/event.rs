@@ -1,6 +1,6 @@
 //! What the loop is told, and what it has to say.
 
-use super::{Asker, Command};
+use super::{Asker, Command, Question};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Document, Reference};
 use crate::names::{GatewayName, UpstreamName};
@@ -27,10 +27,12 @@ pub enum Event {
     },
     /// An operator says what a rollout should do.
     Command(Command, Asker),
-    /// What Envoys measured of gateways that [`World::take_compared`](super::World::take_compared) names.
+    /// What Envoys measured of gateways that [`World::take_wants`](super::World::take_wants) names.
     Measured(Vec<Measured>),
     /// So many endpoints of the canary are healthy, as the Envoy sees it that sees the fewest.
     Healthy(BTreeMap<GatewayName, u32>),
+    /// Somebody was asked about a metric of a rollout.
+    Answered(Answered),
     /// The store has answered the proposal of this number.
     Committed(u64, Result<(), String>),
     /// A deadline of [`World::deadline`](super::World::deadline) has come.
@@ -47,7 +49,36 @@ pub struct Measured {
     /// Its end.
     pub to: Timestamp,
     /// What each did.
-    pub upstreams: BTreeMap<UpstreamName, Counts>,
+    pub upstreams: BTreeMap<UpstreamName, Outcome>,
+}
+
+/// What one upstream did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// Requests, failures, latencies.
+    pub counts: Counts,
+    /// Of the requests: answered 4xx. None of them is among the failures.
+    pub client_errors: f64,
+}
+
+/// What somebody said about a metric of a rollout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answered {
+    /// What was asked.
+    pub question: Arc<Question>,
+    /// The values, or why there are none.
+    pub answer: Result<Point, String>,
+}
+
+/// What a metric is at one moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// Of the canary; `None` when only good or bad was said.
+    pub canary: Option<f64>,
+    /// Of the primary, where the metric compares.
+    pub primary: Option<f64>,
+    /// From 0, good, to 1.
+    pub badness: f64,
 }
 
 /// How the watched files differ from what was told before.

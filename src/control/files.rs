@@ -8,7 +8,7 @@ use super::{Changes, GRACE};
 use crate::clock::Timestamp;
 use crate::config::{self, Attachment, Content, Context, Document, Loaded, Reference};
 use crate::diag::{Diagnostic, Severity};
-use crate::model::{Authentication, Gateway, Routing};
+use crate::model::{Authentication, Gateway, PrometheusServer, Routing};
 use crate::names::{GatewayName, ListenerName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,6 +21,8 @@ pub(super) struct Files {
     /// Counts files as they first come to serve: who was there first has the right.
     arrivals: u64,
     claims: Claims,
+    /// What the settings say of Prometheus.
+    prometheus: Option<PrometheusServer>,
     /// Who refers to what.
     referring: BTreeMap<Reference, BTreeSet<Arc<str>>>,
     /// The files that are gone, and since when.
@@ -151,9 +153,14 @@ pub(super) struct Settled {
 }
 
 impl Files {
+    /// Before any was read; `prometheus` is what the settings say of it.
+    pub(super) fn new(prometheus: Option<PrometheusServer>) -> Self {
+        Self { prometheus, ..Self::default() }
+    }
+
     /// With what was good before the start.
-    pub(super) fn with_last_good(good_texts: BTreeMap<Arc<str>, Arc<str>>) -> Self {
-        Self { good_texts, ..Self::default() }
+    pub(super) fn with_last_good(self, good_texts: BTreeMap<Arc<str>, Arc<str>>) -> Self {
+        Self { good_texts, ..self }
     }
 
     /// The last good texts that are others now; `None`: there is no such file any more.
@@ -227,7 +234,8 @@ impl Files {
             // Some of them may have gone meanwhile. When all have, they will be back.
             self.accepted.extend(self.good_texts.keys().cloned());
         }
-        let context = Context { listeners, attached: &self.attached, routing };
+        let prometheus = self.prometheus.as_ref();
+        let context = Context { listeners, attached: &self.attached, routing, prometheus };
         let load = |(path, document): (Arc<str>, Document)| {
             let newest = Arc::new(config::load(&document, &context));
             let remembered = self.remembered(&path, &newest, &context);

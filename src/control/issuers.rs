@@ -118,8 +118,12 @@ mod tests {
         let text = "apiVersion: serin/v1\nname: a\nupstreams: { v1: http://a }\nauthentication: { jwt: { issuer: i, jwksUri: 'https://i/keys' } }\n";
         let document = Document { path: "a.yaml".into(), content: Content::Text(text.as_bytes().into()) };
         let listeners = [ListenerName::new("default").unwrap()].into();
-        let context =
-            Context { listeners: &listeners, attached: &BTreeMap::new(), routing: Routing::default() };
+        let context = Context {
+            listeners: &listeners,
+            attached: &BTreeMap::new(),
+            routing: Routing::default(),
+            prometheus: None,
+        };
         let gateway = load(&document, &context).gateway.unwrap();
         let mut issuers = Issuers::default();
         for uri in ["https://i/keys", "https://other/keys"] {

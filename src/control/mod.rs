@@ -27,7 +27,9 @@ mod event;
 mod files;
 mod issuers;
 mod journal;
+mod notice;
 mod offer;
+mod questions;
 mod renewal;
 mod rollout_view;
 mod rollouts;
@@ -37,9 +39,11 @@ mod view;
 mod world;
 
 pub use command::{Asker, Command, Reply};
-pub use event::{Changes, Event, Measured, Note, NoteKind};
-pub use rollout_view::{RolloutView, StepView};
-pub use rollouts::{Compared, Proposal};
+pub use event::{Answered, Changes, Event, Measured, Note, NoteKind, Outcome, Point};
+pub use notice::{Notice, Release};
+pub use questions::{Question, Questions};
+pub use rollout_view::{MetricView, RolloutView, StepView};
+pub use rollouts::{Compared, Proposal, Wants};
 pub use view::{GatewayView, Phase, UpstreamView, View};
 pub use world::World;
 

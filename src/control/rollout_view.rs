@@ -1,7 +1,9 @@
 //! What people may see of a release.
 
+use super::questions::{Answers, Known};
 use crate::clock::Timestamp;
-use crate::model::StepPause;
+use crate::model::{MetricSource, Provided, StepPause};
+use crate::names::GatewayName;
 use crate::rollout::{Cause, Phase, Plan, State, WeightAt};
 use crate::stats::{Action, Evidence};
 use crate::weight::Weight;
@@ -45,8 +47,41 @@ pub struct RolloutView {
     pub action: Option<Action>,
     /// What each test knows.
     pub evidence: Vec<Evidence>,
+    /// What others say of the canary.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricView>,
+    /// The canary's requests a second at this weight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_rate: Option<f64>,
     /// The weights of this release, oldest first: what `undo` goes back to.
     pub weights: Vec<WeightAt>,
+}
+
+/// A metric that others measure.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricView {
+    /// As in the file.
+    pub name: String,
+    /// "prometheus" or "webhook".
+    pub provider: &'static str,
+    /// Whether nothing is decided by it.
+    pub dry_run: bool,
+    /// The canary's value, when it was said last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// The primary's value, where the metric compares.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub primary: Option<f64>,
+    /// From 0, good, to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub badness: Option<f64>,
+    /// When that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    /// Why there was no data since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// A step.
@@ -60,7 +95,7 @@ pub struct StepView {
 }
 
 impl RolloutView {
-    pub(super) fn of(plan: &Plan, state: &State) -> Self {
+    pub(super) fn of(gateway: &GatewayName, plan: &Plan, state: &State, answers: &Answers) -> Self {
         let steps = plan.steps.iter().map(|step| StepView {
             weight: step.weight,
             pause_seconds: match step.pause {
@@ -88,7 +123,30 @@ impl RolloutView {
             paused: state.pause.as_ref().map(|p| p.cause),
             action: known.and_then(|e| e.action),
             evidence,
+            metrics: plan
+                .provided
+                .iter()
+                .map(|m| metric(m, answers.get(gateway, &m.name, state.began)))
+                .collect(),
+            request_rate: state.request_rate(),
             weights: state.weights.clone(),
         }
+    }
+}
+
+fn metric(metric: &Provided, known: Option<&Known>) -> MetricView {
+    let said = known.and_then(|known| known.point);
+    MetricView {
+        name: metric.name.clone(),
+        provider: match metric.source {
+            MetricSource::Prometheus { .. } => "prometheus",
+            MetricSource::Webhook(_) => "webhook",
+        },
+        dry_run: metric.dry_run,
+        value: said.and_then(|(_, point)| point.canary),
+        primary: said.and_then(|(_, point)| point.primary),
+        badness: said.map(|(_, point)| point.badness),
+        at: said.map(|(at, _)| at),
+        problem: known.and_then(|known| known.problem.clone()),
     }
 }

@@ -6,7 +6,8 @@
 //! time is lost, in both versions alike.
 
 use super::command::{Asker, Reply};
-use super::event::Measured;
+use super::event::{Answered as Said, Measured};
+use super::questions::{self, Answers, News, Questions};
 use crate::clock::Timestamp;
 use crate::model::Gateway;
 use crate::names::{GatewayName, UpstreamName};
@@ -26,6 +27,15 @@ const MAX_WAITING: usize = 10_000;
 
 /// The gateways that are measured for decisions, and which of their upstreams are compared.
 pub type Compared = BTreeMap<GatewayName, BTreeSet<UpstreamName>>;
+
+/// What running releases live on.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Wants {
+    /// What Envoys measure.
+    pub compared: Compared,
+    /// What others are asked.
+    pub questions: Questions,
+}
 
 /// What the store is asked to keep; [`Event::Committed`](super::Event::Committed) answers it.
 #[derive(Debug)]
@@ -63,6 +73,8 @@ pub(super) struct Rollouts {
     /// Why nothing can be kept, and when that is tried again.
     failure: Option<(String, Timestamp)>,
     answers: Vec<(Asker, Reply)>,
+    /// What others said of metrics.
+    said: Answers,
 }
 
 /// Decisions that are not kept yet.
@@ -156,6 +168,7 @@ impl Rollouts {
     /// A gateway serves no more. What is kept of it counts again when its file is back.
     pub(super) fn remove(&mut self, name: &GatewayName) {
         self.is_compared_anew |= self.plans.remove(name).is_some();
+        self.said.forget(name);
         self.ended.remove(name);
     }
 
@@ -169,8 +182,29 @@ impl Rollouts {
             else {
                 continue;
             };
-            self.input(gateway, Input::Report(Report { from, to, canary, primary }), now);
+            let [canary, primary] = [canary, primary].map(|mut did| {
+                if plan.client_errors {
+                    did.counts.errors += did.client_errors;
+                }
+                did.counts
+            });
+            let user = self.said.take_points(&gateway);
+            self.input(gateway, Input::Report(Report { from, to, canary, primary, user }), now);
         }
+    }
+
+    /// Somebody said something about a metric. It goes along with the next report of Envoys. `None`: it is about a
+    /// release that is over, and counts no more; else whether people should be told.
+    pub(super) fn said(&mut self, said: Said, now: Timestamp) -> Option<News> {
+        let question = &said.question;
+        let (plan, state) = self.get(&question.gateway)?;
+        let is_asked = questions::of(&question.gateway, plan, state).any(|asked| asked == **question);
+        is_asked.then(|| self.said.take(said, now))
+    }
+
+    /// What others said of metrics.
+    pub(super) fn answers(&self) -> &Answers {
+        &self.said
     }
 
     /// So many endpoints of the canary are healthy.
@@ -305,14 +339,23 @@ impl Rollouts {
         std::mem::take(&mut self.answers)
     }
 
-    /// The gateways to be measured, those in which a release is under way; `None`: the same as when it was asked last.
-    pub(super) fn take_compared(&mut self) -> Option<Compared> {
-        let running = |(name, plan): (&GatewayName, &Plan)| {
-            self.kept.get(name).filter(|s| s.phase.is_running() && s.identity == plan.identity)?;
+    /// What the releases that are under way live on; `None`: the same as when it was asked last.
+    pub(super) fn take_wants(&mut self) -> Option<Wants> {
+        if !std::mem::take(&mut self.is_compared_anew) {
+            return None;
+        }
+        let mut wants = Wants { compared: Compared::new(), questions: Questions::new() };
+        for (name, plan) in &self.plans {
+            let running = |s: &&State| s.phase.is_running() && s.identity == plan.identity;
+            let Some(state) = self.kept.get(name).filter(running) else { continue };
             let Identity { primary, canary } = &plan.identity;
-            Some((name.clone(), [primary.name.clone(), canary.name.clone()].into()))
-        };
-        std::mem::take(&mut self.is_compared_anew).then(|| self.plans.iter().filter_map(running).collect())
+            let arms = [primary.name.clone(), canary.name.clone()].into();
+            wants.compared.insert(name.clone(), arms);
+            let asked = questions::of(name, plan, state);
+            let asked = asked.map(|q| ((name.clone(), q.metric.name.clone()), Arc::new(q)));
+            wants.questions.extend(asked);
+        }
+        Some(wants)
     }
 
     /// What is kept of a rollout, and what its file asks for.

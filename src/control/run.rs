@@ -1,7 +1,7 @@
 //! The loop itself: waits, applies, publishes. It decides nothing.
 
 use super::journal::Journal;
-use super::{Compared, Event, Note, NoteKind, Proposal, View, World};
+use super::{Compared, Event, Note, NoteKind, Notice, Proposal, Questions, View, Wants, World};
 use crate::clock;
 use crate::latest::Latest;
 use crate::mtls::Credentials;
@@ -23,6 +23,10 @@ pub struct Outputs {
     pub proposals: mpsc::Sender<Proposal>,
     /// For whoever measures.
     pub compared: Arc<Latest<Compared>>,
+    /// For whoever asks others.
+    pub questions: Arc<Latest<Questions>>,
+    /// For whoever tells others.
+    pub notices: mpsc::Sender<Notice>,
     /// For those who come next to the xDS port, when certificates matter there.
     pub credentials: Option<Arc<Latest<Credentials>>>,
     /// What happens, as it happens. A reader that is too slow misses some and is told so.
@@ -66,8 +70,20 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
             let id = lost.into_inner().id;
             world.apply(Event::Committed(id, Err("Serin is stopping".into())), now);
         }
-        if let Some(compared) = world.take_compared().filter(|c| *c != *outputs.compared.load()) {
-            outputs.compared.publish(compared);
+        if let Some(Wants { compared, questions }) = world.take_wants() {
+            if compared != *outputs.compared.load() {
+                outputs.compared.publish(compared);
+            }
+            if questions != *outputs.questions.load() {
+                outputs.questions.publish(questions);
+            }
+        }
+        for notice in world.take_notices() {
+            // Whoever tells others takes them at once, so this only happens when everything stops.
+            if let Err(lost) = outputs.notices.try_send(notice) {
+                let lost = lost.into_inner();
+                tracing::error!(gateway = %lost.gateway, "nobody is told: {}", lost.message);
+            }
         }
         if let (Some(latest), Some(credentials)) = (&outputs.credentials, world.take_credentials()) {
             latest.publish(credentials);

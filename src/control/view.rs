@@ -284,7 +284,9 @@ impl<'a> Facts<'a> {
             },
             serving: serving.is_some(),
             gateway: serving.as_deref().map(served),
-            rollout: rollout.map(|(plan, state)| RolloutView::of(plan, state)),
+            rollout: own.zip(rollout).map(|(own, (plan, state))| {
+                RolloutView::of(&own.newest.name, plan, state, self.rollouts.answers())
+            }),
             diagnostics,
         }
     }

@@ -8,6 +8,7 @@ use super::command::{Asker, Reply};
 use super::event::{Changes, Event, Note, NoteKind};
 use super::files::{Chosen, Files, Settled};
 use super::issuers::Issuers;
+use super::notice::Notice;
 use super::offer::{Offers, Version, sees};
 use super::renewal::Renewal;
 use super::rollouts::Rollouts;
@@ -52,6 +53,7 @@ pub struct World {
     /// The files of which people may see something else than before.
     unseen: BTreeSet<Arc<str>>,
     notes: Vec<Note>,
+    notices: Vec<Notice>,
     answers: Vec<(Asker, Reply)>,
     /// How many notes were taken.
     told: u64,
@@ -81,7 +83,7 @@ impl World {
             },
             certificates: Certificates::new(&settings),
             renewal: None,
-            files: Files::default(),
+            files: Files::new(settings.prometheus.clone()),
             wanted: BTreeMap::new(),
             by_file: BTreeMap::new(),
             trial: Trial::default(),
@@ -94,6 +96,7 @@ impl World {
             views: Views::default(),
             unseen: BTreeSet::new(),
             notes: Vec::new(),
+            notices: Vec::new(),
             answers: Vec::new(),
             told: 0,
             settings,
@@ -110,7 +113,7 @@ impl World {
     /// With the last good text of files, for those that are broken when it begins.
     #[must_use]
     pub fn with_last_good(mut self, documents: BTreeMap<Arc<str>, Arc<str>>) -> Self {
-        self.files = Files::with_last_good(documents);
+        self.files = self.files.with_last_good(documents);
         self
     }
 
@@ -156,6 +159,7 @@ impl World {
                 self.rollouts.healthy(healthy, now);
                 false
             }
+            Event::Answered(said) => self.take_said(said, now),
             Event::Committed(id, result) => self.take_answer(id, result, now),
             Event::Tick => self.take_time(now),
         };
@@ -191,6 +195,11 @@ impl World {
     /// The files whose last good text is another now, once, to be kept for the next start; `None`: forget it.
     pub fn take_documents(&mut self) -> BTreeMap<Arc<str>, Option<Arc<str>>> {
         self.files.take_good()
+    }
+
+    /// What others want to be told, once.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
     }
 
     /// New credentials for the xDS port, once.

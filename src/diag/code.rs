@@ -1,7 +1,7 @@
 //! The kinds of mistakes, each with a text that never changes: people search for it.
 //!
-//! `A` is about authentication, `F` about files and YAML, `G` about the fields of a gateway, `U` about upstreams, `T`
-//! about traffic and matches, `R` about rollouts, `S` about `serin.yaml`, `C` about two files that do not fit together
+//! `A` is about authentication and secrets, `F` about files and YAML, `G` about the fields of a gateway, `U` about upstreams, `T`
+//! about traffic and matches, `N` about who is told, `R` about rollouts, `S` about `serin.yaml`, `C` about two files that do not fit together
 //! and `E` about what only shows when it runs. A new kind gets the next number of its group and a page in
 //! `docs/errors/`; a number is never used again.
 
@@ -63,6 +63,10 @@ codes! {
     Audiences = "A015",
     /// A claim, or the value of one, that no token can have.
     Claim = "A016",
+    /// A headers file without a header, or with a line that says none.
+    HeadersFile = "A017",
+    /// A secret that travels in plain text.
+    PlainSecret = "A018",
 
     /// Two files claim one gateway name.
     SameName = "C001",
@@ -136,6 +140,11 @@ codes! {
     /// A host that is a pattern, where routes are divided by host.
     HostNotExact = "G011",
 
+    /// `notify` that would never tell anything.
+    Notify = "N001",
+    /// A webhook that is told things and is no URL, or stands in the gateway file.
+    NotifyUrl = "N002",
+
     /// Both `traffic` and `rollout`.
     TrafficAndRollout = "R001",
     /// A rollout between an upstream and itself.
@@ -148,6 +157,14 @@ codes! {
     Confidence = "R005",
     /// A metric that comes twice, or a limit that is none.
     Metric = "R006",
+    /// A metric of one's own, and nobody or two who are asked.
+    MetricSource = "R007",
+    /// A query that does not ask about one version.
+    Query = "R008",
+    /// Answers about a metric that overlap.
+    MetricWindow = "R009",
+    /// A URL that is not one of a server that can be asked.
+    RemoteUrl = "R010",
 
     /// `serin.yaml`: not an address with a port.
     SocketAddress = "S001",
@@ -167,6 +184,8 @@ codes! {
     Store = "S008",
     /// `serin.yaml`: a TLS listener without a certificate, or with two ways to say which.
     ListenerCertificates = "S009",
+    /// `serin.yaml`: the URL of Prometheus is none.
+    PrometheusUrl = "S010",
 
     /// Traffic does not sum to 100.
     TrafficSum = "T001",

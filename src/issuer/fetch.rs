@@ -1,6 +1,7 @@
 //! One fetch: bounded in time and size, and checked before anyone sees it.
 
-use crate::{client, config};
+use crate::client::{self, reason};
+use crate::config;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,12 +22,12 @@ pub(super) fn local_client() -> reqwest::Result<reqwest::Client> {
 
 /// The JSON Web Key Set at a URL; else a sentence that says why not.
 pub(super) async fn keys(client: &reqwest::Client, uri: &str) -> Result<Arc<str>, String> {
-    let mut answer = client.get(uri).send().await.map_err(|e| reason(&e))?;
+    let mut answer = client.get(uri).send().await.map_err(|e| reason(e, TIMEOUT))?;
     if !answer.status().is_success() {
         return Err(format!("the answer was {}", answer.status()));
     }
     let mut bytes = Vec::new();
-    while let Some(piece) = answer.chunk().await.map_err(|e| reason(&e))? {
+    while let Some(piece) = answer.chunk().await.map_err(|e| reason(e, TIMEOUT))? {
         bytes.extend_from_slice(&piece);
         if bytes.len() > MAX_SIZE {
             return Err(format!("the answer has more than {MAX_SIZE} bytes"));
@@ -35,16 +36,4 @@ pub(super) async fn keys(client: &reqwest::Client, uri: &str) -> Result<Arc<str>
     let text = String::from_utf8(bytes).map_err(|_| "the answer is not text")?;
     config::check_jwks(&text).map_err(|what| format!("the answer {what}"))?;
     Ok(text.into())
-}
-
-/// The innermost cause is what people can act on.
-fn reason(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return format!("there was no answer within {TIMEOUT:?}");
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }

@@ -1,6 +1,6 @@
 //! A gateway: where requests come in and which upstream answers them.
 
-use super::{Authentication, Rollout, SessionAffinity, Upstream};
+use super::{Authentication, Notify, Rollout, SessionAffinity, Upstream};
 use crate::names::{GatewayName, ListenerName, UpstreamName};
 use crate::weight::Split;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +39,8 @@ pub struct Gateway {
     pub rollout: Option<Rollout>,
     /// Users keep their version; `None`: each request goes its own way.
     pub affinity: Option<SessionAffinity>,
+    /// Whom to tell what its rollout does.
+    pub notify: Vec<Notify>,
     /// Tried in order before the split.
     pub matches: Vec<Match>,
     /// A request header that names the upstream to answer; `None`: there is no such way.

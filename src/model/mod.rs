@@ -7,17 +7,23 @@
 mod affinity;
 mod auth;
 mod gateway;
+mod metric;
 mod rollout;
 mod secret;
 mod settings;
 mod switches;
+mod told;
 mod upstream;
 
 pub use affinity::SessionAffinity;
 pub use auth::{AccessKey, Authentication, BasicAuth, ClaimValue, Jwks, Jwt, Key, KeySource, User};
 pub use gateway::{Condition, DirectAccess, Gateway, Host, Match, Pattern};
-pub use rollout::{ErrorRate, Metrics, OnFailure, Quantile, Rollout, Step, StepPause};
+pub use metric::{Fact, Limits, MetricSource, Number, Provided, Query, QueryPart, Remote};
+pub use rollout::{BuiltIn, ErrorRate, Metrics, OnFailure, Quantile, Rollout, Step, StepPause};
 pub use secret::{Certificate, Pem, Secret};
-pub use settings::{AltName, CertificateFiles, Listener, ListenerTls, MutualTls, Routing, Settings, StoreAt};
+pub use settings::{
+    AltName, CertificateFiles, Listener, ListenerTls, MutualTls, PrometheusServer, Routing, Settings, StoreAt,
+};
 pub use switches::Switches;
+pub use told::{Format, Notify, Occasion};
 pub use upstream::{Endpoint, HealthCheck, Protocol, Tls, Upstream};

@@ -1,8 +1,9 @@
 //! A release: how traffic moves from one version of a model to the next, and what may stop it.
 
+use super::metric::{Number, Provided};
 use crate::names::UpstreamName;
 use crate::weight::Weight;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What a file asks of a rollout. Percents are [`Weight`]s, so that they stay exact.
@@ -53,13 +54,30 @@ pub enum OnFailure {
     Pause,
 }
 
-/// What is measured on both sides.
+/// What is measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metrics {
     /// Requests that fail.
     pub error_rate: ErrorRate,
     /// By how many percent a quantile of the canary's latency may be above the primary's.
     pub latency: BTreeMap<Quantile, Weight>,
+    /// The fewest requests a second that the canary must have had at a step before it may end; not negative.
+    pub request_rate: Option<Number>,
+    /// What others measure; names are unique.
+    pub provided: Vec<Provided>,
+    /// The built-in metrics of which nothing is decided.
+    pub dry_run: BTreeSet<BuiltIn>,
+}
+
+/// A metric that Envoys measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BuiltIn {
+    /// `error-rate`
+    ErrorRate,
+    /// `latency-p99` and its kind.
+    Latency(Quantile),
+    /// `request-rate`
+    RequestRate,
 }
 
 /// The limits of failures.
@@ -69,6 +87,8 @@ pub struct ErrorRate {
     pub max: Weight,
     /// By how many percent of it the primary's rate may be exceeded.
     pub max_increase: Weight,
+    /// Whether answers 4xx count as failures too.
+    pub client_errors: bool,
 }
 
 /// A quantile of latencies.

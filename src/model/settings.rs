@@ -22,6 +22,26 @@ pub struct Settings {
     pub routing: Routing,
     /// Where rollouts and the journal are kept; `None`: nobody said.
     pub store: Option<StoreAt>,
+    /// Who is asked by metrics that name no server of their own.
+    pub prometheus: Option<PrometheusServer>,
+}
+
+/// A server that speaks the HTTP API of Prometheus. The files are watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrometheusServer {
+    /// Its root: `http://` or `https://`, with a host, without user, password or fragment.
+    pub url: String,
+    /// Lines `name: value`, sent with each query; a secret.
+    pub headers_file: Option<PathBuf>,
+    /// PEM: who signs its certificate; `None`: whom the system trusts.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl PrometheusServer {
+    /// All files.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.headers_file.iter().chain(&self.ca_file)
+    }
 }
 
 /// How the routes of gateways are divided among Envoy's resources.
@@ -60,6 +80,7 @@ impl Default for Settings {
             listeners: ListenerName::new("default").map(|name| (name, listener)).into_iter().collect(),
             routing: Routing::default(),
             store: None,
+            prometheus: None,
         }
     }
 }

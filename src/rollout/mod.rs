@@ -4,6 +4,7 @@
 //! time in; the next state and sentences out ([`Transition`]). Who calls stores the state before anybody acts on it.
 //! The mathematics is [`stats`](crate::stats)'s; here is who may do what when.
 
+mod badness;
 mod entry;
 mod orders;
 mod phase;
@@ -13,6 +14,7 @@ mod state;
 mod step;
 mod verbs;
 
+pub use badness::badness;
 pub use entry::{Entry, EntryKind, Transition};
 pub use orders::{Done, order};
 pub use phase::Phase;

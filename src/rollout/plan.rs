@@ -1,11 +1,11 @@
 //! What a file asks of a rollout, as the engine needs it.
 
-use crate::model::{Gateway, OnFailure, Rollout, Step, StepPause, Upstream};
+use crate::model::{BuiltIn, Gateway, Number, OnFailure, Provided, Rollout, Step, StepPause, Upstream};
 use crate::names::UpstreamName;
 use crate::stats;
 use crate::weight::{Split, Weight};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Longer timeouts of routes say little about when an answer is overdue: the latencies of the primary say more.
@@ -13,6 +13,8 @@ const LONG_TIMEOUT: Duration = Duration::from_mins(1);
 /// Promotion wants evidence that the canary's error rate is below so many times the primary's, or below what the file
 /// tolerates where that is more.
 const PROMOTION_RATIO: f64 = 1.5;
+/// A metric of the user is good while it is beyond its limit in one window of five at most.
+const BREACHES: f64 = 0.2;
 /// A ceiling of 100 % is none; the procedure wants one below.
 const MOST_ERRORS: f64 = 0.9999;
 
@@ -29,6 +31,14 @@ pub struct Plan {
     pub deadline: Duration,
     /// What a harmful canary leads to.
     pub on_failure: OnFailure,
+    /// The fewest requests a second that the canary must have had at a step before it may end.
+    pub request_rate: Option<f64>,
+    /// Whether that is only shown.
+    pub is_request_rate_dry: bool,
+    /// Whether answers 4xx are failures.
+    pub client_errors: bool,
+    /// What others measure.
+    pub provided: Vec<Provided>,
     /// How evidence is weighed.
     pub settings: stats::Settings,
 }
@@ -68,6 +78,10 @@ impl Plan {
             bake: rollout.bake,
             deadline: rollout.deadline,
             on_failure: rollout.on_failure,
+            request_rate: rollout.metrics.request_rate.map(Number::get),
+            is_request_rate_dry: rollout.metrics.dry_run.contains(&BuiltIn::RequestRate),
+            client_errors: rollout.metrics.error_rate.client_errors,
+            provided: rollout.metrics.provided.clone(),
             settings: settings(rollout, gateway.timeout, bounds),
         })
     }
@@ -156,8 +170,23 @@ fn settings(rollout: &Rollout, timeout: Duration, bounds: &[f64]) -> stats::Sett
         quantiles,
         tau_of,
         deadline_s: if is_short { timeout.as_secs_f64() } else { 0.0 },
+        user: rollout.metrics.provided.iter().map(|metric| (metric.name.clone(), BREACHES)).collect(),
+        dry_run: dry_run(rollout),
         // The file says what the least time at a step is.
         min_stage_s: 0.0,
         ..stats::Settings::default()
     }
+}
+
+/// The tests of the metrics that are only shown.
+fn dry_run(rollout: &Rollout) -> BTreeSet<stats::Test> {
+    let built_in = rollout.metrics.dry_run.iter().flat_map(|built_in| match built_in {
+        BuiltIn::ErrorRate => vec![stats::Test::Errors, stats::Test::Ceiling],
+        BuiltIn::Latency(quantile) => {
+            stats::Quantile::new(quantile.share()).map(stats::Test::Latency).into_iter().collect()
+        }
+        BuiltIn::RequestRate => Vec::new(),
+    });
+    let provided = rollout.metrics.provided.iter().filter(|metric| metric.dry_run);
+    built_in.chain(provided.map(|metric| stats::Test::User(metric.name.clone()))).collect()
 }

@@ -64,6 +64,10 @@ pub(super) fn silent(since: Duration) -> String {
     format!("no Envoy has reported for {}", time(since))
 }
 
+pub(super) fn too_few(rate: f64, least: f64) -> String {
+    format!("it gets {rate:.2} requests a second, and `request-rate` wants {least} at least")
+}
+
 pub(super) fn untrue(why: &str) -> String {
     format!("a report of Envoys cannot be true and is not used: {why}")
 }

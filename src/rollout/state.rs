@@ -7,6 +7,7 @@ use crate::stats::{Action, Analysis};
 use crate::weight::Weight;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Identities that were rolled back, and weights to go back to: as many as anybody remembers.
 const REMEMBERED: usize = 20;
@@ -127,6 +128,13 @@ impl State {
     /// All weights, by upstream.
     pub fn weights(&self) -> BTreeMap<UpstreamName, Weight> {
         self.identity.split(self.weight).parts().iter().cloned().collect()
+    }
+
+    /// The canary's requests a second at this weight; `None` before any report.
+    pub fn request_rate(&self) -> Option<f64> {
+        let requests = self.evidence.as_ref()?.analysis.stage_requests();
+        let watched = Duration::from_millis(self.stage.watched);
+        (!watched.is_zero()).then(|| requests / watched.as_secs_f64())
     }
 
     /// Whether the canary of this identity was rolled back.

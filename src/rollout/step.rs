@@ -21,6 +21,7 @@ use crate::clock::Timestamp;
 use crate::model::{OnFailure, StepPause};
 use crate::stats::{self, Action, Analysis, Counts, Decision};
 use crate::weight::Weight;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Without a report for so many intervals, nothing is known.
@@ -53,6 +54,8 @@ pub struct Report {
     pub canary: Counts,
     /// The primary's.
     pub primary: Counts,
+    /// What others measured since the last report: how bad each metric was, from 0 to 1.
+    pub user: BTreeMap<String, f64>,
 }
 
 /// What a file does to a rollout: begins one, another one, or none. `None`: nothing.
@@ -185,6 +188,7 @@ fn judge(plan: &Plan, state: &State, report: &Report, now: Timestamp) -> Option<
         to: seconds(evidence.origin, report.to),
         canary: report.canary.clone(),
         primary: report.primary.clone(),
+        user: report.user.clone(),
         ..stats::Report::default()
     };
     let decision = match evidence.analysis.observe(&plan.settings, &observed) {
@@ -215,7 +219,10 @@ fn follow(
     match (decision.action, state.phase) {
         (Action::Rollback, _) => harm(plan, state, next, why, now),
         (_, Phase::Paused) => quiet(next, sentence::stays(state, why)),
-        (Action::Advance, _) if is_time => next_weight(plan, state, next, (BY_ENGINE, why.to_owned()), now),
+        (Action::Advance, _) if is_time => match too_few(plan, &next) {
+            Some(why) => hold(state, next, &why, now),
+            None => next_weight(plan, state, next, (BY_ENGINE, why.to_owned()), now),
+        },
         (Action::Hold(_), _) => hold(state, next, why, now),
         (Action::Wait, _) if is_time => hold(state, next, why, now),
         (Action::Advance | Action::Wait, Phase::Holding) => {
@@ -226,6 +233,13 @@ fn follow(
         }
         (Action::Advance | Action::Wait, _) => quiet(next, sentence::goes_on(state, why)),
     }
+}
+
+/// Why a step may not end although the canary does no harm: it had fewer requests a second than the file wants.
+fn too_few(plan: &Plan, next: &State) -> Option<String> {
+    let least = plan.request_rate.filter(|_| !plan.is_request_rate_dry)?;
+    let rate = next.request_rate().unwrap_or(0.0);
+    (rate < least).then(|| sentence::too_few(rate, least))
 }
 
 /// Stays, and says so once.

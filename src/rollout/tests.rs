@@ -11,6 +11,7 @@ use crate::model::{OnFailure, Step, StepPause};
 use crate::names::UpstreamName;
 use crate::stats::{self, Counts};
 use crate::weight::Weight;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 fn percent(text: &str) -> Weight {
@@ -39,6 +40,10 @@ fn plan() -> Plan {
         bake: Duration::from_secs(10),
         deadline: Duration::from_mins(10),
         on_failure: OnFailure::RollBack,
+        request_rate: None,
+        is_request_rate_dry: false,
+        client_errors: false,
+        provided: Vec::new(),
         settings: stats::Settings { deadline_s: 2.0, min_stage_s: 0.0, ..stats::Settings::default() },
     }
 }
@@ -49,13 +54,15 @@ struct Play {
     state: State,
     now: Timestamp,
     told: Vec<Entry>,
+    /// What others say with every report.
+    user: BTreeMap<String, f64>,
 }
 
 impl Play {
     fn new(plan: Plan) -> Self {
         let now = Timestamp(1_790_000_000_000);
         let Transition { state, entries } = adopt(&plan, None, now).unwrap();
-        Self { plan, state, now, told: entries }
+        Self { plan, state, now, told: entries, user: BTreeMap::new() }
     }
 
     /// With a healthy canary at the first step.
@@ -103,6 +110,7 @@ impl Play {
             to: self.now,
             canary: counts(rate * share, canary),
             primary: counts(rate * (1.0 - share), primary),
+            user: self.user.clone(),
         });
         self.input(&input);
         self.input(&Input::Tick);

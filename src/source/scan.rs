@@ -128,6 +128,7 @@ impl Scanner {
                 attached.extend(self.documents.get(&name).iter().flat_map(|s| s.references.iter().cloned()));
             }
             attached.extend(self.by_path.get(path).into_iter().flatten().cloned());
+            attached.extend(self.watched.files.get(path).map(|file| Reference::File(file.clone())));
         }
         attached.into_iter().for_each(|r| self.look_at_attached(r, Depth::Stamps, &mut changes));
         changes

@@ -174,7 +174,8 @@ impl Analysis {
 
     fn decide(&mut self, settings: &Settings) -> Decision {
         let spent = |(test, event): (&Test, &Event)| settings.share(test).ln() + event.harm.wealth();
-        let evidence = log_sum(&self.events.iter().map(spent).collect::<Vec<_>>());
+        let deciding = || self.events.iter().filter(|(test, _)| settings.decides(test));
+        let evidence = log_sum(&deciding().map(spent).collect::<Vec<_>>());
         let sample_ratio = self.ratio.wealth();
         let missing = self
             .required(settings)
@@ -185,11 +186,11 @@ impl Analysis {
             self.stage.requests < settings.min_requests || self.at - self.stage.at < settings.min_stage_s;
         let (action, why) = if self.rolled_back {
             // Of equals, the first.
-            let blamed = self.events.iter().rev().max_by(|a, b| spent(*a).total_cmp(&spent(*b)));
+            let blamed = deciding().rev().max_by(|a, b| spent(*a).total_cmp(&spent(*b)));
             (Action::Rollback, blamed.map(|(test, _)| test.clone()))
         } else if sample_ratio >= settings.alpha_srm.recip().ln() {
             (Action::Hold(Hold::SampleRatio), None)
-        } else if self.outage {
+        } else if self.outage && settings.decides(&Test::Ceiling) {
             (Action::Hold(Hold::Outage), None)
         } else if missing.is_some() || early {
             (Action::Wait, missing)
@@ -210,7 +211,7 @@ impl Analysis {
             Test::Ceiling => alone,
             Test::Shadow | Test::User(_) => true,
         };
-        settings.tests().filter(asked).collect()
+        settings.tests().filter(|test| settings.decides(test)).filter(asked).collect()
     }
 
     /// What the bets of a test are against.

@@ -27,7 +27,8 @@ pub struct Evidence {
     pub safety: f64,
     /// How much of it this step asks for: `ln(1 / beta)`; `None`: it does not ask.
     pub safety_needed: Option<f64>,
-    /// About how many requests of the canary are missing until then, at the pace so far.
+    /// About how many requests of the canary are missing until then, at the pace so far; `None` for a metric of the
+    /// user too.
     pub missing_requests: Option<f64>,
     /// How often it happened on the canary.
     pub canary: Rate,
@@ -89,7 +90,8 @@ impl Analysis {
             harm_needed: (settings.alpha * share).recip().ln(),
             safety,
             safety_needed: asked.then_some(needed),
-            missing_requests: asked.then_some(missing),
+            // What users measure are answers, not requests.
+            missing_requests: (asked && !matches!(test, Test::User(_))).then_some(missing),
             canary: Rate::of(seen.canary),
             primary: (seen.primary.requests > 0.0).then(|| Rate::of(seen.primary)),
             limit: match self.nulls(settings, &test).tolerance {

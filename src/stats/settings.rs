@@ -2,7 +2,7 @@
 
 use super::name::{Quantile, Test};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// The constants of the procedure. They are not part of the stored state of an [`Analysis`](super::Analysis): changed
@@ -64,6 +64,8 @@ pub struct Settings {
     pub min_match: Option<f64>,
     /// The user's metrics, each with the mean badness from 0 to 1 that is allowed; for breaches of a limit, 0.2.
     pub user: BTreeMap<String, f64>,
+    /// Tests that run, are shown and decide nothing; they spend nothing of `alpha`.
+    pub dry_run: BTreeSet<Test>,
     /// A split is right while it differs from its weight by less than this part of the weight: 10 %.
     pub srm_tol: f64,
     /// How many requests of both arms make one bet: 20 ...
@@ -110,6 +112,7 @@ impl Default for Settings {
             d_stall: 0.05,
             min_match: None,
             user: BTreeMap::new(),
+            dry_run: BTreeSet::new(),
             srm_tol: 0.10,
             block_min: 20.0,
             block_age_s: 10.0,
@@ -248,9 +251,16 @@ impl Settings {
             .chain(self.user.keys().cloned().map(Test::User))
     }
 
-    /// What part of `alpha` a test may spend: all of the tests that run spend 1.
+    /// Whether a test has a say.
+    pub(super) fn decides(&self, test: &Test) -> bool {
+        !self.dry_run.contains(test)
+    }
+
+    /// What part of `alpha` a test may spend: all of the tests that decide spend 1. One that does not is shown as if it
+    /// did, beside them.
     pub(super) fn share(&self, test: &Test) -> f64 {
-        let total: f64 = self.tests().map(|t| self.weight(&t)).sum();
+        let with = |t: &Test| self.decides(t) || t == test;
+        let total: f64 = self.tests().filter(with).map(|t| self.weight(&t)).sum();
         self.weight(test) / total
     }
 

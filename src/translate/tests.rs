@@ -105,6 +105,7 @@ fn a_gateway(name: &'static str) -> impl Strategy<Value = Gateway> {
             upstreams: upstreams.into(),
             traffic,
             rollout: None,
+            notify: Vec::new(),
             matches: matches
                 .into_iter()
                 .map(|(c, u)| Match { conditions: vec![c], upstream: upstream_name(u) })

@@ -6,7 +6,7 @@
 
 use serin::config::{Attachment, Content, Context, Document, Reference, load, settings};
 use serin::diag::{Severity, Style, render};
-use serin::model::Routing;
+use serin::model::{PrometheusServer, Routing};
 use serin::names::ListenerName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -45,8 +45,15 @@ fn explain(case: &str, bytes: &[u8], attached: &BTreeMap<Reference, Attachment>)
         settings(&document).expect_err(case)
     } else {
         let routing = if case.starts_with("scoped-") { Routing::Scoped } else { Routing::Plain };
+        let url = "http://prometheus:9090".to_owned();
+        let prometheus = PrometheusServer { url, headers_file: None, ca_file: None };
+        let prometheus = (!case.starts_with("rollout-no-server")).then_some(prometheus);
         let listeners = ["default", "edge"].map(|name| ListenerName::new(name).unwrap()).into();
-        load(&document, &Context { listeners: &listeners, attached, routing }).diagnostics
+        load(
+            &document,
+            &Context { listeners: &listeners, attached, routing, prometheus: prometheus.as_ref() },
+        )
+        .diagnostics
     };
     assert!(!diagnostics.is_empty(), "{case} has no mistake");
     assert!(diagnostics.iter().all(|d| d.help.is_some()), "{case}: a mistake without help");

@@ -82,8 +82,9 @@ fn translate(case: &Case, flags: &[&str]) -> String {
 /// The route configurations that Envoys are told of a directory, by `node.cluster`.
 fn told(example: &Path) -> BTreeMap<String, String> {
     let directory = gateways(example)[0].parent().unwrap().to_path_buf();
-    let mut world = World::new(settings(example));
-    world.apply(Event::Files(read_directory(&directory)), clock::now());
+    let settings = settings(example);
+    let mut world = World::new(settings.clone());
+    world.apply(Event::Files(read_directory(&directory, &settings)), clock::now());
     let fleet = world.fleet();
     let mut all: BTreeMap<String, String> =
         fleet.named.iter().map(|(n, s)| (n.to_string(), routes(s))).collect();

@@ -10,6 +10,8 @@ mod e2e;
 mod examples;
 mod golden;
 mod launch;
+mod others;
+mod prometheus;
 mod protocol;
 mod real;
 mod schema;

@@ -1,8 +1,10 @@
 //! What a gateway file refers to: its bytes, or why there are none.
 
-use super::{Surroundings, Wrong};
+use super::{Surroundings, Wrong, report};
+use crate::config::problems::{At, Problems};
 use crate::config::source::MAX_FILE;
 use crate::config::{Attachment, Reference, raw, spelling};
+use crate::diag::Code;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -61,6 +63,64 @@ pub(super) fn reference(raw: &raw::Content, document: &Path) -> Option<Reference
     }
 }
 
+/// Who may see a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Privacy {
+    /// Only its owner and Serin.
+    Secret,
+    /// Everyone.
+    Public,
+}
+
+/// The text of a file or a variable, and its name in messages.
+pub(super) struct Content<'a> {
+    pub(super) text: &'a str,
+    pub(super) origin: String,
+}
+
+/// The text that a gateway file refers to. Nothing after a complaint.
+pub(super) fn content<'a>(
+    raw: &raw::Content,
+    at: &At<'_>,
+    around: &Surroundings<'a>,
+    privacy: Privacy,
+    problems: &mut Problems<'_>,
+) -> Option<Content<'a>> {
+    let (origin, at) = match raw {
+        raw::Content::File(path) => (file(path), at.clone()),
+        raw::Content::Variable(variable) => {
+            (format!("the variable `{}`", spelling::shorten(variable.env.as_deref()?)), at.at("env"))
+        }
+    };
+    let Some(reference) = reference(raw, around.file) else {
+        let (message, help) = match raw {
+            raw::Content::File(_) => {
+                ("the path of the file is empty".to_owned(), "name a file, relative to this gateway file")
+            }
+            raw::Content::Variable(_) => {
+                (format!("{origin} cannot be set by anybody"), "use letters, digits and underscores")
+            }
+        };
+        problems.error(Code::SecretFile, &at, message, help);
+        return None;
+    };
+    let less = "keep only what this gateway needs";
+    let found = report(find(&origin, &reference, around, less), Code::SecretFile, &at, problems)?;
+    if let raw::Content::File(path) = raw
+        && found.exposed
+        && privacy == Privacy::Secret
+    {
+        let message = format!("every user of the machine may read {origin}");
+        problems.warning(Code::SecretExposed, &at, message, format!("run `chmod o-r {path}`"));
+    }
+    let Ok(text) = std::str::from_utf8(found.bytes) else {
+        let message = format!("{origin} is not text in UTF-8");
+        problems.error(Code::SecretFile, &at, message, "write it anew with an editor or with serin");
+        return None;
+    };
+    Some(Content { text, origin })
+}
+
 /// What a gateway file refers to.
 pub(crate) fn references(raw: &raw::Gateway, document: &Path) -> BTreeSet<Reference> {
     let upstreams = raw.upstreams.iter().flat_map(|all| all.values()).flatten();
@@ -76,5 +136,23 @@ pub(crate) fn references(raw: &raw::Gateway, document: &Path) -> BTreeSet<Refere
         let jwks = a.jwt.as_ref().and_then(|j| j.jwks_file.as_ref());
         [users, keys, jwks]
     });
-    certificates.chain(secrets.flatten().filter_map(|c| reference(c, document))).collect()
+    let metrics = raw.rollout.iter().flat_map(|r| &r.metrics).flatten().flatten();
+    let servers = metrics.flat_map(|metric| {
+        let prometheus = metric.prometheus.as_ref().and_then(|p| match p {
+            raw::Prometheus::Object(object) => Some((&object.headers_file, &object.ca_file)),
+            raw::Prometheus::Query(_) => None,
+        });
+        let webhook = metric.webhook.as_ref().and_then(|w| match w {
+            raw::Webhook::Object(object) => Some((&object.headers_file, &object.ca_file)),
+            raw::Webhook::Url(_) => None,
+        });
+        prometheus.into_iter().chain(webhook)
+    });
+    let servers = servers.flat_map(|(headers, ca)| {
+        let ca = ca.as_deref().filter(|f| !f.is_empty()).map(|f| Reference::file(document, f));
+        headers.iter().filter_map(|c| reference(c, document)).chain(ca)
+    });
+    let told = raw.notify.iter().flatten().flatten().filter_map(|n| n.webhook.as_ref());
+    let secrets = secrets.flatten().chain(told).filter_map(|c| reference(c, document));
+    certificates.chain(secrets).chain(servers).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Surroundings, Wrong, affinity, authentication, header, host, labels, matches, name, path, report,
-    rollout, traffic, upstream,
+    rollout, told, traffic, upstream,
 };
 use crate::config::problems::{At, Problems};
 use crate::config::{raw, spelling};
@@ -82,7 +82,8 @@ pub(crate) fn gateway(
         problems.error(Code::HeaderName, &root.at("directAccess").at("header"), message, help);
     }
     let upstreams = upstreams(raw, root, around, problems);
-    let rollout = rollout::rollout(raw, root, problems);
+    let rollout = rollout::rollout(raw, root, around, problems);
+    let notify = told::notify(raw, root, around, problems);
     let traffic = match &rollout {
         Some(rollout) => rollout::safe_split(rollout),
         None if root.at("rollout").is_there() => None,
@@ -116,6 +117,7 @@ pub(crate) fn gateway(
             traffic: traffic?,
             rollout,
             affinity,
+            notify: notify?,
             matches,
             direct_access,
             authentication: authentication?,
@@ -154,6 +156,7 @@ impl Place<'_> {
             traffic: Split::all_to(nowhere),
             rollout: None,
             affinity: None,
+            notify: Vec::new(),
             matches: Vec::new(),
             direct_access: None,
             expose_upstream: false,

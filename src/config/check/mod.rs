@@ -17,10 +17,14 @@ mod labels;
 mod matches;
 mod metrics;
 mod path;
+mod provided;
+mod query;
 mod regex;
+mod remote;
 mod rollout;
 mod settings;
 mod tls;
+mod told;
 mod traffic;
 mod upstream;
 
@@ -33,7 +37,7 @@ pub(super) use settings::{settings, store_at};
 use super::problems::{At, Problems};
 use super::{Attachment, Reference};
 use crate::diag::Code;
-use crate::model::Routing;
+use crate::model::{PrometheusServer, Routing};
 use crate::names::{ListenerName, NameError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -45,6 +49,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) listeners: &'a BTreeSet<ListenerName>,
     pub(super) attached: &'a BTreeMap<Reference, Attachment>,
     pub(super) routing: Routing,
+    pub(super) prometheus: Option<&'a PrometheusServer>,
 }
 
 /// What is wrong with a text, and what to do.

@@ -1,11 +1,11 @@
 //! The rollout: who it is between, its steps, and what it compares.
 
 use super::traffic::known;
-use super::{Wrong, duration, metrics, report};
+use super::{Surroundings, Wrong, duration, metrics, report};
 use crate::config::problems::{At, Problems};
 use crate::config::{raw, spelling};
 use crate::diag::Code;
-use crate::model::{OnFailure, Rollout, Step, StepPause};
+use crate::model::{Metrics, OnFailure, Rollout, Step, StepPause};
 use crate::names::UpstreamName;
 use crate::weight::{Split, Weight};
 use std::ops::RangeInclusive;
@@ -24,7 +24,12 @@ const CONFIDENCES: RangeInclusive<u32> = 8000..=9999;
 const MAX_STEPS: usize = 100;
 
 /// The rollout, if the file has one.
-pub(super) fn rollout(raw: &raw::Gateway, root: &At<'_>, problems: &mut Problems<'_>) -> Option<Rollout> {
+pub(super) fn rollout(
+    raw: &raw::Gateway,
+    root: &At<'_>,
+    around: &Surroundings<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<Rollout> {
     let rollout = raw.rollout.as_ref()?;
     let at = root.at("rollout");
     if root.at("traffic").is_there() {
@@ -62,7 +67,10 @@ pub(super) fn rollout(raw: &raw::Gateway, root: &At<'_>, problems: &mut Problems
         None if at.at("confidence").is_there() => None,
         None => Weight::new(DEFAULT_CONFIDENCE),
     };
-    let metrics = metrics::metrics(rollout, &at, problems);
+    let metrics = metrics::metrics(raw, &at, around, problems);
+    if let (Some(metrics), Some(deadline)) = (&metrics, deadline) {
+        enough_windows(metrics, deadline, &at, problems);
+    }
     Some(Rollout {
         primary: primary?,
         canary: canary?,
@@ -180,6 +188,23 @@ fn longest_pause(
     if pauses.chain([bake]).any(|time| time >= deadline) {
         let message = "the deadline comes before a step could end";
         let help = "make `deadline` longer than every `pause` and than `bake`";
+        problems.error(Code::RolloutTimes, &at.at("deadline"), message, help);
+    }
+}
+
+/// So many good answers in a row are evidence: of a metric that is bad in one window of five, they have a chance of 5 %.
+const GOOD_ANSWERS: u32 = 14;
+
+/// A metric that is asked too seldom would stop every release.
+fn enough_windows(metrics: &Metrics, deadline: Duration, at: &At<'_>, problems: &mut Problems<'_>) {
+    let deciding = metrics.provided.iter().filter(|metric| !metric.dry_run);
+    if let Some(metric) = deciding.max_by_key(|metric| metric.interval)
+        && metric.interval * GOOD_ANSWERS >= deadline
+    {
+        let message =
+            format!("the deadline comes before `{}` could show at one step that all is well", metric.name);
+        let help =
+            format!("{GOOD_ANSWERS} answers are needed: make its `interval` shorter, or `deadline` longer");
         problems.error(Code::RolloutTimes, &at.at("deadline"), message, help);
     }
 }

@@ -1,11 +1,13 @@
 //! The settings.
 
 use super::address::dns_name;
-use super::{Wrong, name, report};
+use super::{Wrong, name, remote, report};
 use crate::config::problems::{At, Problems};
 use crate::config::{raw, resolve, spelling};
 use crate::diag::Code;
-use crate::model::{AltName, CertificateFiles, Listener, ListenerTls, MutualTls, Routing, Settings, StoreAt};
+use crate::model::{
+    AltName, CertificateFiles, Listener, ListenerTls, MutualTls, PrometheusServer, Routing, Settings, StoreAt,
+};
 use crate::names::ListenerName;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -54,7 +56,43 @@ pub(crate) fn settings(
         None => None,
         Some(text) => Some(report(store(text, file), Code::Store, &root.at("store"), problems)?),
     };
-    Some(Settings { gateways: gateways?, xds: xds?, xds_tls, http: http?, listeners, routing, store })
+    let prometheus = match &raw.prometheus {
+        None if root.at("prometheus").is_there() => return None,
+        None => None,
+        Some(server) => Some(prometheus(server, file, &root.at("prometheus"), problems)?),
+    };
+    Some(Settings {
+        gateways: gateways?,
+        xds: xds?,
+        xds_tls,
+        http: http?,
+        listeners,
+        routing,
+        store,
+        prometheus,
+    })
+}
+
+fn prometheus(
+    raw: &raw::PrometheusServer,
+    file: &Path,
+    at: &At<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<PrometheusServer> {
+    let url = report(remote::url(raw.url.as_deref()?), Code::PrometheusUrl, &at.at("url"), problems);
+    let mut optional = |written: &Option<String>, key: &str| match written {
+        None => (!at.at(key).is_there()).then_some(None),
+        Some(text) => path(text, file, &at.at(key), problems).map(Some),
+    };
+    let headers_file = optional(&raw.headers_file, "headersFile");
+    let ca_file = optional(&raw.ca_file, "caFile");
+    let url = url?;
+    if raw.headers_file.is_some() && !remote::is_safe(&url) {
+        let message = "the headers travel in plain text, and anybody on the way could read them";
+        let help = "write the URL with `https://`, if the server speaks it";
+        problems.warning(Code::PlainSecret, &at.at("url"), message, help);
+    }
+    Some(PrometheusServer { url, headers_file: headers_file?, ca_file: ca_file? })
 }
 
 fn server(

@@ -133,14 +133,32 @@ fn pem_file<'a>(file: &str, around: &Surroundings<'a>) -> Result<attached::Found
         let help = "name a PEM file, relative to this gateway file";
         return Err(Wrong::new("the path of the file is empty", help));
     }
-    let reference = Reference::file(around.file, file);
-    attached::find(&attached::file(file), &reference, around, "keep only the certificates that are needed")
+    found(&attached::file(file), &Reference::file(around.file, file), around)
 }
 
-/// The authorities of a server's certificate.
-fn authorities(file: &str, around: &Surroundings<'_>) -> Result<Pem, Wrong> {
-    let found = pem_file(file, around)?;
-    let origin = attached::file(file);
+fn found<'a>(
+    origin: &str,
+    reference: &Reference,
+    around: &Surroundings<'a>,
+) -> Result<attached::Found<'a>, Wrong> {
+    attached::find(origin, reference, around, "keep only the certificates that are needed")
+}
+
+/// The authorities of a server's certificate, in a PEM file that a gateway file names.
+pub(super) fn authorities(file: &str, around: &Surroundings<'_>) -> Result<Pem, Wrong> {
+    certificates(&attached::file(file), &pem_file(file, around)?)
+}
+
+/// The same, in a file that the settings name; `origin` is its name in messages.
+pub(super) fn authorities_in(
+    origin: &str,
+    reference: &Reference,
+    around: &Surroundings<'_>,
+) -> Result<Pem, Wrong> {
+    certificates(origin, &found(origin, reference, around)?)
+}
+
+fn certificates(origin: &str, found: &attached::Found<'_>) -> Result<Pem, Wrong> {
     let wrong = |what: &str, help: &str| Err(Wrong::new(format!("{origin} {what}"), help));
     let mut count = 0;
     for certificate in CertificateDer::pem_slice_iter(found.bytes) {

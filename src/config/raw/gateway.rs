@@ -1,6 +1,6 @@
 //! The gateway file.
 
-use super::{Authentication, Duration, Match, Percent, Rollout, SessionAffinity, Upstream};
+use super::{Authentication, Duration, Match, Notify, Percent, Rollout, SessionAffinity, Upstream};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -54,6 +54,8 @@ pub(crate) struct Gateway {
     /// How traffic moves from one upstream to the next by evidence, in place of `traffic`.
     #[schemars(example = json!({ "primary": "v1", "canary": "v2" }))]
     pub(crate) rollout: Option<Rollout>,
+    /// Who is told what the rollout does.
+    pub(crate) notify: Option<Vec<Option<Notify>>>,
     /// Requests that go to one upstream whatever the shares are. The first item that fits wins.
     #[serde(rename = "match")]
     pub(crate) matches: Option<Vec<Option<Match>>>,

@@ -1,6 +1,6 @@
 //! The rollout of a gateway file.
 
-use super::{Duration, Percent};
+use super::{Duration, Metric, Percent};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::json;
@@ -34,7 +34,7 @@ pub(crate) struct Rollout {
     /// How sure a rollback is: at 99% one good canary of a hundred is rolled back, at most. Default: `99%`.
     #[schemars(example = &"99%")]
     pub(crate) confidence: Option<Percent>,
-    /// What is compared. Default: `error-rate` and `latency-p99`. `error-rate` always counts.
+    /// What is compared. Default: `error-rate` and `latency-p99`. `error-rate` always counts, unless it is a `dryRun`.
     #[schemars(example = json!([{ "name": "error-rate", "max": "5%" }]))]
     pub(crate) metrics: Option<Vec<Option<Metric>>>,
 }
@@ -84,36 +84,4 @@ impl JsonSchema for StepPause {
 pub(crate) enum OnFailure {
     Rollback,
     Pause,
-}
-
-/// What is compared, and what is too much.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(crate) struct Metric {
-    /// What is compared: failures as clients see them, or a quantile of the latency.
-    #[schemars(required)]
-    pub(crate) name: Option<MetricName>,
-    /// Only with `error-rate`: the most of the canary's requests that may fail. Default: `5%`.
-    #[schemars(example = &"5%")]
-    pub(crate) max: Option<Percent>,
-    /// How far the canary may be above the primary, in percent of the primary's value. Default: `10%` for
-    /// `error-rate`, `20%` for a latency.
-    #[schemars(example = &"20%")]
-    pub(crate) max_increase: Option<Percent>,
-}
-
-/// What can be compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[schemars(inline)]
-pub(crate) enum MetricName {
-    #[serde(rename = "error-rate")]
-    ErrorRate,
-    #[serde(rename = "latency-p50")]
-    LatencyP50,
-    #[serde(rename = "latency-p90")]
-    LatencyP90,
-    #[serde(rename = "latency-p95")]
-    LatencyP95,
-    #[serde(rename = "latency-p99")]
-    LatencyP99,
 }

@@ -23,6 +23,23 @@ pub(crate) struct Settings {
     /// Where rollouts and the journal are kept: `sqlite:` and a file, relative to this one. Default: `sqlite:serin.db`.
     #[schemars(example = &"sqlite:/var/lib/serin/serin.db")]
     pub(crate) store: Option<String>,
+    /// Whom metrics of rollouts ask that name no server of their own.
+    pub(crate) prometheus: Option<PrometheusServer>,
+}
+
+/// A server that speaks the HTTP API of Prometheus. The files are read again when they change.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct PrometheusServer {
+    /// Its root, to which `/api/v1/query` is added.
+    #[schemars(required, example = &"http://prometheus:9090")]
+    pub(crate) url: Option<String>,
+    /// Lines `name: value`, sent with each query; relative to this file.
+    #[schemars(example = &"secrets/prometheus.headers")]
+    pub(crate) headers_file: Option<String>,
+    /// A PEM file with who signs the server's certificate, relative to this file. Default: whom the system trusts.
+    #[schemars(example = &"tls/prometheus-ca.crt")]
+    pub(crate) ca_file: Option<String>,
 }
 
 /// How routes are divided among Envoy's resources.

@@ -3,6 +3,7 @@
 //! Nothing that is said about such a file repeats what is in it, not even a name: what stands before the colon
 //! of a broken line may be a password.
 
+pub(super) mod headers;
 pub(super) mod jwks;
 pub(super) mod keys;
 pub(super) mod users;

@@ -128,7 +128,7 @@ fn load_with(way: &str, content: &[u8], exposed: bool) -> Loaded {
         .collect();
     load(
         &document("a.yaml", &file(way)),
-        &Context { listeners: &listeners, attached: &attached, routing: Routing::Plain },
+        &Context { listeners: &listeners, attached: &attached, routing: Routing::Plain, prometheus: None },
     )
 }
 

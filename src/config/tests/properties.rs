@@ -237,6 +237,7 @@ fn gateway() -> impl Strategy<Value = Gateway> {
                 traffic: Split::new(vec![(b, weight(part)), (a, weight(WHOLE - part)), (c, weight(0))])
                     .unwrap(),
                 rollout: None,
+                notify: Vec::new(),
                 matches: matches
                     .into_iter()
                     .map(|(c, upstream)| Match { conditions: vec![c], upstream })

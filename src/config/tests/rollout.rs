@@ -1,7 +1,10 @@
 //! Rollouts: what each key becomes, and that nothing is lost on the way.
 
 use super::*;
-use crate::model::{ErrorRate, Metrics, OnFailure, Quantile, Rollout, Step, StepPause};
+use crate::model::{
+    BuiltIn, ErrorRate, Fact, Format, Limits, MetricSource, Metrics, Notify, Number, Occasion, OnFailure,
+    Provided, Quantile, Query, QueryPart, Remote, Rollout, Secret, Step, StepPause,
+};
 use crate::weight::{Split, WHOLE, Weight};
 use proptest::prelude::*;
 
@@ -33,8 +36,11 @@ fn the_smallest_rollout_has_the_defaults_of_the_contract() {
         on_failure: OnFailure::RollBack,
         confidence: percent("99"),
         metrics: Metrics {
-            error_rate: ErrorRate { max: percent("5"), max_increase: percent("10") },
+            error_rate: ErrorRate { max: percent("5"), max_increase: percent("10"), client_errors: false },
             latency: [(Quantile::P99, percent("20"))].into(),
+            request_rate: None,
+            provided: Vec::new(),
+            dry_run: BTreeSet::new(),
         },
     };
     assert_eq!(gateway.rollout, Some(expected));
@@ -61,11 +67,110 @@ fn every_key_of_a_rollout_has_its_effect() {
         on_failure: OnFailure::Pause,
         confidence: percent("95"),
         metrics: Metrics {
-            error_rate: ErrorRate { max: percent("2"), max_increase: percent("25") },
+            error_rate: ErrorRate { max: percent("2"), max_increase: percent("25"), client_errors: true },
             latency: [(Quantile::P50, percent("15")), (Quantile::P95, percent("20"))].into(),
+            request_rate: Number::new(0.5),
+            provided: provided(),
+            dry_run: [BuiltIn::Latency(Quantile::P95)].into(),
         },
     };
     assert_eq!(gateway.rollout, Some(expected));
+}
+
+/// What others measure in `rollout.yaml`.
+fn provided() -> Vec<Provided> {
+    let text = |text: &str| QueryPart::Text(text.to_owned());
+    let fact = |is_regex| QueryPart::Fact { fact: Fact::Version, quote: '"', is_regex };
+    let server = |url: &str| Remote { url: url.to_owned(), headers: Vec::new(), ca: None };
+    let limit = |max: f64| Limits { max: Number::new(max), ..Limits::default() };
+    vec![
+        Provided {
+            name: "ttft-p95".into(),
+            source: MetricSource::Prometheus {
+                server: server("http://prometheus:9090"),
+                query: Query(vec![text("max(ttft{version=\""), fact(false), text("\"}[2m])")]),
+            },
+            limits: limit(2.0),
+            // As far as the query looks back.
+            interval: Duration::from_mins(2),
+            dry_run: true,
+        },
+        Provided {
+            name: "drift".into(),
+            source: MetricSource::Prometheus {
+                server: Remote {
+                    headers: vec![("authorization".into(), Secret::new("Bearer abc"))],
+                    ca: Some(crate::model::Pem::new(CERTIFICATE.as_bytes())),
+                    ..server("https://metrics.example.com/prom")
+                },
+                query: Query(vec![text("drift{version=~\""), fact(true), text("\"}")]),
+            },
+            limits: Limits {
+                max: Number::new(0.05),
+                max_increase: Some(percent("10")),
+                min: Number::new(-1.0),
+            },
+            interval: Duration::from_mins(1),
+            dry_run: false,
+        },
+        Provided {
+            name: "accuracy".into(),
+            source: MetricSource::Webhook(server("https://checks.example.com/a")),
+            limits: Limits::default(),
+            interval: Duration::from_mins(5),
+            dry_run: false,
+        },
+    ]
+}
+
+#[test]
+fn who_is_told_is_known_and_its_url_is_masked() {
+    let gateway = good("a.yaml", include_str!("rollout.yaml")).gateway.unwrap();
+    let url = |text: &str| Secret::new(text);
+    let expected = [
+        Notify {
+            url: url("https://hooks.example.com/T0/secret"),
+            format: Format::Slack,
+            on: [Occasion::Advanced, Occasion::RolledBack].into(),
+        },
+        Notify { url: url("http://localhost:9/told"), format: Format::Json, on: Occasion::DEFAULT.into() },
+    ];
+    assert_eq!(gateway.notify, expected);
+    let shown = format!("{gateway:?}");
+    assert!(!shown.contains("T0/secret") && !shown.contains("Bearer"), "{shown}");
+}
+
+#[test]
+fn the_prometheus_of_the_settings_is_asked_with_what_its_files_hold() {
+    let text = format!(
+        "{UPSTREAMS}rollout: {{ primary: v1, canary: v2, metrics: [{{ name: a, prometheus: 'b{{c=\"{{{{upstream}}}}\"}}', max: 1 }}] }}\n"
+    );
+    let headers = Reference::File("/etc/headers".into());
+    let server = crate::model::PrometheusServer {
+        url: "https://prometheus".into(),
+        headers_file: Some("/etc/headers".into()),
+        ca_file: None,
+    };
+    let listeners = [ListenerName::new("default").unwrap()].into();
+    let with = |bytes: &str| {
+        let attached = [(headers.clone(), Attachment::private(bytes.as_bytes()))].into();
+        let context = Context {
+            listeners: &listeners,
+            attached: &attached,
+            routing: Routing::Plain,
+            prometheus: Some(&server),
+        };
+        load(&document("a.yaml", &text), &context)
+    };
+    let loaded = with("x-scope-orgid: risk\n");
+    assert_eq!(loaded.diagnostics, []);
+    assert_eq!(loaded.references, [headers.clone()].into(), "it is checked again when the file changes");
+    let rollout = loaded.gateway.unwrap().rollout.clone().unwrap();
+    let MetricSource::Prometheus { server, .. } = &rollout.metrics.provided[0].source else { panic!() };
+    assert_eq!(server.headers, [("x-scope-orgid".to_owned(), Secret::new("risk"))]);
+    let broken = with("tiger");
+    assert_eq!(broken.diagnostics[0].code, Code::HeadersFile);
+    assert!(broken.gateway.is_none() && !broken.diagnostics[0].message.contains("tiger"));
 }
 
 #[test]
@@ -104,7 +209,13 @@ fn a_rollout() -> impl Strategy<Value = Rollout> {
             deadline: Duration::from_millis(deadline),
             on_failure: if pauses { OnFailure::Pause } else { OnFailure::RollBack },
             confidence,
-            metrics: Metrics { error_rate: ErrorRate { max, max_increase }, latency },
+            metrics: Metrics {
+                error_rate: ErrorRate { max, max_increase, client_errors: pauses },
+                dry_run: latency.keys().take(1).map(|quantile| BuiltIn::Latency(*quantile)).collect(),
+                latency,
+                request_rate: None,
+                provided: Vec::new(),
+            },
         },
     )
 }
@@ -120,11 +231,13 @@ fn print(rollout: &Rollout) -> String {
     });
     let errors = rollout.metrics.error_rate;
     let latency = rollout.metrics.latency.iter().map(|(quantile, increase)| {
-        format!("    - {{ name: latency-{}, maxIncrease: {increase}% }}\n", quantile.as_str())
+        let dry = rollout.metrics.dry_run.contains(&BuiltIn::Latency(*quantile));
+        format!("    - {{ name: latency-{}, maxIncrease: {increase}%, dryRun: {dry} }}\n", quantile.as_str())
     });
+    let codes = if rollout.metrics.error_rate.client_errors { "[4xx, 5xx]" } else { "[5xx]" };
     format!(
         "{UPSTREAMS}rollout:\n  primary: v1\n  canary: v2\n  steps: [{}]\n  bake: {}ms\n  deadline: {}ms\n  onFailure: {}\n  \
-         confidence: {}\n  metrics:\n    - {{ name: error-rate, max: {}, maxIncrease: {} }}\n{}",
+         confidence: {}\n  metrics:\n    - {{ name: error-rate, max: {}, maxIncrease: {}, codes: {codes} }}\n{}",
         steps.collect::<Vec<_>>().join(", "),
         rollout.bake.as_millis(),
         rollout.deadline.as_millis(),

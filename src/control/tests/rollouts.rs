@@ -1,11 +1,13 @@
 //! Rollouts in the loop: what is kept counts, and nothing else.
 
 use super::*;
-use crate::control::{Asker, Command, Measured, Reply};
+use crate::config::{Attachment, Content, Document, Reference};
+use crate::control::{Answered, Asker, Command, Measured, Outcome, Point, Question, Reply};
 use crate::names::{GatewayName, UpstreamName};
 use crate::rollout::{Order, Refusal, Verb};
 use crate::stats::Counts;
 use crate::store::{Sqlite, Store};
+use crate::weight::Weight;
 use tokio::sync::oneshot;
 
 fn fraud() -> GatewayName {
@@ -62,11 +64,9 @@ impl Kept {
     fn second(&mut self, requests: f64, errors: f64) {
         let from = self.play.now;
         self.play.now = self.play.now.plus(Duration::from_secs(1));
-        let counts = |requests: f64, errors: f64| Counts {
-            requests,
-            errors,
-            started: Some(requests),
-            ..Counts::default()
+        let counts = |requests: f64, errors: f64| {
+            let counts = Counts { requests, errors, started: Some(requests), ..Counts::default() };
+            Outcome { counts, client_errors: 0.0 }
         };
         let share = f64::from(self.weight()) / 10_000.0;
         let canary = (UpstreamName::new("v2").unwrap(), counts(requests * share, errors * share));
@@ -125,8 +125,8 @@ fn a_weight_is_kept_before_envoys_hear_of_it() {
             "a step is one route, not a {kind}"
         );
     }
-    assert_eq!(kept.play.world.take_compared().unwrap().len(), 1);
-    assert_eq!(kept.play.world.take_compared(), None);
+    assert_eq!(kept.play.world.take_wants().unwrap().compared.len(), 1);
+    assert_eq!(kept.play.world.take_wants(), None);
 }
 
 #[test]
@@ -310,4 +310,108 @@ fn edits_lower_at_once_and_raise_nothing() {
     kept.second(50.0, 50.0);
     kept.keep();
     assert_eq!((kept.phase(), kept.weight()), (Phase::Invalid, 0), "the last good version is still watched");
+}
+
+const DRIFT: &str = "metrics: [{ name: error-rate, codes: [4xx, 5xx] }, { name: drift, webhook: http://localhost:9/, interval: 5s }]";
+const TOLD: &str = "notify: [{ webhook: { env: HOOK } }]";
+
+/// A release with a metric that others measure, and somebody who wants to be told.
+fn asked() -> Kept {
+    let mut kept = Kept { play: Play::new(), store: Sqlite::in_memory().unwrap() };
+    kept.begin();
+    let text = release("").replace("metrics: [{ name: error-rate }],", &format!("{DRIFT},"));
+    let hook = Attachment::private(*b"http://localhost:9/hook");
+    let attached = [(Reference::Environment("HOOK".into()), hook)].into();
+    let file: Arc<str> = "fraud.yaml".into();
+    let content = Content::Text(format!("{text}{TOLD}\n").into_bytes().into());
+    let document = Document { path: Arc::clone(&file), content };
+    let documents = [(file, Some(document))].into();
+    kept.play.event(Event::Files(Changes { documents, attached }));
+    kept.keep();
+    kept
+}
+
+fn question(kept: &mut Kept) -> Arc<Question> {
+    let questions = kept.play.world.take_wants().unwrap().questions;
+    assert_eq!(questions.len(), 1);
+    Arc::clone(&questions[&(fraud(), "drift".to_owned())])
+}
+
+fn say(kept: &mut Kept, question: &Arc<Question>, answer: Result<f64, &str>) {
+    let answer =
+        answer.map_err(str::to_owned).map(|badness| Point { canary: Some(7.0), primary: None, badness });
+    kept.play.event(Event::Answered(Answered { question: Arc::clone(question), answer }));
+}
+
+#[test]
+fn others_are_asked_while_the_canary_has_traffic_and_their_answers_decide() {
+    let mut kept = asked();
+    assert_eq!(kept.play.world.take_wants().unwrap().questions.len(), 0, "the canary has no traffic yet");
+    kept.healthy();
+    kept.keep();
+    let question = question(&mut kept);
+    let mut answers = 0;
+    while kept.phase() != Phase::RolledBack {
+        say(&mut kept, &question, Ok(1.0));
+        kept.second(200.0, 0.0);
+        kept.keep();
+        answers += 1;
+        assert!(answers < 30);
+    }
+    assert!(answers > 5, "{answers}");
+    let notices = kept.play.world.take_notices();
+    let told: Vec<_> = notices.iter().map(|n| n.occasion.as_str()).collect();
+    assert_eq!(told, ["rolled-back"]);
+    let release = notices[0].release.as_ref().unwrap();
+    assert_eq!((release.canary.as_str(), release.weight, notices[0].to.len()), ("v2", Weight::NONE, 1));
+    assert!(notices[0].message.contains("drift beyond its limit"), "{}", notices[0].message);
+    assert!(!format!("{notices:?}").contains("hook"), "the URL is a secret");
+    assert_eq!(kept.play.world.take_wants().unwrap().questions.len(), 0);
+}
+
+#[test]
+fn four_times_no_data_is_told_once_and_what_is_late_counts_no_more() {
+    let mut kept = asked();
+    kept.healthy();
+    kept.keep();
+    let question = question(&mut kept);
+    kept.play.told.clear();
+    for n in 1..=6 {
+        say(&mut kept, &question, Err("it is down"));
+        assert_eq!(kept.play.world.take_notices().len(), usize::from(n == 4), "{n}");
+        assert_eq!(kept.play.told.len(), usize::from(n >= 4), "{n}: {:?}", kept.play.told);
+    }
+    let problem = |kept: &mut Kept| {
+        let view = kept.play.world.view();
+        let metrics = &view.gateways["fraud"].rollout.as_ref().unwrap().metrics;
+        (metrics[0].value, metrics[0].problem.clone())
+    };
+    assert_eq!(problem(&mut kept), (None, Some("it is down".to_owned())));
+    say(&mut kept, &question, Ok(0.0));
+    assert_eq!(kept.play.told.last().unwrap().0, NoteKind::Repaired);
+    assert_eq!(problem(&mut kept), (Some(7.0), None));
+    // An answer about another release.
+    let old = Arc::new(Question { began: Timestamp(1), ..Question::clone(&question) });
+    say(&mut kept, &old, Err("it is down"));
+    assert_eq!(problem(&mut kept), (Some(7.0), None));
+}
+
+#[test]
+fn answers_4xx_are_failures_when_the_file_says_so() {
+    let mut kept = asked();
+    kept.healthy();
+    kept.keep();
+    for _ in 0..30 {
+        let from = kept.play.now;
+        kept.play.now = kept.play.now.plus(Duration::from_secs(1));
+        let did = |client_errors: f64| {
+            let counts = Counts { requests: 100.0, started: Some(100.0), ..Counts::default() };
+            Outcome { counts, client_errors }
+        };
+        let upstreams = [("v2", 50.0), ("v1", 0.0)].map(|(n, e)| (UpstreamName::new(n).unwrap(), did(e)));
+        let measured = Measured { gateway: fraud(), from, to: kept.play.now, upstreams: upstreams.into() };
+        kept.play.event(Event::Measured(vec![measured]));
+        kept.keep();
+    }
+    assert_eq!(kept.phase(), Phase::RolledBack);
 }

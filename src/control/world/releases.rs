@@ -1,13 +1,16 @@
 //! What of the world is about rollouts: orders, what the store keeps, and what follows from it.
 
 use super::super::command::{Asker, Command};
-use super::super::event::{Note, NoteKind};
+use super::super::event::{Answered as Said, Note, NoteKind};
 use super::super::files::Chosen;
-use super::super::rollouts::{Answered, Compared, Proposal, Rollouts};
+use super::super::notice::{self, Notice, Release};
+use super::super::questions::News;
+use super::super::rollouts::{Answered, Proposal, Rollouts, Wants};
 use super::World;
 use crate::clock::Timestamp;
+use crate::model::Occasion;
 use crate::names::GatewayName;
-use crate::rollout::{EntryKind, Refusal};
+use crate::rollout::{ENGINE, EntryKind, Refusal};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -33,9 +36,9 @@ impl World {
         self.rollouts.take_proposal()
     }
 
-    /// The gateways that are to be measured; `None`: the same as when it was asked last.
-    pub fn take_compared(&mut self) -> Option<Compared> {
-        self.rollouts.take_compared()
+    /// What running releases live on; `None`: the same as when it was asked last.
+    pub fn take_wants(&mut self) -> Option<Wants> {
+        self.rollouts.take_wants()
     }
 
     /// What an operator says.
@@ -47,6 +50,35 @@ impl World {
         }
     }
 
+    /// Somebody said something about a metric of a release, or could not.
+    pub(super) fn take_said(&mut self, said: Said, now: Timestamp) -> bool {
+        let name = said.question.gateway.clone();
+        let Some(news) = self.rollouts.said(said, now) else { return false };
+        let Some(wanted) = self.wanted.get(&name) else { return false };
+        self.unseen.insert(Arc::clone(&wanted.file));
+        match news {
+            News::Nothing => {}
+            News::Data(message) => {
+                self.note(now, &name, NoteKind::Repaired, format!("gateway {name}: {message}"));
+            }
+            News::NoData(message) => {
+                let notice = notice::who(&wanted.newest.notify, Occasion::NoData).map(|to| Notice {
+                    time: now,
+                    gateway: name.clone(),
+                    occasion: Occasion::NoData,
+                    actor: ENGINE.to_owned(),
+                    reason: None,
+                    message: message.clone(),
+                    release: self.rollouts.get(&name).map(|(_, state)| Release::of(state)),
+                    to,
+                });
+                self.notices.extend(notice);
+                self.note(now, &name, NoteKind::Alarm, format!("gateway {name}: {message}"));
+            }
+        }
+        true
+    }
+
     /// What is kept counts from now on.
     pub(super) fn take_answer(&mut self, id: u64, result: Result<(), String>, now: Timestamp) -> bool {
         let Answered { gateways, entries, alarm } = self.rollouts.committed(id, result, now);
@@ -55,6 +87,10 @@ impl World {
                 EntryKind::Paused | EntryKind::RolledBack => NoteKind::Stopped,
                 _ => NoteKind::Rollout,
             };
+            if let Some(wanted) = self.wanted.get(&name) {
+                let state = self.rollouts.get(&name).map(|(_, state)| state);
+                self.notices.extend(Notice::of(&name, &entry, state, &wanted.newest.notify));
+            }
             self.note(now, &name, kind, format!("gateway {name}: {}", entry.message));
         }
         let alarm = alarm.map(|works| match works {

@@ -56,6 +56,7 @@ fn report(play: &Play, rate: f64, (canary, primary): (f64, f64)) -> Input {
         to: play.now.plus(Duration::from_secs(1)),
         canary: counts(rate * share, canary),
         primary: counts(rate * (1.0 - share), primary),
+        user: std::collections::BTreeMap::new(),
     })
 }
 

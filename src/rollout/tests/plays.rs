@@ -140,7 +140,13 @@ fn a_report_that_cannot_be_true_holds() {
     let from = play.now;
     play.pass(Duration::from_secs(1));
     let canary = Counts { requests: 1.0, errors: 2.0, ..Counts::default() };
-    play.input(&Input::Report(Report { from, to: play.now, canary, primary: Counts::default() }));
+    play.input(&Input::Report(Report {
+        from,
+        to: play.now,
+        canary,
+        primary: Counts::default(),
+        user: std::collections::BTreeMap::new(),
+    }));
     assert_eq!(play.state.phase, Phase::Holding);
     assert!(play.state.sentence.contains("cannot be true"), "{}", play.state.sentence);
 }
@@ -155,4 +161,85 @@ fn a_state_is_stored_and_found_again() {
         assert_eq!(found, play.state, "second {second}");
         assert!(stored.len() < 20_000, "{}", stored.len());
     }
+}
+
+/// The plan with a metric of the user, which is asked with every report.
+fn with_metric(is_dry: bool) -> Plan {
+    let mut plan = plan();
+    plan.settings.user.insert("drift".into(), 0.2);
+    if is_dry {
+        plan.settings.dry_run.insert(stats::Test::User("drift".into()));
+    }
+    plan
+}
+
+#[test]
+fn a_metric_of_the_user_decides_as_any_other() {
+    let mut play = Play::begun(with_metric(false));
+    play.user = [("drift".to_owned(), 1.0)].into();
+    let seconds = play.until(Phase::RolledBack, 500.0, (0.01, 0.01));
+    assert!((5..20).contains(&seconds), "{seconds}");
+    assert!(play.state.sentence.contains("canary drift beyond its limit 100.0%"), "{}", play.state.sentence);
+    // Without answers it does not go on, however well everything else is.
+    let mut play = Play::begun(with_metric(false));
+    for _ in 0..120 {
+        play.second(500.0, (0.01, 0.01));
+    }
+    assert_eq!((play.state.phase, play.state.weight), (Phase::Holding, percent("5")));
+    assert!(play.state.sentence.contains("user:drift"), "{}", play.state.sentence);
+    play.user = [("drift".to_owned(), 0.0)].into();
+    for _ in 0..60 {
+        play.second(500.0, (0.01, 0.01));
+    }
+    assert!(play.state.weight > percent("5"), "{}", play.state.sentence);
+}
+
+#[test]
+fn a_dry_run_is_shown_and_decides_nothing() {
+    let mut play = Play::begun(with_metric(true));
+    play.user = [("drift".to_owned(), 1.0)].into();
+    play.until(Phase::Baking, 500.0, (0.01, 0.01));
+    let evidence = play.state.evidence.as_ref().unwrap().analysis.evidence(&play.plan.settings);
+    let drift = evidence.iter().find(|e| e.test == stats::Test::User("drift".into())).unwrap();
+    assert!(drift.harm > drift.harm_needed && drift.safety_needed.is_none(), "{drift:?}");
+    // Errors too, when the file says so.
+    let mut dry = plan();
+    dry.settings.dry_run = [stats::Test::Errors, stats::Test::Ceiling].into();
+    let mut play = Play::begun(dry);
+    play.until(Phase::Promoted, 500.0, (0.5, 0.01));
+}
+
+#[test]
+fn what_decides_shares_all_of_alpha() {
+    let share = |is_dry: bool| {
+        let play = Play::begun(with_metric(is_dry));
+        let evidence = play.state.evidence.as_ref().unwrap().analysis.evidence(&play.plan.settings);
+        let of = |test: &stats::Test| evidence.iter().find(|e| e.test == *test).map(|e| e.share).unwrap();
+        (of(&stats::Test::Errors), of(&stats::Test::User("drift".into())))
+    };
+    // Errors 4, ceiling 2, stall 1, drift 1.
+    let close = |a: f64, b: f64| (a - b).abs() < 1e-12;
+    let (errors, drift) = share(false);
+    assert!(close(errors, 4.0 / 8.0) && close(drift, 1.0 / 8.0), "{errors} {drift}");
+    let (errors, drift) = share(true);
+    assert!(close(errors, 4.0 / 7.0) && close(drift, 1.0 / 8.0), "{errors} {drift}");
+}
+
+#[test]
+fn too_few_requests_hold_a_step_and_are_no_harm() {
+    let wants = |dry| Plan { request_rate: Some(30.0), is_request_rate_dry: dry, ..plan() };
+    let mut play = Play::begun(wants(false));
+    play.until(Phase::Holding, 500.0, (0.0, 0.0));
+    for _ in 0..100 {
+        play.second(500.0, (0.0, 0.0));
+    }
+    assert_eq!((play.state.phase, play.state.weight), (Phase::Holding, percent("5")));
+    let sentence = &play.state.sentence;
+    assert!(sentence.contains("it gets 25.00 requests a second, and `request-rate` wants 30"), "{sentence}");
+    for _ in 0..100 {
+        play.second(1000.0, (0.0, 0.0));
+    }
+    assert!(play.state.weight > percent("5"), "{}", play.state.sentence);
+    let mut play = Play::begun(wants(true));
+    play.until(Phase::Baking, 500.0, (0.0, 0.0));
 }

@@ -14,7 +14,7 @@ mod pki;
 mod rollout;
 mod scoped;
 mod split;
-mod stage;
+pub(crate) mod stage;
 mod streams;
 mod switches;
 mod telemetry;

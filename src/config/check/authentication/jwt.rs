@@ -1,6 +1,6 @@
 //! Tokens of one issuer.
 
-use super::{Privacy, content};
+use crate::config::check::attached::{Privacy, content};
 use crate::config::check::{Surroundings, Wrong, header, report};
 use crate::config::problems::{At, Problems};
 use crate::config::secrets::jwks;

@@ -2,7 +2,7 @@
 
 mod jwt;
 
-use super::attached::{self, reference};
+use super::attached::{Privacy, content};
 use super::{Surroundings, Wrong, header, report};
 use crate::config::problems::{At, Problems};
 use crate::config::secrets::{Faults, keys, users};
@@ -146,63 +146,6 @@ fn key_source(raw: &raw::AccessKey, at: &At<'_>, problems: &mut Problems<'_>) ->
             None
         }
     }
-}
-
-/// Who may see a file.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Privacy {
-    /// Only its owner and Serin.
-    Secret,
-    /// Everyone.
-    Public,
-}
-
-/// The text of a file or a variable, and its name in messages.
-struct Content<'a> {
-    text: &'a str,
-    origin: String,
-}
-
-fn content<'a>(
-    raw: &raw::Content,
-    at: &At<'_>,
-    around: &Surroundings<'a>,
-    privacy: Privacy,
-    problems: &mut Problems<'_>,
-) -> Option<Content<'a>> {
-    let (origin, at) = match raw {
-        raw::Content::File(path) => (attached::file(path), at.clone()),
-        raw::Content::Variable(variable) => {
-            (format!("the variable `{}`", spelling::shorten(variable.env.as_deref()?)), at.at("env"))
-        }
-    };
-    let Some(reference) = reference(raw, around.file) else {
-        let (message, help) = match raw {
-            raw::Content::File(_) => {
-                ("the path of the file is empty".to_owned(), "name a file, relative to this gateway file")
-            }
-            raw::Content::Variable(_) => {
-                (format!("{origin} cannot be set by anybody"), "use letters, digits and underscores")
-            }
-        };
-        problems.error(Code::SecretFile, &at, message, help);
-        return None;
-    };
-    let less = "keep only what this gateway needs";
-    let found = report(attached::find(&origin, &reference, around, less), Code::SecretFile, &at, problems)?;
-    if let raw::Content::File(path) = raw
-        && found.exposed
-        && privacy == Privacy::Secret
-    {
-        let message = format!("every user of the machine may read {origin}");
-        problems.warning(Code::SecretExposed, &at, message, format!("run `chmod o-r {path}`"));
-    }
-    let Ok(text) = std::str::from_utf8(found.bytes) else {
-        let message = format!("{origin} is not text in UTF-8");
-        problems.error(Code::SecretFile, &at, message, "write it anew with an editor or with serin");
-        return None;
-    };
-    Some(Content { text, origin })
 }
 
 /// Says what is wrong with a file, at the place that refers to it. Whether it can be used.
