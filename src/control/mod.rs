@@ -25,6 +25,7 @@ mod event;
 mod files;
 mod issuers;
 mod offer;
+mod proxyless;
 mod renewal;
 pub mod run;
 mod trial;

@@ -37,13 +37,17 @@ pub(super) fn chain() -> Vec<HttpFilter> {
         disabled(ACCESS_KEY, access_key::filter()),
         // Reads what the token said.
         disabled(CLAIMS, jwt::claims_filter()),
-        // Last by definition: it sends the request on.
-        HttpFilter {
-            name: "envoy.filters.http.router".into(),
-            config_type: Some(ConfigType::TypedConfig(any(&Router::default()))),
-            ..Default::default()
-        },
+        router(),
     ]
+}
+
+/// Last by definition: it sends the request on.
+pub(super) fn router() -> HttpFilter {
+    HttpFilter {
+        name: "envoy.filters.http.router".into(),
+        config_type: Some(ConfigType::TypedConfig(any(&Router::default()))),
+        ..Default::default()
+    }
 }
 
 fn disabled(name: &str, config: Any) -> HttpFilter {

@@ -8,6 +8,8 @@ mod features;
 mod isolation;
 mod mtls;
 mod outage;
+mod proxyless;
+mod python;
 mod scoped;
 mod split;
 mod stage;
