@@ -26,6 +26,9 @@ pub(super) fn tree(gateway: &Value, now: Timestamp) -> String {
     if gateway.get("listener").is_some() {
         let place = format!("{}{}", joined(gateway, "hosts"), text(gateway, "path"));
         let _ = writeln!(out, "├─ {place} on listener {}", text(gateway, "listener"));
+        for target in list(gateway, "grpcTargets").filter_map(Value::as_str) {
+            let _ = writeln!(out, "├─ {target} for gRPC without a proxy");
+        }
     } else {
         let _ = writeln!(out, "├─ not served");
     }

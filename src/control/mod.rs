@@ -29,6 +29,7 @@ mod issuers;
 mod journal;
 mod notice;
 mod offer;
+mod proxyless;
 mod questions;
 mod renewal;
 mod rollout_view;

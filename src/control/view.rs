@@ -138,6 +138,9 @@ pub struct Served {
     pub hosts: Vec<String>,
     /// As in the file.
     pub path: String,
+    /// The targets (`xds:///...`) under which applications find it that use gRPC without a proxy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub grpc_targets: Vec<String>,
     /// "none", "basicAuth", "accessKey" or "jwt".
     pub authentication: &'static str,
     /// In the order of the file.
@@ -325,6 +328,7 @@ fn served(gateway: &Gateway) -> Served {
         listener: gateway.listener.to_string(),
         hosts: gateway.hosts.iter().map(ToString::to_string).collect(),
         path: gateway.path.clone(),
+        grpc_targets: translate::targets(gateway).map(|host| format!("xds:///{host}")).collect(),
         authentication: gateway.authentication.as_str(),
         upstreams: gateway
             .upstreams

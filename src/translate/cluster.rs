@@ -54,7 +54,7 @@ const NO_LIMIT: u32 = 1_000_000;
 /// The cluster of one upstream.
 pub(super) fn cluster(gateway: &Gateway, upstream: &Upstream) -> Cluster {
     let name = cluster_name(&gateway.name, &upstream.name);
-    let by_address = is_by_address(upstream);
+    let by_address = upstream.is_by_address();
     let (discovery, eds, assignment) = if by_address {
         let eds = EdsClusterConfig { eds_config: Some(ads()), ..Default::default() };
         (DiscoveryType::Eds, Some(eds), None)
@@ -76,15 +76,7 @@ pub(super) fn cluster(gateway: &Gateway, upstream: &Upstream) -> Cluster {
             healthy_panic_threshold: Some(Percent { value: 0.0 }),
             ..Default::default()
         }),
-        circuit_breakers: Some(CircuitBreakers {
-            thresholds: vec![Thresholds {
-                max_connections: Some(uint32(NO_LIMIT)),
-                max_pending_requests: Some(uint32(NO_LIMIT)),
-                max_requests: Some(uint32(upstream.max_concurrent.unwrap_or(NO_LIMIT))),
-                ..Default::default()
-            }],
-            ..Default::default()
-        }),
+        circuit_breakers: Some(circuit_breakers(upstream)),
         health_checks: upstream.health_check.iter().map(|h| health_check(upstream, h)).collect(),
         // An endpoint that left the file is gone, whether or not it still answers checks.
         ignore_health_on_host_removal: true,
@@ -95,9 +87,22 @@ pub(super) fn cluster(gateway: &Gateway, upstream: &Upstream) -> Cluster {
     }
 }
 
+/// How much may go on at once with an upstream.
+pub(super) fn circuit_breakers(upstream: &Upstream) -> CircuitBreakers {
+    CircuitBreakers {
+        thresholds: vec![Thresholds {
+            max_connections: Some(uint32(NO_LIMIT)),
+            max_pending_requests: Some(uint32(NO_LIMIT)),
+            max_requests: Some(uint32(upstream.max_concurrent.unwrap_or(NO_LIMIT))),
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
 /// The endpoints of an upstream that has addresses; names are resolved by Envoy and stand in the cluster.
 pub(super) fn load_assignment(gateway: &Gateway, upstream: &Upstream) -> Option<ClusterLoadAssignment> {
-    is_by_address(upstream).then(|| assignment(&cluster_name(&gateway.name, &upstream.name), upstream))
+    upstream.is_by_address().then(|| assignment(&cluster_name(&gateway.name, &upstream.name), upstream))
 }
 
 /// The authorities of an upstream's server certificate.
@@ -117,11 +122,8 @@ pub(super) fn client_secret(gateway: &Gateway, upstream: &Upstream) -> Option<Se
     Some(certificate_secret(client_secret_name(&gateway.name, &upstream.name), chain, key))
 }
 
-fn is_by_address(upstream: &Upstream) -> bool {
-    upstream.endpoints.iter().all(|e| e.ip().is_some())
-}
-
-fn assignment(name: &str, upstream: &Upstream) -> ClusterLoadAssignment {
+/// All endpoints of an upstream.
+pub(super) fn assignment(name: &str, upstream: &Upstream) -> ClusterLoadAssignment {
     ClusterLoadAssignment {
         cluster_name: name.to_owned(),
         endpoints: vec![LocalityLbEndpoints {

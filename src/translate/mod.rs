@@ -8,6 +8,7 @@
 //! | runtime layer | `serin` |
 //! | scope, route configuration (scoped layout) | `host/<listener>/<host>` |
 //! | secret | `ca/<gateway>/<upstream>`, `client/<gateway>/<upstream>`, `tls/<listener>`, `tls/<listener>/<number>` |
+//! | listener, route configuration (for gRPC without a proxy) | the host |
 //!
 //! No name of a cluster has a dot, since Envoy's statistics use dots between their parts.
 //!
@@ -22,6 +23,7 @@ mod cluster;
 mod filter;
 mod listener;
 mod ownership;
+mod proxyless;
 mod route;
 mod runtime;
 mod scope;
@@ -29,6 +31,7 @@ mod virtual_host;
 
 pub use listener::{listener, listener_secret, listener_secret_names};
 pub use ownership::{concerns, keep_gateway};
+pub use proxyless::{Targets, proxyless, targets};
 pub use runtime::{RUNTIME_LAYER, SHADOW_KEY, runtime};
 pub use scope::parse_scope_name;
 pub use virtual_host::{Changed, RouteTable};
@@ -42,7 +45,7 @@ use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::config::core::v3::{
     AggregatedConfigSource, ApiVersion, ConfigSource, DataSource,
 };
-use envoy_types::pb::envoy::config::route::v3::VirtualHost;
+use envoy_types::pb::envoy::config::route::v3::{Route, VirtualHost};
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{Secret, TlsCertificate, secret};
 use envoy_types::pb::google::protobuf::{Duration, UInt32Value};
 use prost::Message;
@@ -92,10 +95,13 @@ pub fn gateway(gateway: &Gateway) -> Parts {
             upstream_resources(gateway, upstream, &mut resources);
         }
     }
-    // Encoded as a virtual host with nothing but routes, the routes get their field header and canonical form.
-    let host = VirtualHost { routes: route::routes(gateway), ..Default::default() };
-    let routes = canonical::encode("envoy.config.route.v3.VirtualHost", &host.encode_to_vec()).into();
-    Parts { resources, routes }
+    Parts { resources, routes: encode_routes(route::routes(gateway)) }
+}
+
+/// Encoded as a virtual host with nothing but routes, the routes get their field header and canonical form.
+fn encode_routes(routes: Vec<Route>) -> Bytes {
+    let host = VirtualHost { routes, ..Default::default() };
+    canonical::encode("envoy.config.route.v3.VirtualHost", &host.encode_to_vec()).into()
 }
 
 fn upstream_resources(gateway: &Gateway, upstream: &Upstream, out: &mut Vec<Arc<Resource>>) {

@@ -15,6 +15,7 @@ use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{Route, RouteConfiguration};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use std::collections::BTreeSet;
 use std::time::Duration as Time;
 
@@ -250,5 +251,95 @@ proptest! {
 fn only_our_own_cluster_names_parse() {
     for text in ["", "a", "a/", "/b", "a/b/c", "A/b", "a/b.c"] {
         assert_eq!(parse_cluster_name(text), None, "{text}");
+    }
+}
+
+/// gRPC without a proxy.
+mod proxyless {
+    use super::*;
+    use envoy_types::pb::envoy::config::listener::v3::Listener;
+
+    /// What is told of these gateways: the names of listeners, and of each host the routes in their order, with
+    /// whether they lead anywhere.
+    fn told(gateways: &[Gateway]) -> (Vec<String>, Vec<(String, bool)>) {
+        let mut targets = Targets::default();
+        for gateway in gateways {
+            let parts = proxyless(gateway);
+            parts.iter().for_each(|parts| targets.add(gateway, &parts.routes));
+        }
+        let (mut listeners, mut routes) = (Vec::new(), Vec::new());
+        for resource in targets.take_changed().into_iter().filter_map(|(_, _, resource)| resource) {
+            if resource.kind() == Kind::Listener {
+                let listener = Listener::decode(resource.message()).unwrap();
+                assert!(listener.api_listener.is_some() && listener.filter_chains.is_empty());
+                listeners.push(listener.name);
+            } else {
+                let all = RouteConfiguration::decode(resource.message()).unwrap();
+                let all = all.virtual_hosts.into_iter().flat_map(|host| host.routes);
+                routes.extend(all.map(|r| (r.name, matches!(r.action, Some(Action::Route(_))))));
+            }
+        }
+        (listeners, routes)
+    }
+
+    /// Plain, on one host, so that each is there.
+    fn plain(gateway: Gateway, path: &str) -> Gateway {
+        let upstreams = gateway.upstreams.iter().cloned();
+        Gateway {
+            hosts: vec![Host::Exact("a.example.com".into())],
+            path: path.into(),
+            rewrite: None,
+            authentication: Authentication::None,
+            proxies: BTreeSet::new(),
+            upstreams: upstreams.map(|u| Upstream { protocol: Protocol::Grpc, tls: None, ..u }).collect(),
+            matches: Vec::new(),
+            direct_access: None,
+            ..gateway
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn who_cannot_be_there_takes_its_calls_and_answers_none(a in a_gateway("a"), b in a_gateway("b"), how in 0..4) {
+            let (a, b) = (plain(a, "/"), plain(b, "/models.Admin"));
+            let both = vec![("b".to_owned(), true), ("a".to_owned(), true)];
+            prop_assert_eq!(told(&[a.clone(), b.clone()]), (vec!["a.example.com".to_owned()], both));
+            let mut away = b.clone();
+            match how {
+                0 => away.authentication = Authentication::Closed,
+                1 => away.rewrite = Some("/".into()),
+                2 => away.upstreams[0].protocol = Protocol::Http2,
+                _ => away.upstreams[0].tls = Some(Tls { ca: Pem::new(*b"PEM"), server_name: "b".into(), client: None }),
+            }
+            let closed = vec![("b".to_owned(), false), ("a".to_owned(), true)];
+            prop_assert_eq!(told(&[a, away.clone()]), (vec!["a.example.com".to_owned()], closed));
+            prop_assert_eq!(told(&[away]), (vec![], vec![]), "it is nobody's target");
+        }
+
+        #[test]
+        fn what_was_added_and_taken_away_leaves_nothing(a in a_gateway("a"), b in a_gateway("b")) {
+            let gateways = [a.clone(), plain(a, "/"), plain(b, "/models.Admin")];
+            for gateway in gateways {
+                let mut targets = Targets::default();
+                let Some(parts) = proxyless(&gateway) else { continue };
+                targets.add(&gateway, &parts.routes);
+                targets.remove(&gateway);
+                prop_assert!(targets.take_changed().iter().all(|(_, _, resource)| resource.is_none()));
+            }
+        }
+    }
+
+    #[test]
+    fn only_paths_that_can_be_called_are_there() {
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let any = a_gateway("a").new_tree(&mut runner).unwrap().current();
+        for (path, is_there) in [
+            ("/", true),
+            ("/models.Fraud", true),
+            ("/models.Fraud/Score", true),
+            ("/v1/models.Fraud/Score", false),
+        ] {
+            assert_eq!(targets(&plain(any.clone(), path)).next().is_some(), is_there, "{path}");
+        }
     }
 }

@@ -11,6 +11,8 @@ mod isolation;
 mod mtls;
 mod outage;
 mod pki;
+mod proxyless;
+mod python;
 mod rollout;
 mod scoped;
 mod split;
