@@ -116,7 +116,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     // Where everything meets.
     (
         "app",
-        "admin client clock control issuer latest messages model mtls names provider snapshot source store telemetry xds",
+        "admin client clock control issuer latest messages model mtls provider snapshot source store telemetry xds",
         "axum futures_util tokio tonic tonic_health tonic_reflection tracing",
     ),
     ("app/feed.rs", "clock control latest names store telemetry", "tokio"),
