@@ -28,6 +28,7 @@ mod issuers;
 mod journal;
 mod offer;
 mod renewal;
+mod replies;
 mod rollout_view;
 mod rollouts;
 pub mod run;

@@ -12,6 +12,7 @@ mod rollout;
 mod scoped;
 mod split;
 mod stage;
+mod steering;
 mod streams;
 mod switches;
 mod telemetry;
