@@ -62,7 +62,7 @@ async fn a_release_is_steered_to_its_end_and_back_by_commands() {
 
     let paused = stage.serin("status fraud --wait --timeout 1m").await;
     assert_eq!(paused.code, 3, "{}{}", paused.out, paused.err);
-    assert!(paused.out.starts_with("fraud: Paused, v1 50 %, v2 50 %: v2 "), "{}", paused.out);
+    assert!(paused.out.starts_with("fraud: Paused, v1 50 %, v2 50 %: v2 stays at 50 %"), "{}", paused.out);
     stage
         .sees("evidence", "fraud", |g| g.unwrap()["rollout"]["requests"].as_f64().is_some_and(|r| r > 100.0))
         .await;
