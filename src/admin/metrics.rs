@@ -25,6 +25,30 @@ struct ByUpstream {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByGateway {
+    gateway: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseOf {
+    gateway: String,
+    phase: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByTest {
+    gateway: String,
+    test: String,
+    /// "harm" or "safety".
+    of: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByKind {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByQuantile {
     gateway: String,
     upstream: String,
@@ -53,6 +77,7 @@ struct Refused {
 pub(super) fn render(sources: &Sources) -> String {
     let mut registry = Registry::with_prefix("serin");
     gateways(sources, &mut registry);
+    rollouts(sources, &mut registry);
     proxies(sources, &mut registry);
     upstreams(sources, &mut registry);
     told(sources, &mut registry);
@@ -100,6 +125,43 @@ fn gateways(sources: &Sources, registry: &mut Registry) {
     registry.register("store_available", "1 when what happens can be kept", store);
     let published = ConstCounter::new(sources.view.generation());
     registry.register("publications", "States that were published", published);
+}
+
+/// Where releases stand. Evidence is of those that run.
+fn rollouts(sources: &Sources, registry: &mut Registry) {
+    let (phases, weights) = (Family::<PhaseOf, Gauge>::default(), Family::<ByGateway, Fraction>::default());
+    let (step, steps) = (Family::<ByGateway, Gauge>::default(), Family::<ByGateway, Gauge>::default());
+    let (evidence, needed) = (Family::<ByTest, Fraction>::default(), Family::<ByTest, Fraction>::default());
+    let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    let view = sources.view.load();
+    for (name, rollout) in view.gateways.values().filter_map(|g| Some((&g.name, g.rollout.as_ref()?))) {
+        let gateway = name.to_string();
+        phases.get_or_create(&PhaseOf { gateway: gateway.clone(), phase: rollout.phase.as_str() }).set(1);
+        let labels = ByGateway { gateway: gateway.clone() };
+        weights.get_or_create(&labels).set(f64::from(rollout.weight.hundredths()) / 10_000.0);
+        let reached = rollout.steps.iter().filter(|step| step.weight <= rollout.weight).count();
+        step.get_or_create(&labels).set(number(reached));
+        steps.get_or_create(&labels).set(number(rollout.steps.len()));
+        for test in rollout.evidence.iter().filter(|_| rollout.phase.is_running()) {
+            let safety = test.safety_needed.map(|threshold| ("safety", test.safety, threshold));
+            for (of, wealth, threshold) in [("harm", test.harm, test.harm_needed)].into_iter().chain(safety) {
+                let labels = ByTest { gateway: gateway.clone(), test: test.test.to_string(), of };
+                evidence.get_or_create(&labels).set(wealth);
+                needed.get_or_create(&labels).set(threshold);
+            }
+        }
+    }
+    let decisions = Family::<ByKind, Counter>::default();
+    for (kind, count) in &view.decisions {
+        decisions.get_or_create(&ByKind { kind: kind.as_str() }).inc_by(*count);
+    }
+    registry.register("rollout_phase", "1 for the phase in which a release is", phases);
+    registry.register("rollout_weight", "Share of a release's canary, from 0 to 1", weights);
+    registry.register("rollout_step", "How many steps a release has reached", step);
+    registry.register("rollout_steps", "How many steps it has", steps);
+    registry.register("rollout_evidence", "Logarithm of the capital of a test", evidence);
+    registry.register("rollout_evidence_needed", "With how much of it the test alone decides", needed);
+    registry.register("rollout_decisions", "Decisions that were kept, by kind", decisions);
 }
 
 /// What Envoys measured. Of ten thousand gateways most have a canary that never had a request: only upstreams that

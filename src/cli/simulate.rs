@@ -2,7 +2,7 @@
 
 use super::output::{Format, Output};
 use super::settings::SettingsArgs;
-use super::{Failure, Outcome, check, wrong};
+use super::{Failure, Outcome, wrong};
 use crate::config::parse_duration;
 use crate::model::Rollout;
 use crate::simulate::{
@@ -10,6 +10,9 @@ use crate::simulate::{
 };
 use crate::stats::{Settings, log_linear};
 use crate::weight::{WHOLE, Weight};
+use clap::ArgMatches;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -68,6 +71,19 @@ pub(super) struct SimulateArgs {
     output: Format,
 }
 
+/// Settings say how a file is read: without one they have no effect. A variable of the environment is not about this
+/// command alone, so it may be there.
+pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
+    let is_said = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    match ["config", "routing"].into_iter().find(|id| is_said(id) && !matches.contains_id("file")) {
+        Some(id) => {
+            let why = format!("--{id} is for the gateway FILE, and none is named\n");
+            Err(clap::Error::raw(ErrorKind::MissingRequiredArgument, why))
+        }
+        None => Ok(()),
+    }
+}
+
 pub(super) fn run(args: &SimulateArgs, out: &Output) -> Outcome {
     if let Some(directory) = &args.vectors {
         return vectors(directory, args.output, out);
@@ -105,7 +121,7 @@ fn rollout(file: &Path, args: &SimulateArgs, out: &Output) -> Result<Rollout, Fa
     if file.is_dir() {
         return Err(wrong(format!("{} is a directory; name one gateway file in it", file.display())));
     }
-    let loaded = check::load(file, &args.settings.settings(out)?)?;
+    let loaded = super::check::load(file, &args.settings.settings(out)?)?;
     let mut gateway = None;
     for loaded in loaded.into_values() {
         out.diagnostics(&loaded.diagnostics);

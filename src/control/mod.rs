@@ -32,6 +32,7 @@ mod offer;
 mod proxyless;
 mod questions;
 mod renewal;
+mod replies;
 mod rollout_view;
 mod rollouts;
 pub mod run;

@@ -28,6 +28,8 @@ pub struct View {
     pub fleet: Fleet,
     /// All gateway files are gone at once.
     pub all_vanished: bool,
+    /// How many decisions about releases of each kind were kept since the start.
+    pub decisions: BTreeMap<rollout::EntryKind, u64>,
     /// Where keys of token issuers are to be fetched.
     pub issuer_keys: Arc<BTreeSet<String>>,
 }

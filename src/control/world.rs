@@ -221,6 +221,7 @@ impl World {
             gateways: self.views.renew(std::mem::take(&mut self.unseen), facts),
             fleet: self.fleet.clone(),
             all_vanished: self.files.all_vanished,
+            decisions: self.rollouts.decisions().clone(),
             issuer_keys: self.issuers.wanted(),
         }
     }

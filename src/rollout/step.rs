@@ -336,11 +336,12 @@ pub(super) fn next_weight(
         if state.phase == Phase::Waiting { why } else { sentence::advanced(state, step.weight, &why) };
     let mut transition = Transition::tell(Some(state), next, (EntryKind::Advanced, by, message), now);
     if is_manual {
+        transition.state.sentence = sentence::manual(&transition.state);
         let mut also = transition.entries.clone();
         for entry in &mut also {
             entry.kind = EntryKind::Paused;
             entry.before.clone_from(&entry.after);
-            entry.message = sentence::manual(&transition.state);
+            entry.message.clone_from(&transition.state.sentence);
         }
         transition.entries.extend(also);
     }

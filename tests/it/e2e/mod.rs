@@ -17,6 +17,7 @@ mod rollout;
 mod scoped;
 mod split;
 pub(crate) mod stage;
+mod steering;
 mod streams;
 mod switches;
 mod telemetry;
