@@ -51,6 +51,9 @@ pub(super) struct Rollouts {
     unreadable: BTreeMap<GatewayName, String>,
     /// What is to be proposed next.
     next: Decided,
+    /// When time alone does something to a rollout, in order, and by rollout.
+    due: BTreeSet<(Timestamp, GatewayName)>,
+    due_at: BTreeMap<GatewayName, Timestamp>,
     /// What is proposed, under its number.
     under_way: Option<(u64, Decided)>,
     /// What happened since.
@@ -151,12 +154,14 @@ impl Rollouts {
                 self.look(name, now);
             }
         }
+        self.note_deadline(name);
     }
 
     /// A gateway serves no more. What is kept of it counts again when its file is back.
     pub(super) fn remove(&mut self, name: &GatewayName) {
         self.is_compared_anew |= self.plans.remove(name).is_some();
         self.ended.remove(name);
+        self.note_deadline(name);
     }
 
     /// What Envoys measured.
@@ -186,11 +191,8 @@ impl Rollouts {
             return;
         }
         self.look_again(now);
-        let is_due = |(name, plan): (&GatewayName, &Plan)| {
-            let due = rollout::deadline(plan, self.state(name)?)?;
-            (due <= now).then(|| name.clone())
-        };
-        let due: Vec<GatewayName> = self.plans.iter().filter_map(is_due).collect();
+        let due = self.due.iter().take_while(|(at, _)| *at <= now);
+        let due: Vec<GatewayName> = due.map(|(_, name)| name.clone()).collect();
         for name in due {
             self.input(name, Input::Tick, now);
         }
@@ -201,10 +203,7 @@ impl Rollouts {
         match (&self.under_way, &self.failure) {
             (Some(_), _) => None,
             (None, Some((_, retry))) => (retry.0 < i64::MAX).then_some(*retry),
-            (None, None) => {
-                let due = |(name, plan): (&GatewayName, &Plan)| rollout::deadline(plan, self.state(name)?);
-                self.plans.iter().filter_map(due).min()
-            }
+            (None, None) => self.due.first().map(|(at, _)| *at),
         }
     }
 
@@ -276,6 +275,7 @@ impl Rollouts {
                         self.kept.remove(&name);
                         self.ended.remove(&name);
                     }
+                    self.note_deadline(&name);
                     answered.gateways.push(name);
                 }
                 answered.entries = decided.entries;
@@ -284,6 +284,7 @@ impl Rollouts {
             Err(why) => {
                 let refused = |(asker, _)| (asker, Err(Refusal::Store(why.clone())));
                 self.answers.extend(decided.answers.into_iter().map(refused));
+                decided.states.keys().for_each(|name| self.note_deadline(name));
                 self.unseen.extend(decided.states.into_keys());
                 answered.alarm = self.failure.is_none().then(|| Err(why.clone()));
                 self.failure = Some((why, now.plus(RETRY)));
@@ -381,6 +382,22 @@ impl Rollouts {
     fn decide(&mut self, name: &GatewayName, Transition { state, entries }: Transition) {
         self.next.states.insert(name.clone(), Some(state));
         self.next.entries.extend(entries.into_iter().map(|entry| (name.clone(), entry)));
+        self.note_deadline(name);
+    }
+
+    /// Follows the plan and the state of a rollout.
+    fn note_deadline(&mut self, name: &GatewayName) {
+        let at = self.plans.get(name).and_then(|plan| rollout::deadline(plan, self.state(name)?));
+        let before = match at {
+            Some(at) => self.due_at.insert(name.clone(), at),
+            None => self.due_at.remove(name),
+        };
+        if before != at {
+            self.due.extend(at.map(|at| (at, name.clone())));
+            if let Some(before) = before {
+                self.due.remove(&(before, name.clone()));
+            }
+        }
     }
 }
 

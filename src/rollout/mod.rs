@@ -16,7 +16,7 @@ mod verbs;
 pub use entry::{Entry, EntryKind, Transition};
 pub use orders::{Done, order};
 pub use phase::Phase;
-pub use plan::{Identity, Plan, Side};
+pub use plan::{Identity, Plan, Side, settings};
 pub use state::{Cause, ENGINE, Evidence, FILE, Pause, Stage, State, WeightAt};
 pub use step::{Input, Report, adopt, deadline, step};
 pub use verbs::{Order, Outcome, Refusal, Verb};

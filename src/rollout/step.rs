@@ -10,8 +10,8 @@
 //! ```
 //!
 //! Laws: the weight only rises by evidence and time together, never by time alone; harm takes all of it at once;
-//! after a roll-back it is 0 until an edit or an order; the same input twice is the same as once; time that goes back
-//! changes nothing.
+//! after a roll-back it is 0 until an edit or an order; the same input twice is the same as once; a clock
+//! that is set back changes neither what was seen nor how long ago it was.
 
 use super::entry::{By, EntryKind, Transition};
 use super::sentence;
@@ -107,9 +107,8 @@ fn begin(plan: &Plan, before: Option<&State>, now: Timestamp) -> Transition {
 
 /// What an input does to a rollout. `None`: nothing.
 pub fn step(plan: &Plan, state: &State, input: &Input, now: Timestamp) -> Option<Transition> {
-    if now < state.seen {
-        return None;
-    }
+    let turned = state.by_clock(now);
+    let state = turned.as_ref().unwrap_or(state);
     match (state.phase, input) {
         (Phase::Waiting, Input::Healthy(1..)) => {
             let first = plan.step_after(Weight::NONE)?;
@@ -172,8 +171,8 @@ fn silent_from(state: &State) -> Timestamp {
 /// Weighs a report, and does what follows at once.
 fn judge(plan: &Plan, state: &State, report: &Report, now: Timestamp) -> Option<Transition> {
     let known = state.evidence.as_ref().filter(|_| state.weight > Weight::NONE)?;
-    // What was said before, or began when the canary had no traffic yet.
-    if report.to <= known.to || report.from < known.origin {
+    // What was said before, began when the canary had no traffic yet, or was measured before the clock was set back.
+    if report.to <= known.to || report.from < known.origin || report.to > now {
         return None;
     }
     let mut next = at(state, now);

@@ -16,3 +16,4 @@ mod streams;
 mod switches;
 mod telemetry;
 mod tls;
+mod verbs;
