@@ -99,3 +99,8 @@ pub(super) fn by_hand(actor: &str, reason: Option<&str>) -> String {
 pub(super) fn patch(identity: &Identity) -> String {
     format!("rollout:\n  primary: {}\n", identity.canary.name)
 }
+
+/// There is no evidence yet, and why: a step has a least number of requests, at which the canary is not yet.
+pub(super) fn too_few(why: &str, has: f64, wants: f64) -> String {
+    format!("{why}; {has} of {wants} requests at least")
+}

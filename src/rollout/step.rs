@@ -109,6 +109,13 @@ fn begin(plan: &Plan, before: Option<&State>, now: Timestamp) -> Transition {
 pub fn step(plan: &Plan, state: &State, input: &Input, now: Timestamp) -> Option<Transition> {
     let turned = state.by_clock(now);
     let state = turned.as_ref().unwrap_or(state);
+    let follows = what_follows(plan, state, input, now);
+    // Kept also when nothing follows: the next report is to be after this moment, not again at it.
+    let turned = || turned.clone().filter(|state| state.phase.is_running());
+    follows.or_else(|| turned().map(|state| Transition { state, entries: Vec::new() }))
+}
+
+fn what_follows(plan: &Plan, state: &State, input: &Input, now: Timestamp) -> Option<Transition> {
     match (state.phase, input) {
         (Phase::Waiting, Input::Healthy(1..)) => {
             let first = plan.step_after(Weight::NONE)?;
@@ -191,7 +198,11 @@ fn judge(plan: &Plan, state: &State, report: &Report, now: Timestamp) -> Option<
         Err(why) => return Some(hold(state, next, &sentence::untrue(&why.to_string()), now)),
     };
     evidence.action = Some(decision.action);
-    let why = evidence.analysis.sentence(&plan.settings, &decision);
+    let mut why = evidence.analysis.sentence(&plan.settings, &decision);
+    let (has, wants) = (evidence.analysis.stage_requests(), plan.settings.min_requests);
+    if decision.action == Action::Wait && has < wants {
+        why = sentence::too_few(&why, has, wants);
+    }
     let watched = next.stage.watched.saturating_add(u64::try_from(news.as_millis()).unwrap_or(u64::MAX));
     next.stage.watched = watched;
     // What was shown before is enough, but nobody should get more traffic by a second in which there was none.
