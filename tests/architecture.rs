@@ -22,7 +22,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("diag", "", "serde unicode_width"),
     ("stats", "", "serde"),
     ("simulate", "stats", "serde"),
-    ("simulate/file.rs", "model stats weight", ""),
+    ("simulate/file.rs", "model weight", ""),
     ("simulate/vectors.rs", "stats", "serde serde_json"),
     // What is decided: no runtime, no file, no socket.
     ("model", "names weight", ""),
@@ -123,7 +123,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("observe", "", "clap tracing_subscriber"),
     (
         "cli",
-        "admin app clock config control diag latest launch model names observe resource simulate snapshot source stats translate weight xds",
+        "admin app clock config control diag latest launch model names observe resource rollout simulate snapshot source stats translate weight xds",
         "anyhow base64 clap clap_complete clap_mangen getrandom rustix serde serde_json serde_yaml sha1 similar tempfile tokio tracing",
     ),
     ("cli/client.rs", "client", "anyhow clap reqwest serde_json"),

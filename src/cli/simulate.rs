@@ -5,8 +5,9 @@ use super::settings::SettingsArgs;
 use super::{Failure, Outcome, wrong};
 use crate::config::parse_duration;
 use crate::model::Rollout;
+use crate::rollout;
 use crate::simulate::{
-    Behaviour, Disturbance, Forecast, Plan, Restart, Scenario, Spread, Stop, forecast, plan, replay, settings,
+    Behaviour, Disturbance, Forecast, Plan, Restart, Scenario, Spread, Stop, forecast, plan, replay,
 };
 use crate::stats::{Settings, log_linear};
 use crate::weight::{WHOLE, Weight};
@@ -94,8 +95,8 @@ pub(super) fn run(args: &SimulateArgs, out: &Output) -> Outcome {
     let bounds = log_linear(BUCKETS.0, BUCKETS.1);
     let (plan, settings) = match &args.file {
         Some(file) => {
-            let rollout = rollout(file, args, out)?;
-            (plan(&rollout), settings(&rollout, bounds.clone()))
+            let (rollout, timeout) = of_file(file, args, out)?;
+            (plan(&rollout), rollout::settings(&rollout, timeout, &bounds))
         }
         None => by_flags(args, bounds.clone())?,
     };
@@ -116,8 +117,8 @@ pub(super) fn run(args: &SimulateArgs, out: &Output) -> Outcome {
     Ok(())
 }
 
-/// The rollout of a gateway file.
-fn rollout(file: &Path, args: &SimulateArgs, out: &Output) -> Result<Rollout, Failure> {
+/// The rollout of a gateway file, and the timeout of its requests.
+fn of_file(file: &Path, args: &SimulateArgs, out: &Output) -> Result<(Rollout, Duration), Failure> {
     if file.is_dir() {
         return Err(wrong(format!("{} is a directory; name one gateway file in it", file.display())));
     }
@@ -131,7 +132,8 @@ fn rollout(file: &Path, args: &SimulateArgs, out: &Output) -> Result<Rollout, Fa
     let missing = || {
         wrong(format!("{} has no `rollout`; add one, or leave the file out and use --steps", file.display()))
     };
-    gateway.rollout.clone().ok_or_else(missing)
+    let timeout = gateway.timeout;
+    gateway.rollout.clone().ok_or_else(missing).map(|rollout| (rollout, timeout))
 }
 
 fn by_flags(args: &SimulateArgs, bounds: Vec<f64>) -> Result<(Plan, Settings), Failure> {

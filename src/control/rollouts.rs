@@ -62,6 +62,9 @@ pub(super) struct Rollouts {
     unreadable: BTreeMap<GatewayName, String>,
     /// What is to be proposed next.
     next: Decided,
+    /// When time alone does something to a rollout, in order, and by rollout.
+    due: BTreeSet<(Timestamp, GatewayName)>,
+    due_at: BTreeMap<GatewayName, Timestamp>,
     /// What is proposed, under its number.
     under_way: Option<(u64, Decided)>,
     /// What happened since.
@@ -167,6 +170,7 @@ impl Rollouts {
                 self.look(name, now);
             }
         }
+        self.note_deadline(name);
     }
 
     /// A gateway serves no more. What is kept of it counts again when its file is back.
@@ -174,6 +178,7 @@ impl Rollouts {
         self.is_compared_anew |= self.plans.remove(name).is_some();
         self.said.forget(name);
         self.ended.remove(name);
+        self.note_deadline(name);
     }
 
     /// What Envoys measured.
@@ -224,11 +229,8 @@ impl Rollouts {
             return;
         }
         self.look_again(now);
-        let is_due = |(name, plan): (&GatewayName, &Plan)| {
-            let due = rollout::deadline(plan, self.state(name)?)?;
-            (due <= now).then(|| name.clone())
-        };
-        let due: Vec<GatewayName> = self.plans.iter().filter_map(is_due).collect();
+        let due = self.due.iter().take_while(|(at, _)| *at <= now);
+        let due: Vec<GatewayName> = due.map(|(_, name)| name.clone()).collect();
         for name in due {
             self.input(name, Input::Tick, now);
         }
@@ -239,10 +241,7 @@ impl Rollouts {
         match (&self.under_way, &self.failure) {
             (Some(_), _) => None,
             (None, Some((_, retry))) => (retry.0 < i64::MAX).then_some(*retry),
-            (None, None) => {
-                let due = |(name, plan): (&GatewayName, &Plan)| rollout::deadline(plan, self.state(name)?);
-                self.plans.iter().filter_map(due).min()
-            }
+            (None, None) => self.due.first().map(|(at, _)| *at),
         }
     }
 
@@ -327,6 +326,7 @@ impl Rollouts {
                         self.kept.remove(&name);
                         self.ended.remove(&name);
                     }
+                    self.note_deadline(&name);
                     answered.gateways.push(name);
                 }
                 for (_, entry) in &decided.entries {
@@ -342,6 +342,7 @@ impl Rollouts {
                 let refused =
                     |(asker, ..): (Asker, Command, Outcome)| (asker, Err(Refusal::Store(why.clone())));
                 self.answers.extend(decided.answers.into_iter().map(refused));
+                decided.states.keys().for_each(|name| self.note_deadline(name));
                 self.unseen.extend(decided.states.into_keys());
                 answered.alarm = self.failure.is_none().then(|| Err(why.clone()));
                 self.failure = Some((why, now.plus(RETRY)));
@@ -453,6 +454,22 @@ impl Rollouts {
     fn decide(&mut self, name: &GatewayName, Transition { state, entries }: Transition) {
         self.next.states.insert(name.clone(), Some(state));
         self.next.entries.extend(entries.into_iter().map(|entry| (name.clone(), entry)));
+        self.note_deadline(name);
+    }
+
+    /// Follows the plan and the state of a rollout.
+    fn note_deadline(&mut self, name: &GatewayName) {
+        let at = self.plans.get(name).and_then(|plan| rollout::deadline(plan, self.state(name)?));
+        let before = match at {
+            Some(at) => self.due_at.insert(name.clone(), at),
+            None => self.due_at.remove(name),
+        };
+        if before != at {
+            self.due.extend(at.map(|at| (at, name.clone())));
+            if let Some(before) = before {
+                self.due.remove(&(before, name.clone()));
+            }
+        }
     }
 }
 

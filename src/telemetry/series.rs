@@ -103,7 +103,8 @@ impl Series {
             measures: BTreeSet::new(),
             active: BTreeMap::new(),
         });
-        let from = proxy.last.min(at);
+        // A clock that was set back tells nothing of the length of this interval; it is taken to be as long as the last.
+        let from = if proxy.last < at { proxy.last } else { at.minus(proxy.interval) };
         (proxy.interval, proxy.last) = (at.since(from), at);
         for (cluster, _, gauges) in &flush.changed {
             if gauges.active > 0.0 {

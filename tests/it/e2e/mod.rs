@@ -22,3 +22,4 @@ mod streams;
 mod switches;
 mod telemetry;
 mod tls;
+mod verbs;
