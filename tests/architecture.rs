@@ -33,6 +33,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ),
     ("config/yaml.rs", "diag", "granit_parser"),
     ("config/yaml/syntax.rs", "diag", "granit_parser"),
+    ("config/raw/affinity.rs", "", "schemars serde"),
     ("config/raw/authentication.rs", "", "indexmap schemars serde serde_json"),
     ("config/raw/gateway.rs", "", "indexmap schemars serde serde_json"),
     ("config/raw/matches.rs", "", "indexmap schemars serde"),

@@ -132,10 +132,10 @@ fn every_field_has_its_effect() {
 }
 
 #[test]
-fn the_split_lists_later_upstreams_first_and_keeps_zeros() {
+fn the_first_upstream_gives_way_to_both_sides_and_zeros_stay() {
     let gateway = good("a.yaml", include_str!("tests/everything.yaml")).gateway.unwrap();
     let parts: Vec<_> = gateway.traffic.parts().iter().map(|(n, w)| format!("{n}={w}")).collect();
-    assert_eq!(parts, ["v3=0", "v2=4.75", "v1=95.25"]);
+    assert_eq!(parts, ["v2=4.75", "v1=95.25", "v3=0"]);
 }
 
 #[test]

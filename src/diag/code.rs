@@ -184,6 +184,8 @@ codes! {
     ConditionName = "T008",
     /// More matches than Envoy should try for each request.
     TooManyMatches = "T009",
+    /// `sessionAffinity` that says nothing, or two things.
+    SessionAffinity = "T010",
 
     /// No upstream at all.
     NoUpstream = "U001",

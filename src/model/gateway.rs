@@ -1,6 +1,6 @@
 //! A gateway: where requests come in and which upstream answers them.
 
-use super::{Authentication, Rollout, Upstream};
+use super::{Authentication, Rollout, SessionAffinity, Upstream};
 use crate::names::{GatewayName, ListenerName, UpstreamName};
 use crate::weight::Split;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +37,8 @@ pub struct Gateway {
     pub traffic: Split,
     /// How traffic moves to the next version by itself; `None`: the file owns the split.
     pub rollout: Option<Rollout>,
+    /// Users keep their version; `None`: each request goes its own way.
+    pub affinity: Option<SessionAffinity>,
     /// Tried in order before the split.
     pub matches: Vec<Match>,
     /// A request header that names the upstream to answer; `None`: there is no such way.

@@ -4,6 +4,7 @@
 //! `config`, which alone makes them, so `translate` cannot fail. An ML model is an [`Upstream`] here: one
 //! deployed version behind a name; "model" as a room means the model of gateways.
 
+mod affinity;
 mod auth;
 mod gateway;
 mod rollout;
@@ -11,6 +12,7 @@ mod secret;
 mod settings;
 mod upstream;
 
+pub use affinity::SessionAffinity;
 pub use auth::{AccessKey, Authentication, BasicAuth, Jwks, Jwt, Key, KeySource, User};
 pub use gateway::{Condition, DirectAccess, Gateway, Host, Match, Pattern};
 pub use rollout::{ErrorRate, Metrics, OnFailure, Quantile, Rollout, Step, StepPause};

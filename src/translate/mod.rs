@@ -16,6 +16,7 @@
 //! first. In the scoped layout each host has a route configuration of its own. In both, a change of weights is a
 //! change of route configurations and of nothing else.
 
+mod affinity;
 mod cluster;
 mod filter;
 mod listener;

@@ -2,7 +2,7 @@
 //! the weighted split.
 
 use super::filter::OnRoute;
-use super::{cluster_name, duration, uint32};
+use super::{affinity, cluster_name, duration, uint32};
 use crate::model::{Condition, Gateway, Pattern, Protocol};
 use crate::names::UpstreamName;
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
@@ -46,7 +46,7 @@ pub(super) fn routes(gateway: &Gateway) -> Vec<Route> {
         m.conditions.iter().for_each(|c| require(c, route.r#match.get_or_insert_default()));
         with_paths(route)
     }));
-    routes.extend(with_paths(split(gateway)));
+    routes.extend(affinity::splits(gateway, split(gateway)).into_iter().flat_map(with_paths));
     // All routes alike: a tester's header or a name in direct access is no side door.
     let authentication = OnRoute::new(gateway);
     routes.iter_mut().for_each(|route| authentication.apply(route));
@@ -218,7 +218,7 @@ fn require(condition: &Condition, to: &mut RouteMatch) {
     }
 }
 
-fn string_matcher(pattern: &Pattern) -> StringMatcher {
+pub(super) fn string_matcher(pattern: &Pattern) -> StringMatcher {
     let pattern = match pattern {
         Pattern::Exact(text) => MatchPattern::Exact(text.clone()),
         Pattern::Prefix(text) => MatchPattern::Prefix(text.clone()),

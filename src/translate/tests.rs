@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::{
     Authentication, Condition, DirectAccess, Endpoint, HealthCheck, Host, Match, Pattern, Pem, Protocol,
-    Routing, Tls, Upstream,
+    Routing, SessionAffinity, Tls, Upstream,
 };
 use crate::weight::{Split, WHOLE, Weight};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
@@ -74,8 +74,20 @@ fn a_gateway(name: &'static str) -> impl Strategy<Value = Gateway> {
     let rewrite = prop::option::of(prop::sample::select(vec!["/", "/r"]));
     let upstreams = UPSTREAMS.map(an_upstream);
     let places = (prop::collection::btree_set(host, 1..3), path, rewrite);
-    (places, upstreams, a_split(), matches, any::<[bool; 2]>()).prop_map(
-        move |((hosts, path, rewrite), upstreams, traffic, matches, [direct, expose_upstream])| Gateway {
+    let affinity = prop::option::of(prop_oneof![
+        Just(SessionAffinity::Header("x-user".into())),
+        Just(SessionAffinity::Query("user".into())),
+        Just(SessionAffinity::Cookie { name: "serin".into(), max_age: Time::from_mins(1) }),
+        Just(SessionAffinity::SourceIp),
+    ]);
+    (places, upstreams, a_split(), (matches, affinity), any::<[bool; 2]>()).prop_map(
+        move |(
+            (hosts, path, rewrite),
+            upstreams,
+            traffic,
+            (matches, affinity),
+            [direct, expose_upstream],
+        )| Gateway {
             name: GatewayName::new(name).unwrap(),
             description: String::new(),
             labels: [].into(),
@@ -92,6 +104,7 @@ fn a_gateway(name: &'static str) -> impl Strategy<Value = Gateway> {
                 .into_iter()
                 .map(|(c, u)| Match { conditions: vec![c], upstream: upstream_name(u) })
                 .collect(),
+            affinity,
             authentication: Authentication::None,
             direct_access: direct.then(|| DirectAccess { header: "x-serin-upstream".into() }),
             expose_upstream,
@@ -133,8 +146,12 @@ proptest! {
     #[test]
     fn weights_are_the_whole_in_one_order(gateway in a_gateway("g")) {
         for host in table(&[&gateway]).virtual_hosts {
-            let split: Vec<_> = host.routes.iter().filter(|r| r.name == "g").map(clusters_of).collect();
-            prop_assert!(!split.is_empty());
+            let splits = ["g", "g/keyless"];
+            let split: Vec<_> =
+                host.routes.iter().filter(|r| splits.contains(&r.name.as_str())).map(clusters_of).collect();
+            let by_key = matches!(gateway.affinity, Some(ref by) if *by != SessionAffinity::SourceIp);
+            let least = if by_key { 2 } else { 1 };
+            prop_assert!(split.len() >= least);
             for clusters in split {
                 prop_assert_eq!(clusters.iter().map(|(_, w)| w).sum::<u32>(), WHOLE);
                 let order: Vec<&str> = clusters.iter().map(|(n, _)| n.as_str()).collect();

@@ -1,13 +1,15 @@
 //! A gateway as a whole.
 
 use super::{
-    Surroundings, Wrong, authentication, header, host, labels, matches, name, path, report, rollout, traffic,
-    upstream,
+    Surroundings, Wrong, affinity, authentication, header, host, labels, matches, name, path, report, rollout,
+    traffic, upstream,
 };
 use crate::config::problems::{At, Problems};
 use crate::config::{raw, spelling};
 use crate::diag::Code;
-use crate::model::{Authentication, Condition, DirectAccess, Gateway, KeySource, Match, Upstream};
+use crate::model::{
+    Authentication, Condition, DirectAccess, Gateway, KeySource, Match, SessionAffinity, Upstream,
+};
 use crate::names::{GatewayName, ListenerName, UpstreamName};
 use std::time::Duration;
 
@@ -67,14 +69,13 @@ pub(crate) fn gateway(
         None if root.at("rollout").is_there() => None,
         None => traffic::traffic(raw, root, problems),
     };
+    let affinity = affinity::affinity(raw, root, problems);
+    if let Some(SessionAffinity::Header(header)) = &affinity {
+        not_yet_known(header, authentication.as_ref(), &root.at("sessionAffinity").at("header"), problems);
+    }
     let matches = matches::matches(raw, root, problems);
     for (i, header) in matches.iter().enumerate().flat_map(|(i, m)| headers(m).map(move |h| (i, h))) {
-        // The route is chosen before the caller is known: such a match would believe what the caller says of itself.
-        if header == "x-serin-client" || authentication.as_ref().is_some_and(|a| tells(a, header)) {
-            let message = format!("the header `{header}` says who is calling, which is not known yet here");
-            let help = "match on something that callers choose freely, such as a header of its own";
-            problems.error(Code::HeaderName, &root.at("match").item(i).at("headers"), message, help);
-        }
+        not_yet_known(header, authentication.as_ref(), &root.at("match").item(i).at("headers"), problems);
     }
     if direct_access.is_none() {
         traffic::unused(raw, root, problems);
@@ -97,6 +98,7 @@ pub(crate) fn gateway(
             upstreams: upstreams?,
             traffic: traffic?,
             rollout,
+            affinity,
             matches,
             direct_access,
             // A mistake here is an error, so the gateway is not served; but its place may have to be kept closed.
@@ -181,6 +183,21 @@ fn uses(authentication: &Authentication, header: &str) -> bool {
             carries || keys.client_header == header
         }
         Authentication::Jwt(jwt) => header == "authorization" || jwt.claim_headers.contains_key(header),
+    }
+}
+
+/// The route is chosen before the caller is known: who looks at such a header would believe what callers say of
+/// themselves.
+fn not_yet_known(
+    header: &str,
+    authentication: Option<&Authentication>,
+    at: &At<'_>,
+    problems: &mut Problems<'_>,
+) {
+    if header == "x-serin-client" || authentication.is_some_and(|a| tells(a, header)) {
+        let message = format!("the header `{header}` says who is calling, which is not known yet here");
+        let help = "take something that callers choose freely, such as a header of its own";
+        problems.error(Code::HeaderName, at, message, help);
     }
 }
 

@@ -5,6 +5,7 @@
 //! passed over in silence.
 
 mod address;
+mod affinity;
 mod attached;
 mod authentication;
 mod duration;

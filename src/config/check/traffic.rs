@@ -6,12 +6,14 @@ use crate::config::{raw, spelling};
 use crate::diag::Code;
 use crate::names::UpstreamName;
 use crate::weight::{Split, Weight, WeightError};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
-/// The split, listed in the reverse order of the file's upstreams.
+/// The split, in the order of Envoy's list.
 ///
-/// Envoy gives the first cluster the lowest hashes. A later version stands first, so that a growing share of it
-/// keeps every user of a sticky split that it had.
+/// Envoy cuts the range of hashes into one interval for each cluster, in the order of the list. So that a user of a
+/// sticky split moves only to the version that grows, the first upstream of the file stands in the middle and gives
+/// way to both sides: the second grows from the lower end, the third from the upper one, later ones outside of those.
+/// A new upstream of the file comes in at an end, and moves nobody until it has a share.
 pub(super) fn traffic(raw: &raw::Gateway, root: &At<'_>, problems: &mut Problems<'_>) -> Option<Split> {
     let upstreams = raw.upstreams.as_ref()?;
     let at = root.at("traffic");
@@ -34,10 +36,15 @@ pub(super) fn traffic(raw: &raw::Gateway, root: &At<'_>, problems: &mut Problems
         let percent = traffic.get(key)?.as_ref()?;
         UpstreamName::new(key).ok().zip(weight(percent).ok())
     };
-    let parts: Vec<_> = upstreams.keys().rev().filter_map(part).collect();
-    if parts.len() < traffic.len() {
+    let listed: Vec<_> = upstreams.keys().filter_map(part).collect();
+    if listed.len() < traffic.len() {
         return None; // A name that is no name has been complained about.
     }
+    let mut parts = VecDeque::with_capacity(listed.len());
+    for (i, part) in listed.into_iter().enumerate() {
+        if i % 2 == 0 { parts.push_back(part) } else { parts.push_front(part) }
+    }
+    let parts = Vec::from(parts);
     Split::new(parts)
         .map_err(|sum| {
             let message = format!("traffic sums to {}, not 100", hundredths(sum));

@@ -1,6 +1,6 @@
 //! The gateway file.
 
-use super::{Authentication, Duration, Match, Percent, Rollout, Upstream};
+use super::{Authentication, Duration, Match, Percent, Rollout, SessionAffinity, Upstream};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -57,6 +57,10 @@ pub(crate) struct Gateway {
     /// Requests that go to one upstream whatever the shares are. The first item that fits wins.
     #[serde(rename = "match")]
     pub(crate) matches: Option<Vec<Option<Match>>>,
+    /// Users keep their version: by a request header, a query parameter, a cookie that is given to them, or
+    /// `sourceIp`.
+    #[schemars(example = json!({ "header": "x-user-id" }))]
+    pub(crate) session_affinity: Option<SessionAffinity>,
     /// Whether a request may name its upstream in a header. Default: `false`.
     pub(crate) direct_access: Option<DirectAccess>,
     /// Whether responses name the upstream that answered in the header `x-serin-upstream`. Default: `false`.

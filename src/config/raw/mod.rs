@@ -4,6 +4,7 @@
 //! is derived from these structs, and `shape` checks a file against it before it gets here. Doc comments become
 //! the descriptions that editors show, so they speak to users.
 
+mod affinity;
 mod authentication;
 mod gateway;
 mod matches;
@@ -13,6 +14,7 @@ mod schema;
 mod settings;
 mod upstream;
 
+pub(super) use affinity::{SessionAffinity, SessionAffinityObject};
 pub(super) use authentication::{AccessKey, Authentication, BasicAuth, Content, Jwt, OneOrMore};
 pub(super) use gateway::{DirectAccess, Gateway};
 pub(super) use matches::{Match, Patterns, StringMatch};

@@ -3,7 +3,9 @@
 #![expect(clippy::format_push_string, reason = "texts of tests read better as one format")]
 
 use super::*;
-use crate::model::{AccessKey, Authentication, BasicAuth, Gateway, Jwks, Jwt, Key, KeySource, Secret, User};
+use crate::model::{
+    AccessKey, Authentication, BasicAuth, Gateway, Jwks, Jwt, Key, KeySource, Secret, SessionAffinity, User,
+};
 use crate::weight::{Split, WHOLE, Weight};
 use proptest::prelude::*;
 
@@ -189,7 +191,15 @@ fn gateway() -> impl Strategy<Value = Gateway> {
     let matches = prop::collection::vec((condition, prop::sample::select(names.to_vec())), 0..3);
     let path = "(/[a-z0-9.~]{1,4}x){0,3}".prop_map(|p| if p.is_empty() { "/".to_owned() } else { p });
     let texts = ("[ -~é\n\t]{0,40}", prop::collection::btree_map("[a-z./]{1,8}", "[ -~]{0,12}", 0..3));
-    let switches = (prop::option::of("y-[a-z]{1,8}"), any::<bool>(), 0u64..86_400_000, authentication());
+    let affinity = prop::option::of(prop_oneof![
+        "y-[a-z]{1,8}".prop_map(SessionAffinity::Header),
+        "[a-z]{1,8}".prop_map(SessionAffinity::Query),
+        ("[a-z]{1,8}", 1u64..1_000_000)
+            .prop_map(|(name, s)| SessionAffinity::Cookie { name, max_age: Duration::from_secs(s) }),
+        Just(SessionAffinity::SourceIp),
+    ]);
+    let whom = (authentication(), affinity);
+    let switches = (prop::option::of("y-[a-z]{1,8}"), any::<bool>(), 0u64..86_400_000, whom);
     let places = (prop::collection::btree_set(host, 1..4), path.clone(), prop::option::of(path));
     (texts, places, upstreams, 0..=WHOLE, matches, switches).prop_map(
         move |(
@@ -198,7 +208,7 @@ fn gateway() -> impl Strategy<Value = Gateway> {
             upstreams,
             part,
             matches,
-            (header, expose_upstream, timeout, authentication),
+            (header, expose_upstream, timeout, (authentication, affinity)),
         )| {
             let weight = |w| Weight::new(w).unwrap();
             let [a, b, c] = names.clone();
@@ -213,7 +223,7 @@ fn gateway() -> impl Strategy<Value = Gateway> {
                 rewrite,
                 timeout: Duration::from_millis(timeout),
                 upstreams: upstreams.into(),
-                traffic: Split::new(vec![(c, weight(0)), (b, weight(part)), (a, weight(WHOLE - part))])
+                traffic: Split::new(vec![(b, weight(part)), (a, weight(WHOLE - part)), (c, weight(0))])
                     .unwrap(),
                 rollout: None,
                 matches: matches
@@ -221,6 +231,7 @@ fn gateway() -> impl Strategy<Value = Gateway> {
                     .map(|(c, upstream)| Match { conditions: vec![c], upstream })
                     .collect(),
                 direct_access: header.map(|header| DirectAccess { header }),
+                affinity,
                 authentication,
                 expose_upstream,
             }
@@ -326,6 +337,15 @@ fn print(gateway: &Gateway) -> String {
             quote(text)
         );
     }
+    out += &match &gateway.affinity {
+        None => String::new(),
+        Some(SessionAffinity::Header(name)) => format!("sessionAffinity: {{ header: {name} }}\n"),
+        Some(SessionAffinity::Query(name)) => format!("sessionAffinity: {{ query: \"{name}\" }}\n"),
+        Some(SessionAffinity::Cookie { name, max_age }) => {
+            format!("sessionAffinity: {{ cookie: \"{name}\", maxAge: {} }}\n", ms(*max_age))
+        }
+        Some(SessionAffinity::SourceIp) => "sessionAffinity: sourceIp\n".to_owned(),
+    };
     out += &gateway
         .direct_access
         .as_ref()

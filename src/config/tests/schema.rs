@@ -37,7 +37,7 @@ fn written(node: &Node, found: &mut BTreeSet<String>) {
 #[test]
 fn each_key_of_the_schema_is_accepted() {
     let mut used = BTreeSet::new();
-    let one_host = "apiVersion: serin/v1\nname: a\nhost: a.com\nupstreams: { v1: http://a }\n";
+    let one_host = "apiVersion: serin/v1\nname: a\nhost: a.com\nupstreams: { v1: http://a }\nsessionAffinity: { query: user }\n";
     let ways = authentication::WAYS.into_iter().chain(["{ jwt: { issuer: a, jwksFile: idp.jwks } }"]);
     let files = [include_str!("everything.yaml"), include_str!("rollout.yaml"), one_host].map(str::to_owned);
     for text in files.into_iter().chain(ways.map(authentication::file)) {

@@ -1,6 +1,7 @@
 //! The whole: files, control plane, a real Envoy, real requests.
 #![cfg(test)]
 
+mod affinity;
 mod auth;
 mod demo;
 mod edits;
