@@ -31,6 +31,7 @@ const ROOTS: &[&str] = &[
     "envoy/extensions/transport_sockets/tls/v3/tls.proto",
     "envoy/extensions/transport_sockets/tls/v3/secret.proto",
     "envoy/extensions/upstreams/http/v3/http_protocol_options.proto",
+    "envoy/service/runtime/v3/rtds.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -9,7 +9,7 @@
 
 use serin::clock;
 use serin::control::{Event, World};
-use serin::model::Settings;
+use serin::model::{Routing, Settings};
 use serin::source::{Scanner, Watched};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,11 +19,13 @@ const ROUNDS: usize = 50;
 
 fn main() {
     println!(
-        "| gateways | all files: read, check, translate | per gateway | memory | one edit: median (p90) | one edit while another file is broken |"
+        "| gateways | layout | all files: read, check, translate | per gateway | memory | one edit: median (p90) | one edit while another file is broken |"
     );
-    println!("|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|");
     for count in [100, 1_000, 10_000] {
-        measure(count);
+        for routing in Routing::ALL {
+            measure(count, routing);
+        }
     }
 }
 
@@ -34,7 +36,7 @@ fn text(n: usize, canary: u32) -> String {
     )
 }
 
-fn measure(count: usize) {
+fn measure(count: usize, routing: Routing) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = |n: usize| folder.path().join(format!("g{n}.yaml"));
     for n in 0..count {
@@ -43,7 +45,7 @@ fn measure(count: usize) {
     let before = resident();
     let start = Instant::now();
     let mut scanner = Scanner::new(Watched { directory: folder.path().into(), files: BTreeSet::new() });
-    let mut world = World::new(Settings::default());
+    let mut world = World::new(Settings { routing, ..Settings::default() });
     world.apply(Event::Files(scanner.scan()), clock::now());
     std::hint::black_box(world.view());
     let all = start.elapsed();
@@ -72,7 +74,8 @@ fn measure(count: usize) {
     let beside_a_broken_one = edits(Some(&file(1)));
     let ms = |d: Duration| d.as_secs_f64() * 1000.0;
     println!(
-        "| {count} | {:.0} ms | {:.0} us | {} MiB | {:.2} ms ({:.2}) | {:.2} ms ({:.2}) |",
+        "| {count} | {} | {:.0} ms | {:.0} us | {} MiB | {:.2} ms ({:.2}) | {:.2} ms ({:.2}) |",
+        routing.as_str(),
         ms(all),
         ms(all) * 1000.0 / count as f64,
         memory >> 20,

@@ -9,7 +9,7 @@ use crate::control::run::{Outputs, run};
 use crate::control::{Event, View, World};
 use crate::issuer;
 use crate::latest::Latest;
-use crate::model::{MutualTls, Settings, StoreAt};
+use crate::model::{MutualTls, Settings, StoreAt, Switches};
 use crate::mtls::{self, Connection, Credentials, Door, Unusable};
 use crate::snapshot::Fleet;
 use crate::source::{Environment, Scanner, Watched, Watching, watch};
@@ -117,6 +117,8 @@ pub struct Options {
     pub insecure_xds: bool,
     /// The variables to which gateway files may refer.
     pub environment: Environment,
+    /// What is switched off for all gateways at once.
+    pub switches: Switches,
 }
 
 impl App {
@@ -194,7 +196,9 @@ impl App {
         };
         let states = failure.map_or(Ok(restored.states), |why| Err(why.to_string()));
         let bounds = telemetry::bounds().chain([f64::MAX]).collect();
-        let mut world = World::new(settings).with_rollouts(states, bounds, clock::now());
+        let mut world = World::new(settings)
+            .with_switches(options.switches)
+            .with_rollouts(states, bounds, clock::now());
         if let Some(credentials) = credentials {
             world = world.with_credentials(credentials);
         }

@@ -31,8 +31,11 @@ pub(super) async fn run(args: ServeArgs, out: &Output) -> Outcome {
         ));
     }
     let mut signals = StopSignals::listen()?;
-    let mut app =
-        App::start(settings, Options { insecure_xds: args.insecure_xds, environment: environment() }).await?;
+    let mut app = App::start(
+        settings,
+        Options { insecure_xds: args.insecure_xds, environment: environment(), ..Options::default() },
+    )
+    .await?;
     tracing::info!("xDS on {}, HTTP on http://{}", app.xds, app.http);
     tokio::select! {
         signal = signals.next() => tracing::info!("{signal}: stopping"),

@@ -9,8 +9,14 @@ use crate::translate::RouteTable;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// The resources of a listener that are of no gateway.
-pub(super) type Common = BTreeMap<ListenerName, Vec<Arc<Resource>>>;
+/// The resources that are of no gateway.
+#[derive(Debug)]
+pub(super) struct Common {
+    /// For all Envoys.
+    pub(super) runtime: Arc<Resource>,
+    /// For Envoys that have a gateway on the listener.
+    pub(super) listeners: BTreeMap<ListenerName, Vec<Arc<Resource>>>,
+}
 
 /// What all audiences are told.
 #[derive(Debug)]
@@ -74,6 +80,17 @@ impl Boards {
         Fleet { everyone: Arc::clone(&self.everyone.snapshot), named: named.collect() }
     }
 
+    /// The gateways on an exact host of a listener, as an audience (`None`: everyone) is told.
+    pub(super) fn on_host(
+        &self,
+        audience: Option<&str>,
+        listener: &str,
+        host: &str,
+    ) -> impl Iterator<Item = &GatewayName> {
+        let board = audience.map_or(Some(&self.everyone), |audience| self.named.get(audience));
+        board.into_iter().flat_map(move |board| board.table.on_host(listener, host))
+    }
+
     fn note_audiences(&mut self, gateway: &GatewayName, offers: &Offers) {
         let now = offers.audiences_of(gateway);
         for audience in self.named_by.remove(gateway).unwrap_or_default() {
@@ -130,7 +147,8 @@ impl Board {
                 None => patch.remove(kind, &name),
             }
         }
-        for (listener, resources) in common {
+        patch.put(Arc::clone(&common.runtime));
+        for (listener, resources) in &common.listeners {
             for resource in resources {
                 if self.table.has(listener) {
                     patch.put(Arc::clone(resource));

@@ -13,7 +13,7 @@ use super::view::{Facts, View, Views};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Reference};
 use crate::diag::Severity;
-use crate::model::{Authentication, Gateway, Listener, Settings};
+use crate::model::{Authentication, Gateway, Listener, Settings, Switches};
 use crate::mtls::Credentials;
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
@@ -66,13 +66,16 @@ pub(super) struct Wanted {
 impl World {
     /// Before any file was read.
     pub fn new(settings: Settings) -> Self {
-        let common = settings.listeners.iter().map(|(name, l)| {
+        let listeners = settings.listeners.iter().map(|(name, l)| {
             let message = translate::listener(name, l, settings.routing);
             (name.clone(), vec![Arc::new(Resource::new(Kind::Listener, name.as_str(), &message))])
         });
         Self {
             names: settings.listeners.keys().cloned().collect(),
-            common: common.collect(),
+            common: Common {
+                runtime: Arc::new(translate::runtime(Switches::default())),
+                listeners: listeners.collect(),
+            },
             renewal: None,
             files: Files::default(),
             wanted: BTreeMap::new(),
@@ -114,6 +117,13 @@ impl World {
         let alarm =
             |(gateway, message)| Note { sequence: 0, time: now, gateway, kind: NoteKind::Alarm, message };
         self.notes.extend(alarms.into_iter().map(alarm));
+        self
+    }
+
+    /// With the switches that were thrown before it begins.
+    #[must_use]
+    pub fn with_switches(mut self, switches: Switches) -> Self {
+        self.common.runtime = Arc::new(translate::runtime(switches));
         self
     }
 
@@ -281,7 +291,7 @@ impl World {
             if files.into_iter().any(is_new) {
                 let secret = translate::listener_secret(name, certificate, key);
                 let secret = Resource::new(Kind::Secret, &translate::listener_secret_name(name), &secret);
-                let common = self.common.entry(name.clone()).or_default();
+                let common = self.common.listeners.entry(name.clone()).or_default();
                 common.retain(|r| r.kind() != Kind::Secret);
                 common.push(Arc::new(secret));
             }
@@ -499,7 +509,8 @@ impl World {
     fn tell_of_common(&mut self, resources: &[Arc<Resource>], text: &str, now: Timestamp) {
         for resource in resources {
             let (kind, name, version) = (resource.kind(), resource.name(), resource.version());
-            let common = kind == Kind::Listener || (kind == Kind::Secret && name.starts_with("tls/"));
+            let common = matches!(kind, Kind::Runtime | Kind::Listener)
+                || (kind == Kind::Secret && name.starts_with("tls/"));
             if !common || !self.is_current(resource) {
                 continue;
             }
@@ -538,23 +549,26 @@ impl World {
             Kind::Cluster | Kind::Endpoint => cluster(resource.name()),
             Kind::Secret => resource.name().strip_prefix("ca/").and_then(cluster),
             // A listener depends on no gateway.
-            Kind::Listener => None,
+            Kind::Runtime | Kind::Listener => None,
             Kind::ScopedRoute | Kind::Route => {
                 // One name, but another content for each audience.
                 let audiences: Vec<Option<&str>> = self.audiences_of(resource).collect();
-                let on_listener = |g: &Gateway| match translate::parse_scope_name(resource.name()) {
-                    Some((listener, host)) => {
-                        g.listener.as_str() == listener && g.hosts.iter().any(|h| h.to_string() == host)
-                    }
-                    None => g.listener.as_str() == &**resource.name(),
+                let is_told = |name: &&GatewayName| {
+                    let told = |w: &Wanted| self.offers.told(name, &w.newest).is_some();
+                    *self.trial.standing(name) == Standing::OnTrial
+                        && self.wanted.get(*name).is_some_and(told)
                 };
-                let seen = |g: &Gateway| audiences.iter().any(|a| sees(&g.proxies, *a));
-                let is_in = |w: &Wanted| {
-                    let told = || self.offers.told(&w.newest.name, &w.newest).is_some();
-                    on_listener(&w.newest) && seen(&w.newest) && told()
+                if let Some((listener, host)) = translate::parse_scope_name(resource.name()) {
+                    let on_host = audiences.iter().flat_map(|a| self.boards.on_host(*a, listener, host));
+                    return on_host.filter(is_told).cloned().collect();
+                }
+                let is_in = |name: &&GatewayName| {
+                    self.wanted.get(*name).is_some_and(|w| {
+                        w.newest.listener.as_str() == &**resource.name()
+                            && audiences.iter().any(|a| sees(&w.newest.proxies, *a))
+                    })
                 };
-                let on_trial = self.trial.on_trial();
-                return on_trial.filter(|name| self.wanted.get(*name).is_some_and(is_in)).cloned().collect();
+                return self.trial.on_trial().filter(is_in).filter(is_told).cloned().collect();
             }
         };
         one.into_iter().filter(|name| *self.trial.standing(name) == Standing::OnTrial).collect()

@@ -10,6 +10,7 @@ mod gateway;
 mod rollout;
 mod secret;
 mod settings;
+mod switches;
 mod upstream;
 
 pub use affinity::SessionAffinity;
@@ -18,4 +19,5 @@ pub use gateway::{Condition, DirectAccess, Gateway, Host, Match, Pattern};
 pub use rollout::{ErrorRate, Metrics, OnFailure, Quantile, Rollout, Step, StepPause};
 pub use secret::{Pem, Secret};
 pub use settings::{AltName, Listener, ListenerTls, MutualTls, Routing, Settings, StoreAt};
+pub use switches::Switches;
 pub use upstream::{Endpoint, HealthCheck, Protocol, Tls, Upstream};

@@ -6,6 +6,8 @@ use std::fmt;
 /// (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#eventual-consistency-considerations>).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
+    /// RTDS
+    Runtime,
     /// CDS
     Cluster,
     /// EDS
@@ -22,12 +24,20 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in order.
-    pub const ALL: [Self; 6] =
-        [Self::Cluster, Self::Endpoint, Self::Secret, Self::Listener, Self::ScopedRoute, Self::Route];
+    pub const ALL: [Self; 7] = [
+        Self::Runtime,
+        Self::Cluster,
+        Self::Endpoint,
+        Self::Secret,
+        Self::Listener,
+        Self::ScopedRoute,
+        Self::Route,
+    ];
 
     /// The type URL of its resources.
     pub const fn type_url(self) -> &'static str {
         match self {
+            Self::Runtime => "type.googleapis.com/envoy.service.runtime.v3.Runtime",
             Self::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
             Self::Endpoint => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
             Self::Secret => "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
@@ -56,6 +66,7 @@ impl Kind {
     /// The word for people, metrics and the API.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Runtime => "runtime",
             Self::Cluster => "cluster",
             Self::Endpoint => "endpoint",
             Self::Secret => "secret",
@@ -68,13 +79,14 @@ impl Kind {
 
 /// One of something for each kind.
 #[derive(Clone, Debug, Default)]
-pub struct ByKind<T>([T; 6]);
+pub struct ByKind<T>([T; 7]);
 
 impl<T> ByKind<T> {
     /// The one of a kind.
     pub fn get(&self, kind: Kind) -> &T {
-        let [clusters, endpoints, secrets, listeners, scopes, routes] = &self.0;
+        let [runtimes, clusters, endpoints, secrets, listeners, scopes, routes] = &self.0;
         match kind {
+            Kind::Runtime => runtimes,
             Kind::Cluster => clusters,
             Kind::Endpoint => endpoints,
             Kind::Secret => secrets,
@@ -86,8 +98,9 @@ impl<T> ByKind<T> {
 
     /// The one of a kind, to change it.
     pub fn get_mut(&mut self, kind: Kind) -> &mut T {
-        let [clusters, endpoints, secrets, listeners, scopes, routes] = &mut self.0;
+        let [runtimes, clusters, endpoints, secrets, listeners, scopes, routes] = &mut self.0;
         match kind {
+            Kind::Runtime => runtimes,
             Kind::Cluster => clusters,
             Kind::Endpoint => endpoints,
             Kind::Secret => secrets,
@@ -114,6 +127,7 @@ mod tests {
     use super::*;
     use envoy_types::pb::envoy::config::{cluster, endpoint, listener, route};
     use envoy_types::pb::envoy::extensions::transport_sockets::tls;
+    use envoy_types::pb::envoy::service::runtime;
     use prost::Name;
 
     #[test]
@@ -127,6 +141,7 @@ mod tests {
     #[test]
     fn type_urls_are_those_of_the_messages() {
         let urls = [
+            runtime::v3::Runtime::type_url(),
             cluster::v3::Cluster::type_url(),
             endpoint::v3::ClusterLoadAssignment::type_url(),
             tls::v3::Secret::type_url(),

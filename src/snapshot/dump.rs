@@ -25,7 +25,7 @@ pub fn dump(resource: &Resource) -> Result<Value, String> {
     match resource.kind() {
         Kind::Secret => mask(&mut value),
         Kind::Route | Kind::Listener => mask_credentials(&mut value),
-        Kind::Cluster | Kind::Endpoint | Kind::ScopedRoute => {}
+        Kind::Runtime | Kind::Cluster | Kind::Endpoint | Kind::ScopedRoute => {}
     }
     Ok(value)
 }
@@ -75,6 +75,8 @@ pub fn dump_bootstrap<'a>(resources: impl IntoIterator<Item = &'a Arc<Resource>>
             Kind::Endpoint => drop(endpoints.insert(resource.name().to_string(), value)),
             Kind::Secret => secrets.push(value),
             Kind::Listener => listeners.push(value),
+            // A layer of its own in the bootstrap, which has nothing to do with the others.
+            Kind::Runtime => {}
             Kind::ScopedRoute => scopes.push(value),
             Kind::Route => drop(routes.insert(resource.name().to_string(), value)),
         }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | cluster, load assignment | `<gateway>/<upstream>`: statistics tell gateway and upstream apart by the name |
 //! | listener, route configuration (plain layout) | the listener's name |
+//! | runtime layer | `serin` |
 //! | scope, route configuration (scoped layout) | `host/<listener>/<host>` |
 //! | secret | `ca/<gateway>/<upstream>`, `tls/<listener>` |
 //!
@@ -22,11 +23,13 @@ mod filter;
 mod listener;
 mod ownership;
 mod route;
+mod runtime;
 mod scope;
 mod virtual_host;
 
 pub use listener::{listener, listener_secret};
 pub use ownership::{concerns, keep_gateway};
+pub use runtime::{RUNTIME_LAYER, SHADOW_KEY, runtime};
 pub use scope::parse_scope_name;
 pub use virtual_host::{Changed, RouteTable};
 

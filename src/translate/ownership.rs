@@ -10,7 +10,7 @@ pub fn concerns(resource: &Resource, gateway: &str, listener: &str, hosts: &[Str
     match resource.kind() {
         Kind::Cluster | Kind::Endpoint => of_cluster(resource.name()),
         Kind::Secret => resource.name().strip_prefix("ca/").is_some_and(of_cluster),
-        Kind::Listener => false,
+        Kind::Runtime | Kind::Listener => false,
         Kind::ScopedRoute | Kind::Route => match parse_scope_name(resource.name()) {
             Some((on, host)) => on == listener && hosts.iter().any(|h| h == host),
             None => &**resource.name() == listener,

@@ -94,6 +94,13 @@ impl RouteTable {
         self.listeners.contains_key(listener)
     }
 
+    /// The gateways on an exact host of a listener.
+    pub fn on_host(&self, listener: &str, host: &str) -> impl Iterator<Item = &GatewayName> {
+        let hosts = self.listeners.get(listener);
+        let routes = hosts.and_then(|hosts| hosts.get(&Host::Exact(host.to_owned())));
+        routes.into_iter().flat_map(|routes| routes.gateways.keys().map(|(_, _, name)| name))
+    }
+
     fn touch(&mut self, gateway: &Gateway) {
         self.stale.entry(gateway.listener.clone()).or_default().extend(gateway.hosts.iter().cloned());
     }

@@ -139,7 +139,7 @@ impl Delta {
     /// nothing is taken away before routes and listeners are acknowledged
     /// (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#eventual-consistency-considerations>).
     pub fn next(&mut self, snapshot: &Snapshot) -> Option<Response> {
-        const FIRST: [Kind; 3] = [Kind::Cluster, Kind::Endpoint, Kind::Secret];
+        const FIRST: [Kind; 4] = [Kind::Runtime, Kind::Cluster, Kind::Endpoint, Kind::Secret];
         const REFERRERS: [Kind; 3] = [Kind::Listener, Kind::ScopedRoute, Kind::Route];
         if let Some(response) = FIRST.iter().find_map(|kind| self.offer(*kind, snapshot, Part::Upserts)) {
             return Some(response);
@@ -211,6 +211,11 @@ type News = (Vec<Arc<Resource>>, Vec<Arc<str>>, bytes::Bytes);
 
 impl Typed {
     /// What differs between the client's state and `set`, which is the client's state from then on.
+    ///
+    /// What a client asks for is answered also when it does not exist
+    /// (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#knowing-when-a-requested-resource-does-not-exist>);
+    /// what it says that it holds from an earlier stream is not sent again
+    /// (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#incremental-xds>).
     fn news(&mut self, set: &Arc<Set>, part: Part) -> Option<News> {
         if let Some(group) = self.next_again(set) {
             let encoded = concat(group.iter().map(|r| r.delta_field().clone()));
@@ -275,7 +280,8 @@ impl Typed {
         Some((upserts, removed, encoded))
     }
 
-    /// The client wants everything from now on, and until now wanted only what it named.
+    /// The client wants everything from now on, and until now wanted only what it named
+    /// (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#how-the-client-specifies-what-resources-to-return>).
     fn widen(&mut self) {
         for resource in self.held.resources().filter(|r| self.subscription.covers_by_name(r.name())) {
             let holds = Differs::Holds(resource.version());
@@ -324,7 +330,8 @@ impl Typed {
         None
     }
 
-    /// The client answered a response, and with it all earlier ones that it left unanswered.
+    /// The client answered a response, and with it all earlier ones that it left unanswered
+    /// (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#ack-nack-and-resource-type-instance-version>).
     fn answered(&mut self, kind: Kind, nonce: u64, refusal: Option<String>) -> Option<Verdict> {
         let at = self.in_flight.iter().position(|offer| offer.nonce == nonce)?;
         let offer = self.in_flight.drain(..=at).next_back()?;

@@ -55,6 +55,7 @@ impl Discovery {
             ("envoy.service.listener.v3.ListenerDiscoveryService", "Listeners", Some(Kind::Listener)),
             ("envoy.service.route.v3.ScopedRoutesDiscoveryService", "ScopedRoutes", Some(Kind::ScopedRoute)),
             ("envoy.service.route.v3.RouteDiscoveryService", "Routes", Some(Kind::Route)),
+            ("envoy.service.runtime.v3.RuntimeDiscoveryService", "Runtime", Some(Kind::Runtime)),
             ("envoy.service.secret.v3.SecretDiscoveryService", "Secrets", Some(Kind::Secret)),
         ]
         .into_iter()

@@ -150,6 +150,10 @@ impl Sotw {
 }
 
 impl Typed {
+    /// What there is to say. Of clusters, listeners and scopes an answer holds the whole state, and what is missing in it
+    /// is gone; of the others it may hold a part
+    /// (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#grouping-resources-into-responses>,
+    /// <https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#deleting-resources>).
     fn news(&mut self, set: &Arc<Set>, whole: bool) -> Option<(Version, Vec<Arc<Resource>>, Bytes)> {
         if Arc::ptr_eq(&self.held, set) && self.asked.is_empty() && self.version.is_some() {
             return None;
@@ -194,6 +198,8 @@ impl Typed {
         Some((version, resources, encoded))
     }
 
+    /// The client took or refused the last response
+    /// (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#ack-nack-and-resource-type-instance-version>).
     fn answered(&mut self, kind: Kind, refusal: Option<String>) -> Option<Verdict> {
         let resources = self.in_flight.take()?;
         self.refused = refusal.is_some();

@@ -18,12 +18,13 @@ async fn every_service_answers_in_both_protocols() {
         let names: &[&str] = match kind {
             Kind::Endpoint => &["a/v1", "a/v2"],
             Kind::Route => &["default"],
+            Kind::Runtime => &["serin"],
             Kind::Secret => &["no-such-secret"],
             Kind::Cluster | Kind::Listener | Kind::ScopedRoute => &[],
         };
         let count = match kind {
             Kind::Cluster | Kind::Endpoint => 2,
-            Kind::Listener | Kind::Route => 1,
+            Kind::Runtime | Kind::Listener | Kind::Route => 1,
             Kind::Secret | Kind::ScopedRoute => 0,
         };
         let mut stream = delta(&channel, service, subscribe(kind, names)).await;

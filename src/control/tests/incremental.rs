@@ -100,6 +100,8 @@ proptest! {
     #[test]
     fn what_is_patched_is_what_would_be_built(settings in layout(), steps in steps()) {
         let mut play = Play::with(settings);
+        // Nothing is told before the first files.
+        play.files(&[]);
         for step in &steps {
             play.step(step);
             let fleet = play.world.fleet();

@@ -16,6 +16,7 @@ impl fmt::Display for Bootstrap {
         f.write_str(INTRODUCTION)?;
         f.write_str(&node(&self.id, &self.cluster))?;
         f.write_str(&admin(&self.admin))?;
+        f.write_str(RUNTIME)?;
         f.write_str(&discovery(self.variant))?;
         f.write_str(&statistics(self.flush_interval))?;
         f.write_str(&overload(self.max_connections, self.max_heap))?;
@@ -84,6 +85,16 @@ dynamic_resources:
 "
     )
 }
+
+const RUNTIME: &str = "
+layered_runtime:
+  layers:
+  - name: serin
+    # Switches for all gateways at once; Envoy starts without them rather than wait.
+    rtds_layer: { name: serin, rtds_config: { resource_api_version: V3, ads: {}, initial_fetch_timeout: 2s } }
+  - name: admin
+    admin_layer: {}
+";
 
 fn statistics(interval: Duration) -> String {
     let names = telemetry::statistics().collect::<Vec<_>>().join("|").replace('.', r"\.");

@@ -13,5 +13,6 @@ mod scoped;
 mod split;
 mod stage;
 mod streams;
+mod switches;
 mod telemetry;
 mod tls;

@@ -78,9 +78,10 @@ pub(crate) async fn connect_narrow(app: &App) -> Channel {
 pub(crate) const ADS: &str = "envoy.service.discovery.v3.AggregatedDiscoveryService/{}AggregatedResources";
 
 /// The single-type services.
-pub(crate) const SINGLE: [(Kind, &str); 6] = [
+pub(crate) const SINGLE: [(Kind, &str); 7] = [
     (Kind::Cluster, "envoy.service.cluster.v3.ClusterDiscoveryService/{}Clusters"),
     (Kind::Endpoint, "envoy.service.endpoint.v3.EndpointDiscoveryService/{}Endpoints"),
+    (Kind::Runtime, "envoy.service.runtime.v3.RuntimeDiscoveryService/{}Runtime"),
     (Kind::Secret, "envoy.service.secret.v3.SecretDiscoveryService/{}Secrets"),
     (Kind::Listener, "envoy.service.listener.v3.ListenerDiscoveryService/{}Listeners"),
     (Kind::ScopedRoute, "envoy.service.route.v3.ScopedRoutesDiscoveryService/{}ScopedRoutes"),
