@@ -196,9 +196,8 @@ impl App {
         };
         let states = failure.map_or(Ok(restored.states), |why| Err(why.to_string()));
         let bounds = telemetry::bounds().chain([f64::MAX]).collect();
-        let mut world = World::new(settings)
-            .with_switches(options.switches)
-            .with_rollouts(states, bounds, clock::now());
+        let mut world =
+            World::new(settings).with_switches(options.switches).with_rollouts(states, bounds, clock::now());
         if let Some(credentials) = credentials {
             world = world.with_credentials(credentials);
         }

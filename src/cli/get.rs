@@ -70,6 +70,9 @@ async fn look(args: &GetArgs) -> Result<Value, super::Failure> {
         // A gateway that went away just now has no numbers.
         if let Answer::Found(mut numbers) = args.server.get(&format!("{page}/metrics")).await? {
             value["metrics"] = numbers["upstreams"].take();
+            if value["shadow"].is_object() {
+                value["shadow"]["metrics"] = numbers["shadow"].take();
+            }
         }
     }
     Ok(value)
@@ -129,6 +132,12 @@ fn tree(gateway: &Value) -> String {
         let (name, endpoints) = (text(upstream, "name"), joined(upstream, "endpoints"));
         let _ = writeln!(out, "├─ {name:<12} {weight:>8}  {endpoints}  {}", version.join(" "));
         if let Some(measured) = measured(&gateway["metrics"][name]) {
+            let _ = writeln!(out, "│    {measured}");
+        }
+    }
+    if let Some(shadow) = gateway.get("shadow") {
+        let _ = writeln!(out, "├─ shadow {}: copies of {} %", text(shadow, "upstream"), shadow["percent"]);
+        if let Some(measured) = measured(&shadow["metrics"]) {
             let _ = writeln!(out, "│    {measured}");
         }
     }
@@ -209,13 +218,15 @@ mod tests {
         let idle = json!({ "lastMinute": { "requestRate": 0.0, "errorRate": null } });
         let upstream = |name: &str| json!({ "name": name, "endpoints": ["a:1"], "weight": 50 });
         let gateway = json!({ "name": "fraud", "upstreams": [upstream("v1"), upstream("v2")],
-            "metrics": { "v1": numbers, "v2": idle } });
+            "metrics": { "v1": numbers, "v2": idle },
+            "shadow": { "upstream": "v3", "percent": 10, "metrics": idle } });
         let tree = tree(&gateway);
         let lines: Vec<_> = tree.lines().filter(|l| l.contains("req/s")).collect();
         assert_eq!(
             lines,
             ["│    12.3 req/s, 1.25 % errors, p50 20 ms, p95 41 ms, 3 in flight, 1 of 2 endpoints healthy"]
         );
+        assert!(tree.ends_with("└─ shadow v3: copies of 10 %\n"), "{tree}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::output::Output;
 use super::settings::{DirectoryArgs, PortArgs, SettingsArgs};
 use super::{Outcome, environment};
 use crate::app::{App, Options};
+use crate::model::Switches;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -18,6 +19,9 @@ pub(super) struct ServeArgs {
     /// Serve xDS to other machines in plain text; everyone on the network can read it
     #[arg(long)]
     insecure_xds: bool,
+    /// Mirror no request to any shadow, whatever gateway files say
+    #[arg(long)]
+    no_shadow: bool,
 }
 
 pub(super) async fn run(args: ServeArgs, out: &Output) -> Outcome {
@@ -33,7 +37,11 @@ pub(super) async fn run(args: ServeArgs, out: &Output) -> Outcome {
     let mut signals = StopSignals::listen()?;
     let mut app = App::start(
         settings,
-        Options { insecure_xds: args.insecure_xds, environment: environment(), ..Options::default() },
+        Options {
+            insecure_xds: args.insecure_xds,
+            environment: environment(),
+            switches: Switches { shadow: !args.no_shadow },
+        },
     )
     .await?;
     tracing::info!("xDS on {}, HTTP on http://{}", app.xds, app.http);

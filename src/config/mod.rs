@@ -128,7 +128,7 @@ pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
     let diagnostics = problems.into_diagnostics();
     let (gateway, closed) = match gateway {
         Some(gateway) if gateway.authentication == Authentication::Closed => {
-            (None, Some(Gateway { matches: Vec::new(), direct_access: None, ..gateway }))
+            (None, Some(Gateway { matches: Vec::new(), direct_access: None, shadow: None, ..gateway }))
         }
         gateway => (gateway.filter(|_| !has_error(&diagnostics)), None),
     };

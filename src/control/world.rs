@@ -544,7 +544,7 @@ impl World {
 
     /// The gateways on trial whose newest version a resource holds.
     fn suspects_in(&self, resource: &Resource) -> Vec<GatewayName> {
-        let cluster = |name: &str| translate::parse_cluster_name(name).map(|(gateway, _)| gateway);
+        let cluster = |name: &str| translate::parse_cluster_name(name).map(|(gateway, ..)| gateway);
         let one = match resource.kind() {
             Kind::Cluster | Kind::Endpoint => cluster(resource.name()),
             Kind::Secret => resource.name().strip_prefix("ca/").and_then(cluster),
@@ -611,6 +611,7 @@ fn closed(gateway: &Gateway) -> Gateway {
         authentication: Authentication::Closed,
         matches: Vec::new(),
         direct_access: None,
+        shadow: None,
         ..gateway.clone()
     }
 }

@@ -10,6 +10,7 @@ mod gateway;
 mod rollout;
 mod secret;
 mod settings;
+mod shadow;
 mod switches;
 mod upstream;
 
@@ -19,5 +20,6 @@ pub use gateway::{Condition, DirectAccess, Gateway, Host, Match, Pattern};
 pub use rollout::{ErrorRate, Metrics, OnFailure, Quantile, Rollout, Step, StepPause};
 pub use secret::{Pem, Secret};
 pub use settings::{AltName, Listener, ListenerTls, MutualTls, Routing, Settings, StoreAt};
+pub use shadow::Shadow;
 pub use switches::Switches;
 pub use upstream::{Endpoint, HealthCheck, Protocol, Tls, Upstream};

@@ -1,6 +1,6 @@
 //! Clusters, load assignments and the secrets that clusters refer to.
 
-use super::{ads, ca_secret_name, cluster_name, duration, inline, uint32};
+use super::{Leg, ads, ca_secret_name, cluster_name, duration, inline, uint32};
 use crate::model::{Endpoint, Gateway, HealthCheck, Protocol, Tls, Upstream};
 use crate::resource::any;
 use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::Thresholds;
@@ -49,9 +49,14 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 /// Envoy's own default of 1,024 is a limit nobody asked for; a limit belongs to `maxConcurrent`.
 const NO_LIMIT: u32 = 1_000_000;
 
-/// The cluster of one upstream.
-pub(super) fn cluster(gateway: &Gateway, upstream: &Upstream) -> Cluster {
-    let name = cluster_name(&gateway.name, &upstream.name);
+/// What a shadow holds at most in each Envoy: so many requests under way, on so many connections, and as many that wait
+/// for a connection. So one that hangs costs Envoy the memory of so many requests and no more; copies beyond that are
+/// dropped, and counted as errors of the shadow.
+const SHADOW_REQUESTS: u32 = 32;
+
+/// The cluster of one leg of an upstream.
+pub(super) fn cluster(gateway: &Gateway, upstream: &Upstream, leg: Leg) -> Cluster {
+    let name = cluster_name(&gateway.name, &upstream.name, leg);
     let by_address = is_by_address(upstream);
     let (discovery, eds, assignment) = if by_address {
         let eds = EdsClusterConfig { eds_config: Some(ads()), ..Default::default() };
@@ -75,12 +80,7 @@ pub(super) fn cluster(gateway: &Gateway, upstream: &Upstream) -> Cluster {
             ..Default::default()
         }),
         circuit_breakers: Some(CircuitBreakers {
-            thresholds: vec![Thresholds {
-                max_connections: Some(uint32(NO_LIMIT)),
-                max_pending_requests: Some(uint32(NO_LIMIT)),
-                max_requests: Some(uint32(upstream.max_concurrent.unwrap_or(NO_LIMIT))),
-                ..Default::default()
-            }],
+            thresholds: vec![limits(upstream, leg)],
             ..Default::default()
         }),
         health_checks: upstream.health_check.iter().map(|h| health_check(upstream, h)).collect(),
@@ -93,9 +93,27 @@ pub(super) fn cluster(gateway: &Gateway, upstream: &Upstream) -> Cluster {
     }
 }
 
+fn limits(upstream: &Upstream, leg: Leg) -> Thresholds {
+    let concurrent = upstream.max_concurrent.unwrap_or(NO_LIMIT);
+    let [connections, pending, requests] = match leg {
+        Leg::Live => [NO_LIMIT, NO_LIMIT, concurrent],
+        Leg::Shadow => [SHADOW_REQUESTS, SHADOW_REQUESTS, concurrent.min(SHADOW_REQUESTS)],
+    };
+    Thresholds {
+        max_connections: Some(uint32(connections)),
+        max_pending_requests: Some(uint32(pending)),
+        max_requests: Some(uint32(requests)),
+        ..Default::default()
+    }
+}
+
 /// The endpoints of an upstream that has addresses; names are resolved by Envoy and stand in the cluster.
-pub(super) fn load_assignment(gateway: &Gateway, upstream: &Upstream) -> Option<ClusterLoadAssignment> {
-    is_by_address(upstream).then(|| assignment(&cluster_name(&gateway.name, &upstream.name), upstream))
+pub(super) fn load_assignment(
+    gateway: &Gateway,
+    upstream: &Upstream,
+    leg: Leg,
+) -> Option<ClusterLoadAssignment> {
+    is_by_address(upstream).then(|| assignment(&cluster_name(&gateway.name, &upstream.name, leg), upstream))
 }
 
 /// The authorities of an upstream's server certificate.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// Whether a resource belongs to a gateway with this listener and these hosts, or holds its routes.
 pub fn concerns(resource: &Resource, gateway: &str, listener: &str, hosts: &[String]) -> bool {
-    let of_cluster = |name: &str| parse_cluster_name(name).is_some_and(|(g, _)| g.as_str() == gateway);
+    let of_cluster = |name: &str| parse_cluster_name(name).is_some_and(|(g, ..)| g.as_str() == gateway);
     match resource.kind() {
         Kind::Cluster | Kind::Endpoint => of_cluster(resource.name()),
         Kind::Secret => resource.name().strip_prefix("ca/").is_some_and(of_cluster),

@@ -1,8 +1,8 @@
 //! The routes of one gateway, in the order in which Envoy tries them: direct access, the key splits of `match`,
-//! the weighted split.
+//! the weighted split, its sample for the shadow first.
 
 use super::filter::OnRoute;
-use super::{affinity, cluster_name, duration, uint32};
+use super::{Leg, affinity, cluster_name, duration, shadow, uint32};
 use crate::model::{Condition, Gateway, Pattern, Protocol};
 use crate::names::UpstreamName;
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
@@ -46,7 +46,8 @@ pub(super) fn routes(gateway: &Gateway) -> Vec<Route> {
         m.conditions.iter().for_each(|c| require(c, route.r#match.get_or_insert_default()));
         with_paths(route)
     }));
-    routes.extend(affinity::splits(gateway, split(gateway)).into_iter().flat_map(with_paths));
+    let splits = affinity::splits(gateway, split(gateway)).into_iter();
+    routes.extend(splits.flat_map(|route| shadow::with_twin(gateway, route)).flat_map(with_paths));
     // All routes alike: a tester's header or a name in direct access is no side door.
     let authentication = OnRoute::new(gateway);
     routes.iter_mut().for_each(|route| authentication.apply(route));
@@ -142,7 +143,7 @@ fn to_upstream(gateway: &Gateway, upstream: &UpstreamName, name: String) -> Rout
         r#match: Some(RouteMatch::default()),
         action: Some(Action::Route(action(
             gateway,
-            ClusterSpecifier::Cluster(cluster_name(&gateway.name, upstream)),
+            ClusterSpecifier::Cluster(cluster_name(&gateway.name, upstream, Leg::Live)),
         ))),
         response_headers_to_add: exposed(gateway, upstream),
         ..Default::default()
@@ -152,7 +153,7 @@ fn to_upstream(gateway: &Gateway, upstream: &UpstreamName, name: String) -> Rout
 /// The split. Also with one upstream a weighted cluster, so that a second one changes weights and nothing else.
 fn split(gateway: &Gateway) -> Route {
     let clusters = gateway.traffic.parts().iter().map(|(upstream, weight)| ClusterWeight {
-        name: cluster_name(&gateway.name, upstream),
+        name: cluster_name(&gateway.name, upstream, Leg::Live),
         weight: Some(uint32(weight.hundredths())),
         response_headers_to_add: exposed(gateway, upstream),
         ..Default::default()

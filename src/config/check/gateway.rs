@@ -1,8 +1,8 @@
 //! A gateway as a whole.
 
 use super::{
-    Surroundings, Wrong, affinity, authentication, header, host, labels, matches, name, path, report, rollout,
-    traffic, upstream,
+    Surroundings, Wrong, affinity, authentication, header, host, labels, matches, name, path, report,
+    rollout, shadow, traffic, upstream,
 };
 use crate::config::problems::{At, Problems};
 use crate::config::{raw, spelling};
@@ -69,6 +69,7 @@ pub(crate) fn gateway(
         None if root.at("rollout").is_there() => None,
         None => traffic::traffic(raw, root, problems),
     };
+    let shadow = shadow::shadow(raw, root, (traffic.as_ref(), timeout), problems);
     let affinity = affinity::affinity(raw, root, problems);
     if let Some(SessionAffinity::Header(header)) = &affinity {
         not_yet_known(header, authentication.as_ref(), &root.at("sessionAffinity").at("header"), problems);
@@ -98,6 +99,7 @@ pub(crate) fn gateway(
             upstreams: upstreams?,
             traffic: traffic?,
             rollout,
+            shadow,
             affinity,
             matches,
             direct_access,

@@ -20,6 +20,7 @@ mod path;
 mod regex;
 mod rollout;
 mod settings;
+mod shadow;
 mod tls;
 mod traffic;
 mod upstream;

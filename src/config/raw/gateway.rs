@@ -1,6 +1,6 @@
 //! The gateway file.
 
-use super::{Authentication, Duration, Match, Percent, Rollout, SessionAffinity, Upstream};
+use super::{Authentication, Duration, Match, Percent, Rollout, SessionAffinity, Shadow, Upstream};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -54,6 +54,9 @@ pub(crate) struct Gateway {
     /// How traffic moves from one upstream to the next by evidence, in place of `traffic`.
     #[schemars(example = json!({ "primary": "v1", "canary": "v2" }))]
     pub(crate) rollout: Option<Rollout>,
+    /// An upstream that gets copies of some requests, and whose answers nobody gets.
+    #[schemars(example = json!({ "upstream": "next", "percent": 10 }))]
+    pub(crate) shadow: Option<Shadow>,
     /// Requests that go to one upstream whatever the shares are. The first item that fits wins.
     #[serde(rename = "match")]
     pub(crate) matches: Option<Vec<Option<Match>>>,

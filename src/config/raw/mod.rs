@@ -12,6 +12,7 @@ mod rollout;
 mod scalar;
 mod schema;
 mod settings;
+mod shadow;
 mod upstream;
 
 pub(super) use affinity::{SessionAffinity, SessionAffinityObject};
@@ -22,4 +23,5 @@ pub(super) use rollout::{Metric, MetricName, OnFailure, Rollout, Step, StepObjec
 pub(super) use scalar::{Duration, Percent};
 pub(super) use schema::{gateway as gateway_schema, settings as settings_schema};
 pub(super) use settings::{Listener, MutualTls, Routing, Settings};
+pub(super) use shadow::Shadow;
 pub(super) use upstream::{HealthCheck, HealthCheckObject, Protocol, Tls, Upstream, UpstreamObject};

@@ -10,6 +10,7 @@ mod isolation;
 mod mtls;
 mod outage;
 mod scoped;
+mod shadow;
 mod split;
 mod stage;
 mod streams;
