@@ -4,7 +4,7 @@ SHELL := bash
 export RUSTDOCFLAGS := -D warnings
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bless envoy clean
+.PHONY: help demo test check bench fuzz soak bless envoy clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,8 +27,23 @@ check: ## format, lints and documentation, without a warning
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo doc --locked --no-deps
 
-bench: ## how fast it is
-	cargo bench --locked
+bench: ## how fast it is, also with many Envoys; QUICK=1: only that, with two small cells
+	$(if $(QUICK),,cargo bench --locked)
+	cargo build --release --locked
+	cargo build --release --locked --manifest-path benches/xdsload/Cargo.toml --target-dir target/xdsload
+	python3 benches/performance.py $(if $(QUICK),--quick,--write docs/performance.md)
+	python3 benches/performance.py --routing scoped $(if $(QUICK),--quick,--manners --write docs/performance.md)
+
+fuzz: ## ten minutes of arbitrary files and clients; MINUTES=1 for less
+	cargo test --locked --lib --no-run
+	@end=$$(( $$(date +%s) + 60 * $(or $(MINUTES),10) )); \
+	while [ $$(date +%s) -lt $$end ]; do \
+		PROPTEST_CASES=$(or $(CASES),5000) cargo test --locked --quiet --lib -- \
+			config::tests::properties xds::tests::model xds::tests::nonsense xds::names || exit 1; \
+	done
+
+soak: ## ten minutes of edits while 200 streams come and go; MINUTES=1 for less
+	SOAK_SECONDS=$$(( 60 * $(or $(MINUTES),10) )) cargo test --locked --test it -- protocol::soak --nocapture
 
 bless: ## rewrite the expected files of tests, to be reviewed as a diff
 	BLESS=1 cargo test --locked

@@ -115,6 +115,8 @@ pub struct App {
 pub struct Options {
     /// Serve plain xDS to other machines.
     pub insecure_xds: bool,
+    /// Let everyone on this machine steer rollouts.
+    pub insecure_admin: bool,
     /// The variables to which gateway files may refer.
     pub environment: Environment,
     /// What is switched off for all gateways at once.
@@ -133,6 +135,9 @@ impl App {
         let (xds_address, http_address) =
             (xds.local_addr().unwrap_or(settings.xds), http.local_addr().unwrap_or(settings.http));
 
+        if options.insecure_admin {
+            tracing::warn!("everyone on this machine may steer rollouts over HTTP (--insecure-admin)");
+        }
         let (kept, restored, failure) = open_store(settings.store.clone()).await?;
         let (store, store_work, answers) = store::run::start(kept, failure.clone());
 
@@ -148,15 +153,20 @@ impl App {
             notes: broadcast::Sender::new(1024),
             proposals: proposals_in,
             compared: Arc::clone(&wanted),
+            store: store.clone(),
         };
         let registry = Arc::new(Registry::default());
+        let (stop, stopped) = signal::channel(false);
         let table = Latest::new(Table::default());
         let sources = Sources {
             view: Arc::clone(&outputs.view),
             registry: Arc::clone(&registry),
             table: Arc::clone(&table),
+            store: store.clone(),
+            events: events_in.clone(),
+            stopped: stopped.clone(),
+            insecure_admin: options.insecure_admin,
         };
-        let (stop, stopped) = signal::channel(false);
         let discovery = Discovery {
             fleet: Arc::clone(&outputs.fleet),
             registry: Arc::clone(&registry),
@@ -170,37 +180,31 @@ impl App {
         let (copies, measurements) = broadcast::channel(64);
         let grpc = grpc_routes(&discovery, &sources, &outputs)?.merge(sink.routes());
         let watched = Watched { directory: settings.gateways.clone(), files: certificate_files(&settings) };
-        let scanner = Scanner::new(watched).with_environment(options.environment);
+        let scanner =
+            Scanner::new(watched).with_environment(options.environment).with_last_good(&restored.documents);
         let watching = watch(scanner, events_in.clone())
             .map_err(|e| Error::Source(settings.gateways.display().to_string(), e))?;
 
         let mut tasks = JoinSet::new();
         tasks.spawn_blocking(|| store_work.run());
-        tasks.spawn(until(stopped.clone(), feed::proposals(proposals, store, events_in.clone())));
-        tasks.spawn(until(stopped.clone(), feed::answers(answers, events_in.clone())));
-        tasks.spawn(until(stopped.clone(), feed::measurements(measured, events_in.clone(), copies)));
-        let (seen, numbers) = (Arc::clone(&outputs.view), Arc::clone(&table));
-        tasks.spawn(until(stopped.clone(), feed::healthy(seen, numbers, events_in.clone())));
+        let feed = feed::Feed {
+            measured,
+            copies,
+            view: Arc::clone(&outputs.view),
+            table: Arc::clone(&table),
+            proposals,
+            store,
+            answers,
+            events: events_in.clone(),
+        };
+        tasks.spawn(until(stopped.clone(), feed.run()));
         let view = Arc::clone(&outputs.view);
         tasks.spawn(until(stopped.clone(), issuer::run(view.subscribe(), events_in.clone())));
-        match &outputs.credentials {
+        match door(&settings, outputs.credentials.as_ref(), &registry) {
             None => tasks.spawn(serve_grpc(mtls::plain(xds), grpc, stopped.clone())),
-            Some(credentials) => {
-                let door = Door {
-                    credentials: Arc::clone(credentials),
-                    allow: settings.xds_tls.as_ref().and_then(|tls| tls.allow.clone()).map(Arc::from),
-                    registry: Arc::clone(&registry),
-                };
-                tasks.spawn(serve_grpc(mtls::mutual(xds, door), grpc, stopped.clone()))
-            }
+            Some(door) => tasks.spawn(serve_grpc(mtls::mutual(xds, door), grpc, stopped.clone())),
         };
-        let states = failure.map_or(Ok(restored.states), |why| Err(why.to_string()));
-        let bounds = telemetry::bounds().chain([f64::MAX]).collect();
-        let mut world =
-            World::new(settings).with_switches(options.switches).with_rollouts(states, bounds, clock::now());
-        if let Some(credentials) = credentials {
-            world = world.with_credentials(credentials);
-        }
+        let world = world(settings, credentials, restored, failure).with_switches(options.switches);
         tasks.spawn(until(stopped.clone(), run(world, events, outputs)));
         tasks.spawn(until(stopped.clone(), forward(verdicts, events_in)));
         let inputs = Inputs { reports, ended, wanted: wanted.subscribe() };
@@ -241,6 +245,36 @@ impl App {
         if tokio::time::timeout(STOP, all).await.is_err() {
             tracing::warn!("some requests were still open and are cut");
         }
+    }
+}
+
+/// Who waits at the port of the protocol, when certificates matter there.
+fn door(
+    settings: &Settings,
+    credentials: Option<&Arc<Latest<Credentials>>>,
+    registry: &Arc<Registry>,
+) -> Option<Door> {
+    Some(Door {
+        credentials: Arc::clone(credentials?),
+        allow: settings.xds_tls.as_ref().and_then(|tls| tls.allow.clone()).map(Arc::from),
+        registry: Arc::clone(registry),
+    })
+}
+
+/// The world with everything that was kept before the start.
+fn world(
+    settings: Settings,
+    credentials: Option<Credentials>,
+    restored: Restored,
+    failure: Option<store::Error>,
+) -> World {
+    let states = failure.map_or(Ok(restored.states), |why| Err(why.to_string()));
+    let bounds = telemetry::bounds().chain([f64::MAX]).collect();
+    let world = World::new(settings).with_last_good(restored.documents);
+    let world = world.with_rollouts(states, bounds, clock::now());
+    match credentials {
+        Some(credentials) => world.with_credentials(credentials),
+        None => world,
     }
 }
 
@@ -377,9 +411,10 @@ fn with_absolute_paths(mut settings: Settings) -> Settings {
     if let Some(StoreAt::Sqlite(path)) = &mut settings.store {
         absolute(path);
     }
-    for tls in settings.listeners.values_mut().filter_map(|l| l.tls.as_mut()) {
-        absolute(&mut tls.cert_file);
-        absolute(&mut tls.key_file);
+    let listeners = settings.listeners.values_mut().filter_map(|l| l.tls.as_mut());
+    for files in listeners.flat_map(|tls| &mut tls.certificates) {
+        absolute(&mut files.cert_file);
+        absolute(&mut files.key_file);
     }
     if let Some(tls) = &mut settings.xds_tls {
         [&mut tls.cert_file, &mut tls.key_file, &mut tls.client_ca_file].into_iter().for_each(absolute);
@@ -389,6 +424,7 @@ fn with_absolute_paths(mut settings: Settings) -> Settings {
 
 fn certificate_files(settings: &Settings) -> BTreeSet<PathBuf> {
     let listeners = settings.listeners.values().filter_map(|l| l.tls.as_ref());
-    let listeners = listeners.flat_map(|t| [t.cert_file.clone(), t.key_file.clone()]);
+    let listeners =
+        listeners.flat_map(|t| &t.certificates).flat_map(|c| [c.cert_file.clone(), c.key_file.clone()]);
     listeners.chain(settings.xds_tls.iter().flat_map(|t| t.files().map(Clone::clone))).collect()
 }

@@ -31,6 +31,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
         "diag model names weight",
         "base64 indexmap regex rustls_pki_types serde serde_json serde_yaml strsim url",
     ),
+    ("config/pair.rs", "model", "rustls"),
     ("config/yaml.rs", "diag", "granit_parser"),
     ("config/yaml/syntax.rs", "diag", "granit_parser"),
     ("config/raw/affinity.rs", "", "schemars serde"),
@@ -78,13 +79,17 @@ const HOUSE: &[(&str, &str, &str)] = &[
         "bytes serde serde_json",
     ),
     ("control/command.rs", "names rollout", "tokio"),
+    ("control/journal.rs", "clock names store", "serde_json"),
     ("control/view.rs", "diag model names rollout snapshot translate weight", "imbl serde"),
-    ("control/run.rs", "clock latest mtls snapshot", "tokio tracing"),
+    ("control/run.rs", "clock latest mtls snapshot store", "tokio tracing"),
     // Files in. `control` owns the type of the border.
     ("source", "config control", ""),
     ("source/watch.rs", "clock control", "notify tokio tracing"),
     // The doors for people.
-    ("admin", "clock control latest telemetry xds", "serde"),
+    ("admin", "clock control latest store telemetry xds", "serde tokio"),
+    ("admin/access.rs", "", "axum"),
+    ("admin/actions.rs", "control names rollout weight", "axum serde serde_json"),
+    ("admin/events.rs", "names store", "axum futures_util serde serde_json"),
     ("admin/api.rs", "clock control resource snapshot translate xds", "axum serde serde_json"),
     ("admin/grpc.rs", "control diag resource xds", "futures_util tokio tokio_stream tonic"),
     ("admin/metrics.rs", "clock control diag translate", "prometheus_client"),
@@ -99,15 +104,16 @@ const HOUSE: &[(&str, &str, &str)] = &[
     // Where everything meets.
     (
         "app",
-        "admin client control issuer latest model mtls snapshot source telemetry xds",
+        "admin client clock control issuer latest model mtls names snapshot source store telemetry xds",
         "axum futures_util tokio tonic tonic_health tonic_reflection tracing",
     ),
     ("observe", "", "clap tracing_subscriber"),
     (
         "cli",
-        "admin app client clock config control diag launch model names observe resource simulate snapshot source stats translate weight xds",
+        "admin app clock config control diag launch model names observe resource simulate snapshot source stats translate weight xds",
         "anyhow base64 clap clap_complete clap_mangen getrandom rustix serde serde_json serde_yaml sha1 similar tempfile tokio tracing",
     ),
+    ("cli/client.rs", "client", "anyhow clap reqwest serde_json"),
     ("main", "", ""),
 ];
 

@@ -1,7 +1,7 @@
-//! The HTTP API. Read only.
+//! The pages of the HTTP API, and what is served of gateways and Envoys.
 
 use super::problem::Problem;
-use super::{GatewayNumbers, Sources, metrics, numbers};
+use super::{GatewayNumbers, Sources, actions, events, metrics, numbers};
 use crate::clock::{self, Timestamp};
 use crate::control::{GatewayView, View};
 use crate::snapshot::dump;
@@ -11,7 +11,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -86,6 +86,11 @@ pub fn router(sources: Sources) -> Router {
     let api = Router::new()
         .route("/gateways", get(gateways))
         .route("/gateways/{name}", get(gateway))
+        .route("/gateways/{name}/rollout", get(rollout))
+        .route("/gateways/{name}/events", get(events::of_gateway))
+        .route("/gateways/{name}/revisions", get(events::revisions))
+        .route("/gateways/{name}/actions/{verb}", post(actions::act).fallback(only_post))
+        .route("/events", get(events::all))
         .route("/gateways/{name}/metrics", get(numbers_of))
         .route("/proxies", get(proxies))
         .route("/config/{name}", get(config))
@@ -105,6 +110,10 @@ pub fn router(sources: Sources) -> Router {
 
 async fn only_read() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this page can only be read, with GET")
+}
+
+async fn only_post() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "an action is asked for with POST")
 }
 
 async fn ready(State(sources): State<Sources>) -> Result<&'static str, Problem> {
@@ -140,6 +149,14 @@ async fn numbers_of(
 ) -> Result<Json<GatewayNumbers>, Problem> {
     let gateway = find(&sources, &name)?;
     Ok(Json(numbers::of(&gateway, &sources.table.load(), clock::now())))
+}
+
+/// Where a release stands. The entity tag is its revision, for `If-Match`.
+async fn rollout(State(sources): State<Sources>, Path(name): Path<String>) -> Result<Response, Problem> {
+    let gateway = find(&sources, &name)?;
+    let missing = || Problem::new(StatusCode::NOT_FOUND, format!("gateway {name} has no rollout"));
+    let rollout = gateway.rollout.as_ref().ok_or_else(missing)?;
+    Ok(([(header::ETAG, format!("\"{}\"", rollout.revision))], Json(rollout)).into_response())
 }
 
 async fn proxies(State(sources): State<Sources>) -> Json<ProxyList> {
@@ -197,7 +214,7 @@ fn why(gateway: &GatewayView) -> String {
     gateway.diagnostics.first().map_or_else(|| "it waits for its turn".into(), |d| d.message.clone())
 }
 
-fn find(sources: &Sources, name: &str) -> Result<Arc<GatewayView>, Problem> {
+pub(super) fn find(sources: &Sources, name: &str) -> Result<Arc<GatewayView>, Problem> {
     let missing = || Problem::new(StatusCode::NOT_FOUND, format!("there is no gateway {name}"));
     sources.view.load().gateways.get(name).cloned().ok_or_else(missing)
 }

@@ -96,6 +96,9 @@ fn gateways(sources: &Sources, registry: &mut Registry) {
     registry.register("upstream_weight", "Share of the split, from 0 to 1", weights);
     registry.register("gateway_error", "1 for each error in the newest version of a gateway file", broken);
     registry.register("gateway_files_vanished", "1 when all gateway files are gone at once", vanished);
+    let store = Gauge::<i64>::default();
+    store.set(i64::from(sources.store.status().load().failure.is_none()));
+    registry.register("store_available", "1 when what happens can be kept", store);
     let published = ConstCounter::new(sources.view.generation());
     registry.register("publications", "States that were published", published);
 }

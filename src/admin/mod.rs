@@ -1,9 +1,13 @@
 //! How people and programs see the control plane: HTTP for the one, gRPC for the other, the same facts.
 //!
-//! Everything here reads published values ([`crate::control::View`], [`crate::xds::Registry`],
-//! [`crate::telemetry::Table`]) and changes nothing.
+//! What is shown comes from published values ([`crate::control::View`], [`crate::xds::Registry`],
+//! [`crate::telemetry::Table`]) and from the journal. What people want goes to the loop as a command, which answers when
+//! it is kept.
 
+mod access;
+mod actions;
 mod api;
+mod events;
 pub mod grpc;
 mod metrics;
 mod numbers;
@@ -12,19 +16,29 @@ mod problem;
 pub use api::{GatewayList, ProxyList, ProxyView, ResourceView, TypeView, resources_of, router};
 pub use numbers::{Difference, GatewayNumbers, Recent, UpstreamNumbers};
 
-use crate::control::View;
+use crate::control::{Event, View};
 use crate::latest::Latest;
+use crate::store::run::Handle;
 use crate::telemetry::Table;
 use crate::xds::Registry;
 use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
 
-/// What handlers read from.
+/// What handlers read from, and whom they ask.
 #[derive(Clone, Debug)]
 pub struct Sources {
     /// Gateways and what Envoys are told.
     pub view: Arc<Latest<View>>,
     /// Connected Envoys.
     pub registry: Arc<Registry>,
+    /// The journal.
+    pub store: Handle,
+    /// The loop, for commands.
+    pub events: mpsc::Sender<Event>,
+    /// True when everything stops, so that streams end.
+    pub stopped: watch::Receiver<bool>,
+    /// Whether everyone on this machine may steer rollouts.
+    pub insecure_admin: bool,
     /// What Envoys measured.
     pub table: Arc<Latest<Table>>,
 }

@@ -15,8 +15,40 @@ use tokio::sync::{broadcast, mpsc};
 /// Envoys report every second at most; a canary that waits need not wait longer than that.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// All ends of the lines.
+pub(super) struct Feed {
+    /// From the task that owns what Envoys measured.
+    pub(super) measured: mpsc::Receiver<Vec<Measurement>>,
+    /// For whoever looks on.
+    pub(super) copies: broadcast::Sender<Vec<Measurement>>,
+    /// Which canaries wait.
+    pub(super) view: Arc<Latest<View>>,
+    /// Whose endpoints are healthy.
+    pub(super) table: Arc<Latest<Table>>,
+    /// From the loop.
+    pub(super) proposals: mpsc::Receiver<Proposal>,
+    /// To the store.
+    pub(super) store: Handle,
+    /// From the store.
+    pub(super) answers: mpsc::UnboundedReceiver<Answer>,
+    /// To the loop.
+    pub(super) events: mpsc::Sender<Event>,
+}
+
+impl Feed {
+    /// Runs until one of the lines ends, which is when the loop or the store does.
+    pub(super) async fn run(self) {
+        tokio::select! {
+            () = measurements(self.measured, self.events.clone(), self.copies) => {}
+            () = healthy(self.view, self.table, self.events.clone()) => {}
+            () = proposals(self.proposals, self.store, self.events.clone()) => {}
+            () = answers(self.answers, self.events) => {}
+        }
+    }
+}
+
 /// Hands measurements to the loop, and a copy to whoever looks on.
-pub(super) async fn measurements(
+async fn measurements(
     mut from: mpsc::Receiver<Vec<Measurement>>,
     events: mpsc::Sender<Event>,
     copies: broadcast::Sender<Vec<Measurement>>,
@@ -38,7 +70,7 @@ pub(super) async fn measurements(
 }
 
 /// Tells the loop when canaries that wait have healthy endpoints.
-pub(super) async fn healthy(view: Arc<Latest<View>>, table: Arc<Latest<Table>>, events: mpsc::Sender<Event>) {
+async fn healthy(view: Arc<Latest<View>>, table: Arc<Latest<Table>>, events: mpsc::Sender<Event>) {
     loop {
         tokio::time::sleep(LOOK).await;
         let healthy = healthy_canaries(&view.load(), &table.load());
@@ -67,11 +99,7 @@ fn healthy_canaries(view: &View, table: &Table) -> BTreeMap<GatewayName, u32> {
 }
 
 /// Hands proposals to the store.
-pub(super) async fn proposals(
-    mut from: mpsc::Receiver<Proposal>,
-    store: Handle,
-    events: mpsc::Sender<Event>,
-) {
+async fn proposals(mut from: mpsc::Receiver<Proposal>, store: Handle, events: mpsc::Sender<Event>) {
     while let Some(Proposal { id, commit }) = from.recv().await {
         if !store.commit(id, commit).await {
             let answer = Event::Committed(id, Err("the store has ended".to_owned()));
@@ -82,7 +110,7 @@ pub(super) async fn proposals(
 }
 
 /// Hands the store's answers to the loop.
-pub(super) async fn answers(mut from: mpsc::UnboundedReceiver<Answer>, events: mpsc::Sender<Event>) {
+async fn answers(mut from: mpsc::UnboundedReceiver<Answer>, events: mpsc::Sender<Event>) {
     while let Some(Answer { id, result }) = from.recv().await {
         let result = result.map(|_| ()).map_err(|why| why.to_string());
         if events.send(Event::Committed(id, result)).await.is_err() {

@@ -1,7 +1,7 @@
 //! Talks to the HTTP API of a running server.
 
 use crate::client;
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use serde_json::Value;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -9,6 +9,24 @@ pub(super) struct ServerArgs {
     /// The HTTP address of the server
     #[arg(long, env = "SERIN_SERVER", default_value = "http://127.0.0.1:18080", value_name = "URL")]
     pub(super) server: String,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Silence {
+    /// Nobody is there, or the connection broke.
+    #[error("no answer from {0}; is `serin serve` running, or is --server another one?")]
+    Gone(String, #[source] reqwest::Error),
+    /// It is something else, or it failed.
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+/// The answer to an order.
+pub(super) enum Verdict {
+    Done(Value),
+    /// With the server's sentence.
+    Refused(String),
 }
 
 /// The answer to a question that may have none.
@@ -19,19 +37,78 @@ pub(super) enum Answer {
 }
 
 impl ServerArgs {
+    fn url(&self, page: &str) -> String {
+        format!("{}/api/v1/{page}", self.server.trim_end_matches('/'))
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Silence> {
+        request.send().await.map_err(|e| Silence::Gone(self.server.clone(), e))
+    }
+
     /// Reads a page of the API, for instance `gateways`.
-    pub(super) async fn get(&self, page: &str) -> anyhow::Result<Answer> {
-        let url = format!("{}/api/v1/{page}", self.server.trim_end_matches('/'));
-        let answer = client::builder().build()?.get(&url).send().await.with_context(|| {
-            format!("no answer from {}; is `serin serve` running, or is --server another one?", self.server)
-        })?;
+    pub(super) async fn get(&self, page: &str) -> Result<Answer, Silence> {
+        let url = self.url(page);
+        let client = client::builder().build().map_err(anyhow::Error::from)?;
+        let answer = self.send(client.get(&url)).await?;
         let status = answer.status();
-        let body: Value = answer.json().await.with_context(|| format!("{url} is not the API of serin"))?;
-        let detail = || body.get("detail").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let body = json(answer, &url).await?;
         match status.as_u16() {
             200 => Ok(Answer::Found(body)),
-            404 => Ok(Answer::NotFound(detail())),
-            _ => bail!(anyhow!("{url}: {status}: {}", detail())),
+            404 => Ok(Answer::NotFound(detail(&body))),
+            _ => Err(Silence::Other(anyhow!("{url}: {status}: {}", detail(&body)))),
         }
     }
+
+    /// Gives an order. It is sent once: whoever gets no answer looks before they say it again.
+    pub(super) async fn post(&self, page: &str, body: &Value) -> Result<Verdict, Silence> {
+        let url = self.url(page);
+        let client = client::builder().build().map_err(anyhow::Error::from)?;
+        let answer = self.send(client.post(&url).json(body)).await?;
+        let status = answer.status();
+        let body = json(answer, &url).await?;
+        match status {
+            s if s.is_success() => Ok(Verdict::Done(body)),
+            s if s.is_client_error() => Ok(Verdict::Refused(detail(&body))),
+            _ => Err(Silence::Other(anyhow!("{url}: {status}: {}", detail(&body)))),
+        }
+    }
+
+    /// Follows the journal after an entry. Ends when the server does.
+    pub(super) async fn follow(
+        &self,
+        page: &str,
+        after: u64,
+        mut each: impl FnMut(Value) -> anyhow::Result<()>,
+    ) -> Result<(), Silence> {
+        let url = self.url(page);
+        let client = client::builder().build().map_err(anyhow::Error::from)?;
+        let request = client.get(&url).header("accept", "text/event-stream");
+        let mut answer = self.send(request.header("last-event-id", after.to_string())).await?;
+        if !answer.status().is_success() {
+            let status = answer.status();
+            let body = json(answer, &url).await?;
+            return Err(Silence::Other(anyhow!("{url}: {status}: {}", detail(&body))));
+        }
+        let mut waiting: Vec<u8> = Vec::new();
+        // A connection that breaks is the end of the stream too.
+        while let Ok(Some(chunk)) = answer.chunk().await {
+            waiting.extend_from_slice(&chunk);
+            while let Some(end) = waiting.iter().position(|b| *b == b'\n') {
+                let line: Vec<u8> = waiting.drain(..=end).collect();
+                // The server puts each entry into one line; other lines hold its number or keep the connection.
+                if let Some(data) = line.strip_prefix(b"data:") {
+                    each(serde_json::from_slice(data).map_err(anyhow::Error::from)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn json(answer: reqwest::Response, url: &str) -> anyhow::Result<Value> {
+    answer.json().await.with_context(|| format!("{url} is not the API of serin"))
+}
+
+fn detail(problem: &Value) -> String {
+    problem.get("detail").and_then(Value::as_str).unwrap_or_default().to_owned()
 }

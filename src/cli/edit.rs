@@ -1,4 +1,4 @@
-//! `serin set-weight` and `serin promote`: the user's hand in the user's file.
+//! `serin set-weight NAME UPSTREAM=PERCENT` and `serin promote --to`: the user's hand in the user's file.
 //!
 //! Only the weights change, every other byte stays. The file is replaced as a whole, so that no reader sees half
 //! of it, and not at all when somebody else changed it meanwhile.
@@ -12,43 +12,21 @@ use crate::names::UpstreamName;
 use crate::weight::{WHOLE, Weight};
 use std::path::{Path, PathBuf};
 
-#[derive(Clone, Debug, clap::Args)]
-pub(super) struct SetWeightArgs {
-    /// The gateway
-    #[arg(value_name = "NAME")]
-    name: String,
-    /// Upstreams and their percents, as in v2=25; one that is left out gets the rest
-    #[arg(required = true, value_name = "UPSTREAM=PERCENT")]
-    weights: Vec<String>,
-    #[command(flatten)]
-    place: PlaceArgs,
-}
-
-#[derive(Clone, Debug, clap::Args)]
-pub(super) struct PromoteArgs {
-    /// The gateway
-    #[arg(value_name = "NAME")]
-    name: String,
-    /// The upstream that gets all traffic
-    #[arg(long, value_name = "UPSTREAM")]
-    to: String,
-    #[command(flatten)]
-    place: PlaceArgs,
-}
-
 /// Where the file is.
 #[derive(Clone, Debug, clap::Args)]
-struct PlaceArgs {
+pub(super) struct PlaceArgs {
     #[command(flatten)]
     settings: SettingsArgs,
     #[command(flatten)]
     directory: DirectoryArgs,
 }
 
-pub(super) fn set_weight(args: &SetWeightArgs, out: &Output) -> Outcome {
-    let (path, gateway) = find(&args.name, &args.place, out)?;
+/// Gives upstreams the weights of `UPSTREAM=PERCENT`.
+pub(super) fn set_weight(name: &str, weights: &[String], place: &PlaceArgs, out: &Output) -> Outcome {
+    let texts = weights;
+    let (path, gateway) = find(name, place, out)?;
     let mut weights = Vec::new();
-    for text in &args.weights {
+    for text in texts {
         let form = || wrong(format!("{text} is not of the form UPSTREAM=PERCENT, as in v2=25"));
         let (upstream, percent) = text.split_once('=').ok_or_else(form)?;
         let weight = Weight::parse(percent).map_err(|why| wrong(format!("{text}: {why}")))?;
@@ -57,9 +35,10 @@ pub(super) fn set_weight(args: &SetWeightArgs, out: &Output) -> Outcome {
     write(&path, &gateway, &complete(&gateway, weights)?, out)
 }
 
-pub(super) fn promote(args: &PromoteArgs, out: &Output) -> Outcome {
-    let (path, gateway) = find(&args.name, &args.place, out)?;
-    let to = known(&gateway, &args.to)?;
+/// Gives all traffic to one upstream.
+pub(super) fn promote(name: &str, to: &str, place: &PlaceArgs, out: &Output) -> Outcome {
+    let (path, gateway) = find(name, place, out)?;
+    let to = known(&gateway, to)?;
     let others = gateway.traffic.parts().iter().map(|(u, _)| u).filter(|u| **u != to);
     let mut weights: Vec<_> = others.map(|u| (u.clone(), Weight::NONE)).collect();
     weights.push((to, Weight::ALL));
@@ -89,6 +68,12 @@ fn find(name: &str, place: &PlaceArgs, out: &Output) -> Result<(PathBuf, Gateway
         out.diagnostics(&loaded.diagnostics);
         return Err(wrong(format!("{file} is broken and stays as it is; correct it first")));
     };
+    if gateway.rollout.is_some() {
+        return Err(wrong(format!(
+            "{file} has a `rollout`, so the server moves the weights: say `serin promote {name}`, or `serin set-weight \
+             {name} PERCENT` for the share of the canary"
+        )));
+    }
     Ok((directory.join(&**file), Gateway::clone(gateway)))
 }
 

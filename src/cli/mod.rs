@@ -1,6 +1,6 @@
 //! The command line: data to standard output, everything else to standard error.
 //!
-//! Exit codes: 0 good, 1 the user's input is wrong, 2 the world failed.
+//! Exit codes: 0 good, 1 the user's input is wrong, 2 the world failed; `status` has its own.
 
 pub mod bootstrap;
 mod check;
@@ -10,15 +10,21 @@ mod diff;
 mod edit;
 pub mod envoy;
 mod get;
+mod journal;
 mod output;
 mod prompt;
+mod release;
 mod replace;
 mod secrets;
 mod serve;
 mod settings;
 mod simulate;
+mod status;
+mod story;
 mod translate;
+mod tree;
 mod up;
+mod verbs;
 
 pub use check::read_directory;
 
@@ -34,9 +40,9 @@ use std::process::ExitCode;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// What to log, as in `info` or `serin=debug`
-    #[arg(long, global = true, env = "SERIN_LOG", default_value = "info", value_name = "FILTER")]
-    log: String,
+    /// What to log, as in `info` or `serin=debug` [default: info; of `demo`: error]
+    #[arg(long, global = true, env = "SERIN_LOG", value_name = "FILTER")]
+    log: Option<String>,
     /// How to log
     #[arg(long, global = true, env = "SERIN_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     log_format: observe::Format,
@@ -48,7 +54,7 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run the control plane and one Envoy: gateways work in one command
     Up(up::UpArgs),
-    /// Watch a canary: control plane, Envoy, two toy models and light traffic
+    /// Watch two releases, a good one and a bad one: control plane, Envoy, toy models and light traffic
     Demo(demo::DemoArgs),
     /// Check gateway files, without a server: all problems at once
     Validate(check::ValidateArgs),
@@ -64,10 +70,26 @@ enum Command {
     Get(get::GetArgs),
     /// List connected Envoys and what they acknowledged or refused
     Proxies(get::ProxiesArgs),
-    /// Set weights in a gateway file; every other byte stays
-    SetWeight(edit::SetWeightArgs),
-    /// Give all traffic to one upstream, in its gateway file; every other byte stays
-    Promote(edit::PromoteArgs),
+    /// Where a release stands: 0 promoted, 1 rolled back or failed, 2 not over in time, 3 paused
+    Status(status::StatusArgs),
+    /// What happened to a gateway, and who did it
+    History(journal::HistoryArgs),
+    /// What happened
+    Events(journal::EventsArgs),
+    /// Take the next step of a rollout; or, with --to, give all traffic to one upstream in its gateway file
+    Promote(verbs::PromoteArgs),
+    /// Take all traffic from the canary of a rollout, for good
+    Abort(verbs::VerbArgs),
+    /// Keep a rollout where it is
+    Pause(verbs::VerbArgs),
+    /// Let a paused rollout go on
+    Resume(verbs::VerbArgs),
+    /// Begin a rollout again that was rolled back
+    Retry(verbs::VerbArgs),
+    /// Set the share of a canary and pause the rollout; or, as UPSTREAM=PERCENT, weights in a gateway file
+    SetWeight(verbs::SetWeightArgs),
+    /// Take back the last change of a rollout's weights
+    Undo(verbs::UndoArgs),
     /// Access keys of clients
     #[command(subcommand)]
     Keys(secrets::KeysCommand),
@@ -95,6 +117,8 @@ enum Failure {
     Input(Option<anyhow::Error>),
     /// The world failed.
     World(anyhow::Error),
+    /// All is said; the exit code says the rest.
+    Code(u8),
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
@@ -125,7 +149,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::from(error.use_stderr()));
         }
     };
-    observe::start(&cli.log, cli.log_format);
+    // The demo says itself what happens.
+    let log = if matches!(cli.command, Command::Demo(_)) { "error" } else { "info" };
+    observe::start(cli.log.as_deref().unwrap_or(log), cli.log_format);
     let out = Output::new();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -145,6 +171,7 @@ pub fn main() -> ExitCode {
             out.error(&error);
             ExitCode::from(2)
         }
+        Err(Failure::Code(code)) => ExitCode::from(code),
     }
 }
 
@@ -159,8 +186,16 @@ async fn run(command: Command, out: &Output) -> Outcome {
         Command::Simulate(args) => simulate::run(&args, out),
         Command::Get(args) => get::run(args, out).await,
         Command::Proxies(args) => get::proxies(args, out).await,
-        Command::SetWeight(args) => edit::set_weight(&args, out),
-        Command::Promote(args) => edit::promote(&args, out),
+        Command::Status(args) => status::run(args, out).await,
+        Command::History(args) => journal::history(args, out).await,
+        Command::Events(args) => journal::events(args, out).await,
+        Command::Promote(args) => verbs::promote(args, out).await,
+        Command::Abort(args) => verbs::plain("abort", args, out).await,
+        Command::Pause(args) => verbs::plain("pause", args, out).await,
+        Command::Resume(args) => verbs::plain("resume", args, out).await,
+        Command::Retry(args) => verbs::plain("retry", args, out).await,
+        Command::SetWeight(args) => verbs::set_weight(args, out).await,
+        Command::Undo(args) => verbs::undo(args, out).await,
         Command::Keys(command) => secrets::keys(&command, out),
         Command::Users(command) => secrets::users(&command, out),
         Command::Bootstrap(args) => {

@@ -24,6 +24,8 @@ pub(super) struct Output {
     colour: Style,
     colour_errors: Style,
     lost: Cell<bool>,
+    /// Whether the last line is one that lives.
+    alive: Cell<bool>,
 }
 
 impl Output {
@@ -31,11 +33,31 @@ impl Output {
         let style = |terminal| if terminal { Style::Colour } else { Style::Plain };
         let (data, news) = (std::io::stdout(), std::io::stderr());
         let (colour, colour_errors) = (style(data.is_terminal()), style(news.is_terminal()));
-        Self { data, news, colour, colour_errors, lost: Cell::new(false) }
+        Self { data, news, colour, colour_errors, lost: Cell::new(false), alive: Cell::new(false) }
     }
 
     /// Data, as it is.
     pub(super) fn text(&self, text: &str) {
+        self.end_live();
+        self.write(text);
+    }
+
+    /// On a terminal, a line that lives: the next one takes its place. It should be shorter than terminals are wide.
+    pub(super) fn live(&self, text: &str) {
+        if self.is_terminal() {
+            self.end_live();
+            self.write(text);
+            self.alive.set(true);
+        }
+    }
+
+    fn end_live(&self) {
+        if self.alive.replace(false) {
+            self.write("\r\x1b[2K"); // ECMA-48: to the begin of the line, and erase it
+        }
+    }
+
+    fn write(&self, text: &str) {
         let written = (&self.data).write_all(text.as_bytes()).and_then(|()| (&self.data).flush());
         if let Err(error) = written
             && error.kind() != ErrorKind::BrokenPipe
@@ -62,6 +84,7 @@ impl Output {
 
     /// News for people, which are not data.
     pub(super) fn note(&self, text: &str) {
+        self.end_live();
         // There is nobody left to tell.
         let _ = writeln!(&self.news, "{text}");
     }

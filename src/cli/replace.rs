@@ -36,8 +36,19 @@ pub(super) fn edit_secret(
     }
 }
 
+/// Whether every user of the machine may read a file.
+pub(super) fn is_exposed(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.mode() & 0o004 != 0)
+}
+
 fn create_secret(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !directory.is_dir() {
+        let directory = directory.display();
+        return Err(wrong(format!(
+            "the folder {directory} does not exist; run `mkdir -p -m 700 {directory}`"
+        )));
+    }
     let beside = write_beside(directory, bytes)?;
     beside.as_file().set_permissions(Permissions::from_mode(0o600))?;
     beside.as_file().sync_all()?;

@@ -7,7 +7,7 @@ use anyhow::Context;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha1::{Digest, Sha1};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Nobody guesses 256 bits.
 const KEY_BYTES: usize = 32;
@@ -51,6 +51,7 @@ pub(super) fn keys(command: &KeysCommand, out: &Output) -> Outcome {
     let key = BASE64_URL_SAFE_NO_PAD.encode(bytes);
     replace::edit_secret(file, |text| config::add_key(text, client, &key).map_err(wrong))?;
     out.line(&key);
+    warn_if_exposed(file, out);
     out.note(&format!(
         "{}: {client} has a new key; give it to them, for it is not shown again",
         file.display()
@@ -68,12 +69,22 @@ pub(super) fn users(command: &UsersCommand, out: &Output) -> Outcome {
     }
     let sha1 = Sha1::digest(password.as_bytes()).into();
     replace::edit_secret(file, |text| config::set_user(text, user, &sha1).map_err(wrong))?;
+    warn_if_exposed(file, out);
     out.note(&format!("{}: {user} has a new password", file.display()));
     Ok(())
 }
 
+/// An edit keeps the mode of the file, so somebody has to hear that it is a bad one.
+fn warn_if_exposed(file: &Path, out: &Output) {
+    if replace::is_exposed(file) {
+        let file = file.display();
+        out.note(&format!("warning: every user of the machine may read {file}; run `chmod o-r {file}`"));
+    }
+}
+
 fn unread(error: std::io::Error) -> Failure {
     match error.kind() {
+        std::io::ErrorKind::Interrupted => wrong("interrupted; the password stays as it was"),
         std::io::ErrorKind::InvalidData => wrong("the password is not UTF-8, or longer than 1024 bytes"),
         _ => Failure::World(anyhow::Error::new(error).context("cannot read the password")),
     }

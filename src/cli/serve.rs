@@ -1,10 +1,10 @@
 //! `serin serve`: runs the control plane until a signal.
 
 use super::output::Output;
-use super::settings::{DirectoryArgs, PortArgs, SettingsArgs};
+use super::settings::{DirectoryArgs, PortArgs, SettingsArgs, StoreArgs};
 use super::{Outcome, environment};
 use crate::app::{App, Options};
-use crate::model::Switches;
+use crate::model::{StoreAt, Switches};
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -16,34 +16,39 @@ pub(super) struct ServeArgs {
     directory: DirectoryArgs,
     #[command(flatten)]
     ports: PortArgs,
+    #[command(flatten)]
+    store: StoreArgs,
     /// Serve xDS to other machines in plain text; everyone on the network can read it
     #[arg(long)]
     insecure_xds: bool,
     /// Mirror no request to any shadow, whatever gateway files say
     #[arg(long)]
     no_shadow: bool,
+    /// Let everyone on this machine steer rollouts over HTTP
+    #[arg(long)]
+    insecure_admin: bool,
 }
 
 pub(super) async fn run(args: ServeArgs, out: &Output) -> Outcome {
     let mut settings = args.settings.settings(out)?;
     args.directory.over(&mut settings);
     args.ports.over(&mut settings);
+    args.store.over(&mut settings);
+    settings.store.get_or_insert_with(|| StoreAt::Sqlite(args.settings.beside("serin.db")));
     if !settings.gateways.is_dir() {
         out.note(&format!(
             "{} is no directory yet; its files will serve when it is",
             settings.gateways.display()
         ));
     }
+    let options = Options {
+        insecure_xds: args.insecure_xds,
+        insecure_admin: args.insecure_admin,
+        environment: environment(),
+        switches: Switches { shadow: !args.no_shadow },
+    };
     let mut signals = StopSignals::listen()?;
-    let mut app = App::start(
-        settings,
-        Options {
-            insecure_xds: args.insecure_xds,
-            environment: environment(),
-            switches: Switches { shadow: !args.no_shadow },
-        },
-    )
-    .await?;
+    let mut app = App::start(settings, options).await?;
     tracing::info!("xDS on {}, HTTP on http://{}", app.xds, app.http);
     tokio::select! {
         signal = signals.next() => tracing::info!("{signal}: stopping"),

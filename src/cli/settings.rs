@@ -3,7 +3,7 @@
 use super::output::Output;
 use super::{Failure, wrong};
 use crate::config::{self, Content, Document};
-use crate::model::{Routing, Settings};
+use crate::model::{Routing, Settings, StoreAt};
 use clap::builder::PossibleValuesParser;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,29 @@ pub(super) struct PortArgs {
     http: Option<SocketAddr>,
 }
 
+/// Where rollouts and the journal are kept.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct StoreArgs {
+    /// Where rollouts and the journal are kept, as `sqlite:` and a file [default: sqlite:serin.db]
+    #[arg(long, env = "SERIN_STORE", value_name = "STORE", value_parser = config::store_at)]
+    pub(super) store: Option<StoreAt>,
+}
+
+impl StoreArgs {
+    /// What was said here counts.
+    pub(super) fn over(&self, settings: &mut Settings) {
+        if let Some(store) = &self.store {
+            settings.store = Some(store.clone());
+        }
+    }
+}
+
 impl SettingsArgs {
+    /// A file beside the settings, or in the current folder when there are none.
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
+        self.config.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).join(name)
+    }
+
     /// Reads the settings. Problems of the file are printed.
     pub(super) fn settings(&self, out: &Output) -> Result<Settings, Failure> {
         let file = match &self.config {

@@ -3,14 +3,15 @@
 use super::envoy::EnvoyArgs;
 use super::output::Output;
 use super::serve::StopSignals;
-use super::settings::{PortArgs, SettingsArgs};
+use super::settings::{PortArgs, SettingsArgs, StoreArgs};
 use super::{Outcome, environment, wrong};
 use crate::app::{App, Options};
 use crate::launch::{Bootstrap, Envoy, EnvoyBinary, EnvoyOptions};
-use crate::model::{Endpoint, Settings};
+use crate::model::{Endpoint, Settings, StoreAt};
 use crate::names::ListenerName;
+use crate::resource::Version;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// For Envoy to get its first configuration. A listener waits for its routes, so nothing is served before.
@@ -25,6 +26,8 @@ pub(super) struct UpArgs {
     settings: SettingsArgs,
     #[command(flatten)]
     ports: PortArgs,
+    #[command(flatten)]
+    store: StoreArgs,
     /// The port of the listener `default`
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
@@ -37,6 +40,10 @@ pub(super) async fn run(args: UpArgs, out: &Output) -> Outcome {
         return Err(wrong(format!("{} is not a directory", args.directory.display())));
     }
     let mut settings = args.settings.settings(out)?;
+    args.store.over(&mut settings);
+    if settings.store.is_none() {
+        settings.store = state_of(&args.directory).map(StoreAt::Sqlite);
+    }
     settings.gateways = args.directory;
     args.ports.over(&mut settings);
     if args.ports.xds.is_none() {
@@ -83,6 +90,17 @@ pub(super) async fn run(args: UpArgs, out: &Output) -> Outcome {
     Ok(outcome?)
 }
 
+/// A store of its own for each directory, in the user's folder for such things, so that a rollout goes on next time;
+/// `None` when there is no such folder. Not in the directory: what is watched should hold what people write.
+fn state_of(directory: &Path) -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|f| f.is_absolute());
+    let state =
+        folder("XDG_STATE_HOME").or_else(|| Some(folder("HOME")?.join(".local/state")))?.join("serin");
+    std::fs::create_dir_all(&state).ok()?;
+    let name = Version::of(directory.canonicalize().ok()?.as_os_str().as_encoded_bytes());
+    Some(state.join(format!("up-{name}.db")))
+}
+
 /// A control plane with its Envoy.
 pub(super) struct Running {
     pub(super) app: App,
@@ -91,7 +109,9 @@ pub(super) struct Running {
 
 /// Starts both, and waits until files were read and Envoy runs.
 pub(super) async fn start(settings: Settings, binary: &EnvoyBinary) -> anyhow::Result<Running> {
-    let app = App::start(settings, Options { environment: environment(), ..Options::default() }).await?;
+    // This is for trying things out on one's own machine.
+    let options = Options { environment: environment(), insecure_admin: true, ..Options::default() };
+    let app = App::start(settings, options).await?;
     app.ready().await;
     let control_plane = Endpoint { host: app.xds.ip().to_string(), port: app.xds.port() };
     let bootstrap =

@@ -16,6 +16,7 @@
 mod check;
 mod conflict;
 mod edit;
+mod pair;
 mod problems;
 mod raw;
 mod reference;
@@ -29,6 +30,7 @@ mod yaml;
 pub(crate) use check::parse_duration;
 pub use conflict::conflicts;
 pub use edit::{EditError, set_weights};
+pub use pair::{Half, NoPair, pair};
 pub use reference::{Attachment, Reference};
 pub use secrets::SecretEditError;
 pub use secrets::jwks::check_jwks;
@@ -37,7 +39,7 @@ pub use secrets::users::set_user;
 pub use source::MAX_FILE;
 
 use crate::diag::{Code, Diagnostic, Place};
-use crate::model::{Authentication, Gateway, Routing, Settings, StoreAt};
+use crate::model::{Gateway, Routing, Settings, StoreAt};
 use crate::names::{GatewayName, ListenerName};
 use check::Surroundings;
 use problems::{At, Problems, has_error};
@@ -46,6 +48,7 @@ use source::Source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tree::{Data, Node};
 
 /// A file, as its reader found it.
@@ -86,7 +89,7 @@ pub struct Loaded {
     pub name: Option<GatewayName>,
     /// The gateway, exactly when no diagnostic is an error.
     pub gateway: Option<Arc<Gateway>>,
-    /// Its place with nobody let in, when the gateway is known except for who may use it.
+    /// Its place with nobody let in, when the gateway cannot be used, is known to be for some only, and says where it is.
     pub closed: Option<Arc<Gateway>>,
     /// In the order of the file.
     pub diagnostics: Vec<Diagnostic>,
@@ -120,18 +123,14 @@ pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
     let Context { listeners, attached, routing } = *context;
     let around = Surroundings { file, listeners, attached, routing };
     let root = At::root(&tree);
-    let (name, gateway) = check::gateway(&raw, &root, &around, &mut problems);
+    let check::Checked { name, gateway, closed } = check::gateway(&raw, &root, &around, &mut problems);
     let place = |key: &str| root.at(key).is_there().then(|| problems.place(root.at(key).span()));
     let place_of_name = place("name").unwrap_or_else(|| whole.clone());
     let place_of_route =
         ["path", "host", "hosts"].into_iter().find_map(place).unwrap_or_else(|| place_of_name.clone());
     let diagnostics = problems.into_diagnostics();
-    let (gateway, closed) = match gateway {
-        Some(gateway) if gateway.authentication == Authentication::Closed => {
-            (None, Some(Gateway { matches: Vec::new(), direct_access: None, shadow: None, ..gateway }))
-        }
-        gateway => (gateway.filter(|_| !has_error(&diagnostics)), None),
-    };
+    let gateway = gateway.filter(|_| !has_error(&diagnostics));
+    let closed = closed.filter(|_| gateway.is_none());
     Loaded {
         name,
         gateway: gateway.map(Arc::new),
@@ -178,6 +177,11 @@ pub fn settings(document: &Document) -> Result<(Settings, Vec<Diagnostic>), Vec<
 /// Where a store is, as a flag or a variable says it: `sqlite:` and a file. Or what is wrong, and what to do.
 pub fn store_at(text: &str) -> Result<StoreAt, String> {
     check::store_at(text)
+}
+
+/// A duration as a flag says it, such as `30m`. Or what is wrong, and what to do.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    check::duration(text)
 }
 
 /// JSON Schema (draft 2020-12) of the gateway file, for editors.

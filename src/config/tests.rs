@@ -3,10 +3,11 @@
 use super::*;
 use crate::diag::Severity;
 use crate::model::{
-    AltName, Condition, DirectAccess, Endpoint, HealthCheck, Host, Match, Pattern, Pem, Protocol, Tls,
-    Upstream,
+    AltName, Certificate, Condition, DirectAccess, Endpoint, HealthCheck, Host, Match, Pattern, Pem,
+    Protocol, Tls, Upstream,
 };
 use crate::names::UpstreamName;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 mod authentication;
@@ -20,6 +21,12 @@ const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICA
 /// A key set attached as `idp.jwks`.
 const JWKS: &str = r#"{ "keys": [{ "kty": "RSA", "n": "AQAB", "e": "AQAB" }] }"#;
 
+/// A certificate and its key, attached as `client.pem` and `client.key`.
+static PAIR: LazyLock<[String; 2]> = LazyLock::new(|| {
+    let made = rcgen::generate_simple_self_signed(["edge".to_owned()]).unwrap();
+    [made.cert.pem(), made.signing_key.serialize_pem()]
+});
+
 /// What good files of these tests refer to.
 fn attached() -> BTreeMap<Reference, Attachment> {
     [
@@ -27,6 +34,8 @@ fn attached() -> BTreeMap<Reference, Attachment> {
         ("fraud.htpasswd", "# people\nann:{SHA}UerAMSLQqYbz6Llq6MIZZr8lHaw=\n"),
         ("fraud.keys", "acme:0123456789abcdef\n"),
         ("idp.jwks", JWKS),
+        ("client.pem", &PAIR[0]),
+        ("client.key", &PAIR[1]),
     ]
     .map(|(path, text)| (Reference::File(path.into()), Attachment::private(text.as_bytes())))
     .into_iter()
@@ -109,7 +118,11 @@ fn every_field_has_its_effect() {
     assert_eq!((v2.protocol, v2.max_concurrent), (Protocol::Http2, Some(64)));
     assert_eq!(
         v2.tls,
-        Some(Tls { ca: Pem::new(CERTIFICATE.as_bytes()), server_name: "model.internal".into() })
+        Some(Tls {
+            ca: Pem::new(CERTIFICATE.as_bytes()),
+            server_name: "model.internal".into(),
+            client: None
+        })
     );
     let check = v2.health_check.clone().unwrap();
     assert_eq!(
@@ -122,6 +135,8 @@ fn every_field_has_its_effect() {
         (Protocol::Grpc, Some("fraud.Scorer"))
     );
     assert_eq!(v3.tls.as_ref().map(|t| t.server_name.as_str()), Some("fraud-v3"));
+    let [chain, key] = PAIR.each_ref().map(|text| Pem::new(text.as_bytes()));
+    assert_eq!(v3.tls.as_ref().unwrap().client, Some(Certificate { chain, key }));
     assert_eq!(gold.endpoints[0].port, 80);
     let conditions = &gateway.matches[0].conditions;
     assert_eq!(conditions[0], Condition::Header("x-card".into(), Pattern::Exact("gold".into())));
@@ -223,16 +238,20 @@ fn settings_have_defaults_and_paths_of_their_own_folder() {
     assert_eq!(tls.allow.as_deref(), Some(&names[..]));
     let (elsewhere, _) = settings(&document("/etc/serin/serin.yaml", "")).unwrap();
     assert_eq!(elsewhere.gateways, Path::new("/etc/serin/gateways"));
-    let text = "gateways: g\nxds: { address: '[::1]:1' }\nhttp: { address: 0.0.0.0:2 }\nlisteners:\n  edge: { address: '::', port: 8443, tls: { certFile: a.crt, keyFile: /b.key } }\n";
+    let text = "gateways: g\nxds: { address: '[::1]:1' }\nhttp: { address: 0.0.0.0:2 }\nlisteners:\n  edge: { address: '::', port: 8443, tls: { certFile: a.crt, keyFile: /b.key } }\n  hosts: { port: 8444, tls: { certificates: [{ certFile: a.crt, keyFile: a.key }, { certFile: b.crt, keyFile: b.key }] } }\n";
     let (all, _) = settings(&document("conf/serin.yaml", text)).unwrap();
     assert_eq!((all.gateways.as_path(), all.xds.port(), all.http.port()), (Path::new("conf/g"), 1, 2));
     let (name, edge) = all.listeners.iter().next().unwrap();
     assert_eq!((name.as_str(), edge.port, edge.address.is_ipv6()), ("edge", 8443, true));
-    let tls = edge.tls.as_ref().unwrap();
+    let [tls] = edge.tls.as_ref().unwrap().certificates.as_slice() else { panic!("{edge:?}") };
     assert_eq!(
         (tls.cert_file.as_path(), tls.key_file.as_path()),
         (Path::new("conf/a.crt"), Path::new("/b.key"))
     );
+    let hosts = &all.listeners.values().nth(1).unwrap().tls.as_ref().unwrap().certificates;
+    let files: Vec<_> = hosts.iter().map(|c| (c.cert_file.as_path(), c.key_file.as_path())).collect();
+    let wanted = ["a", "b"].map(|name| [format!("conf/{name}.crt"), format!("conf/{name}.key")]);
+    assert_eq!(files, wanted.each_ref().map(|[cert, key]| (Path::new(cert), Path::new(key))));
 }
 
 #[test]

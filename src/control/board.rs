@@ -9,13 +9,16 @@ use crate::translate::RouteTable;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// What Envoys are told that have a gateway on a listener: the listener, and its certificates.
+pub(super) type Listeners = BTreeMap<ListenerName, Vec<Arc<Resource>>>;
+
 /// The resources that are of no gateway.
 #[derive(Debug)]
 pub(super) struct Common {
     /// For all Envoys.
     pub(super) runtime: Arc<Resource>,
     /// For Envoys that have a gateway on the listener.
-    pub(super) listeners: BTreeMap<ListenerName, Vec<Arc<Resource>>>,
+    pub(super) listeners: Listeners,
 }
 
 /// What all audiences are told.

@@ -5,6 +5,7 @@ use crate::clock::Timestamp;
 use crate::config::{Attachment, Document, Reference};
 use crate::names::{GatewayName, UpstreamName};
 use crate::stats::Counts;
+use crate::store::Weights;
 use crate::xds::Verdict;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -78,6 +79,21 @@ pub struct Note {
     pub kind: NoteKind,
     /// A sentence for people.
     pub message: String,
+    /// The weights before and after, where a file changed them.
+    #[serde(skip)]
+    pub weights: Option<(Weights, Weights)>,
+}
+
+impl Note {
+    /// Not numbered yet.
+    pub(super) fn new(
+        time: Timestamp,
+        gateway: Option<GatewayName>,
+        kind: NoteKind,
+        message: String,
+    ) -> Self {
+        Self { sequence: 0, time, gateway, kind, message, weights: None }
+    }
 }
 
 /// The kinds of [`Note`].

@@ -6,9 +6,9 @@
 use super::claims::Claims;
 use super::{Changes, GRACE};
 use crate::clock::Timestamp;
-use crate::config::{self, Attachment, Context, Document, Loaded, Reference};
+use crate::config::{self, Attachment, Content, Context, Document, Loaded, Reference};
 use crate::diag::{Diagnostic, Severity};
-use crate::model::{Gateway, Routing};
+use crate::model::{Authentication, Gateway, Routing};
 use crate::names::{GatewayName, ListenerName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,6 +27,12 @@ pub(super) struct Files {
     vanished: BTreeSet<(Timestamp, Arc<str>)>,
     /// All files are gone at once: nothing is removed until one is back.
     pub(super) all_vanished: bool,
+    /// The last good text of files, from before the start and since.
+    good_texts: BTreeMap<Arc<str>, Arc<str>>,
+    /// Files that may have another last good text now.
+    accepted: BTreeSet<Arc<str>>,
+    /// Whether all files were looked at once.
+    begun: bool,
 }
 
 #[derive(Debug)]
@@ -45,6 +51,25 @@ impl File {
     /// Everything that is wrong or suspicious about the newest version.
     pub(super) fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
         self.newest.diagnostics.iter().chain(&self.conflicts)
+    }
+
+    /// Whether users or keys of before go on to count, since those of now are wrong.
+    pub(super) fn lets_in_as_before(&self) -> bool {
+        let good = self.good.as_ref().and_then(|good| good.gateway.as_ref());
+        let is_locked = good.is_some_and(|gateway| {
+            !matches!(gateway.authentication, Authentication::None | Authentication::Closed)
+        });
+        let is_about_it = |d: &Diagnostic| d.severity == Severity::Error && d.code.as_str().starts_with('A');
+        is_locked && self.newest.diagnostics.iter().any(is_about_it)
+    }
+
+    /// The text of the newest version, if it is good.
+    fn good_text(&self) -> Option<&str> {
+        let good = self.good.as_ref().filter(|good| Arc::ptr_eq(good, &self.newest))?;
+        match &self.document.content {
+            Content::Text(bytes) if good.gateway.is_some() => std::str::from_utf8(bytes).ok(),
+            _ => None,
+        }
     }
 
     /// Whether the newest version cannot be used.
@@ -81,11 +106,22 @@ pub(super) struct Chosen {
     pub(super) gateway: Arc<Gateway>,
 }
 
-/// Where nothing good is known and only who may come in is wrong, the place is kept, closed: otherwise its requests
+/// Where nothing good is known of a gateway that is for some only, its place is kept, closed: otherwise its requests
 /// would fall through to a gateway with a shorter path, which may be open.
 fn closed(newest: &Loaded) -> Option<Arc<Loaded>> {
     let gateway = newest.closed.clone()?;
     Some(Arc::new(Loaded { gateway: Some(gateway), diagnostics: Vec::new(), ..newest.clone() }))
+}
+
+/// What is served while the newest version cannot be. A place that is only kept closed moves with its file.
+fn last_good(good: Option<Arc<Loaded>>, newest: &Loaded) -> Option<Arc<Loaded>> {
+    let is_kept = |good: &Loaded| {
+        good.gateway.as_ref().is_some_and(|gateway| gateway.authentication == Authentication::Closed)
+    };
+    match good {
+        Some(good) if !is_kept(&good) => Some(good),
+        good => closed(newest).or(good),
+    }
 }
 
 /// What became of the files in one turn.
@@ -115,6 +151,32 @@ pub(super) struct Settled {
 }
 
 impl Files {
+    /// With what was good before the start.
+    pub(super) fn with_last_good(good_texts: BTreeMap<Arc<str>, Arc<str>>) -> Self {
+        Self { good_texts, ..Self::default() }
+    }
+
+    /// The last good texts that are others now; `None`: there is no such file any more.
+    pub(super) fn take_good(&mut self) -> BTreeMap<Arc<str>, Option<Arc<str>>> {
+        let mut changed = BTreeMap::new();
+        for path in std::mem::take(&mut self.accepted) {
+            let Some(file) = self.by_path.get(&path) else {
+                if self.good_texts.remove(&path).is_some() {
+                    changed.insert(path, None);
+                }
+                continue;
+            };
+            // Of a broken one, what was good before stays.
+            let Some(text) = file.good_text() else { continue };
+            if self.good_texts.get(&path).is_none_or(|known| **known != *text) {
+                let text: Arc<str> = text.into();
+                self.good_texts.insert(Arc::clone(&path), Arc::clone(&text));
+                changed.insert(path, Some(text));
+            }
+        }
+        changed
+    }
+
     /// The paths of all files.
     #[cfg(test)]
     pub(super) fn paths(&self) -> BTreeSet<Arc<str>> {
@@ -161,10 +223,20 @@ impl Files {
         // Who wants what a changed file gives up, and who has what it wants now.
         let around = self.claims.around(&newer);
         let mut broken = self.broken(&around);
+        if !std::mem::replace(&mut self.begun, true) && !to_load.is_empty() {
+            // Some of them may have gone meanwhile. When all have, they will be back.
+            self.accepted.extend(self.good_texts.keys().cloned());
+        }
         let context = Context { listeners, attached: &self.attached, routing };
-        let loaded: Vec<_> =
-            to_load.into_iter().map(|(path, d)| (path, Arc::new(config::load(&d, &context)), d)).collect();
-        loaded.into_iter().for_each(|(path, newest, document)| self.put(&path, newest, document));
+        let load = |(path, document): (Arc<str>, Document)| {
+            let newest = Arc::new(config::load(&document, &context));
+            let remembered = self.remembered(&path, &newest, &context);
+            (path, newest, document, remembered)
+        };
+        let loaded: Vec<_> = to_load.into_iter().map(load).collect();
+        for (path, newest, document, remembered) in loaded {
+            self.put(&path, newest, document, remembered);
+        }
         let around = self.claims.around(&around);
         for (path, newest) in self.broken(&around) {
             if !newer.contains(&path) {
@@ -197,8 +269,24 @@ impl Files {
         files.filter(|(_, f)| f.is_broken()).map(|(path, f)| (path.clone(), f.newest.clone())).collect()
     }
 
+    /// The last good version of a file that was not there yet and cannot be used.
+    fn remembered(&self, path: &Arc<str>, newest: &Loaded, context: &Context<'_>) -> Option<Arc<Loaded>> {
+        if newest.gateway.is_some() || self.by_path.contains_key(path) {
+            return None;
+        }
+        let text = Content::Text(self.good_texts.get(path)?.as_bytes().into());
+        let loaded = config::load(&Document { path: Arc::clone(path), content: text }, context);
+        loaded.gateway.is_some().then(|| Arc::new(loaded))
+    }
+
     /// A file has a new version.
-    fn put(&mut self, path: &Arc<str>, newest: Arc<Loaded>, document: Document) {
+    fn put(
+        &mut self,
+        path: &Arc<str>,
+        newest: Arc<Loaded>,
+        document: Document,
+        remembered: Option<Arc<Loaded>>,
+    ) {
         let previous = self.by_path.remove(path);
         if let Some(since) = previous.as_ref().and_then(|p| p.vanished) {
             self.vanished.remove(&(since, Arc::clone(path)));
@@ -214,7 +302,7 @@ impl Files {
             },
             |p| p.arrival,
         );
-        let good = previous.and_then(|p| p.good).or_else(|| closed(&newest));
+        let good = last_good(previous.and_then(|p| p.good).or(remembered), &newest);
         let file = File { document, newest, good, conflicts: Vec::new(), arrival, vanished: None };
         self.by_path.insert(Arc::clone(path), file);
         self.claim(path);
@@ -280,7 +368,10 @@ impl Files {
         for path in paths {
             let at_peace = |f: &&mut File| f.conflicts.is_empty() && f.newest.gateway.is_some();
             if let Some(file) = self.by_path.get_mut(path).filter(at_peace) {
-                file.good = Some(Arc::clone(&file.newest));
+                if !file.good.as_ref().is_some_and(|good| Arc::ptr_eq(good, &file.newest)) {
+                    file.good = Some(Arc::clone(&file.newest));
+                    self.accepted.insert(Arc::clone(path));
+                }
                 self.claim(path);
             }
         }
@@ -330,6 +421,7 @@ impl Files {
                 self.refers_no_more(&path, &file.newest);
             }
             self.claim(&path);
+            self.accepted.insert(path);
         }
         self.settle(around)
     }

@@ -81,6 +81,11 @@ impl Issuers {
         }
     }
 
+    /// Forgets the keys that no gateway wants any more.
+    pub(super) fn forget_unwanted(&mut self) {
+        self.by_uri.retain(|uri, _| self.wanting.contains_key(uri));
+    }
+
     /// The gateway with the keys that it wants.
     pub(super) fn with_keys(&self, gateway: Arc<Gateway>) -> Arc<Gateway> {
         let keys = uri(&gateway).and_then(|uri| self.by_uri.get(uri)?.keys.clone());
@@ -98,5 +103,34 @@ impl Issuers {
     pub(super) fn failure(&self, gateway: &Gateway) -> Option<(&str, bool)> {
         let issuer = self.by_uri.get(uri(gateway)?)?;
         Some((issuer.failure.as_deref()?, issuer.keys.is_some()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Content, Context, Document, load};
+    use crate::model::Routing;
+    use crate::names::ListenerName;
+
+    #[test]
+    fn keys_that_nobody_refers_to_are_forgotten() {
+        let text = "apiVersion: serin/v1\nname: a\nupstreams: { v1: http://a }\nauthentication: { jwt: { issuer: i, jwksUri: 'https://i/keys' } }\n";
+        let document = Document { path: "a.yaml".into(), content: Content::Text(text.as_bytes().into()) };
+        let listeners = [ListenerName::new("default").unwrap()].into();
+        let context =
+            Context { listeners: &listeners, attached: &BTreeMap::new(), routing: Routing::default() };
+        let gateway = load(&document, &context).gateway.unwrap();
+        let mut issuers = Issuers::default();
+        for uri in ["https://i/keys", "https://other/keys"] {
+            issuers.take(uri, Ok("{}".into()));
+        }
+        issuers.replace(None, Some(&gateway));
+        issuers.forget_unwanted();
+        assert_eq!(issuers.by_uri.keys().collect::<Vec<_>>(), ["https://i/keys"]);
+        assert_ne!(issuers.with_keys(Arc::clone(&gateway)), gateway);
+        issuers.replace(Some(&gateway), None);
+        issuers.forget_unwanted();
+        assert!(issuers.by_uri.is_empty());
     }
 }

@@ -20,11 +20,13 @@
 //! a route configuration that holds the routes of many gateways.
 
 mod board;
+mod certificates;
 mod claims;
 mod command;
 mod event;
 mod files;
 mod issuers;
+mod journal;
 mod offer;
 mod renewal;
 mod rollout_view;

@@ -35,7 +35,7 @@ impl Renewal {
 
     /// Looks at the files as they are now; says what that changes.
     pub(super) fn look(&mut self, found: &BTreeMap<Reference, Attachment>, now: Timestamp) -> Option<Note> {
-        let note = |kind, message| Some(Note { sequence: 0, time: now, gateway: None, kind, message });
+        let note = |kind, message| Some(Note::new(now, None, kind, message));
         let unusable = match Credentials::load(&self.files, |path| read(found, path)) {
             Ok(same) if same == self.newest => {
                 self.unusable.take()?;

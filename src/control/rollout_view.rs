@@ -29,6 +29,12 @@ pub struct RolloutView {
     pub steps: Vec<StepView>,
     /// For how many seconds Envoys have reported on this weight.
     pub watched_seconds: u64,
+    /// How many requests the canary completed at this step; `None` until it gets traffic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<f64>,
+    /// About how many it has to have until its evidence is enough for the next step, at the pace so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_needed: Option<f64>,
     /// Why it stands where it stands.
     pub message: String,
     /// Why it is paused.
@@ -62,7 +68,10 @@ impl RolloutView {
                 StepPause::Manual => None,
             },
         });
-        let evidence = state.evidence.as_ref();
+        let known = state.evidence.as_ref();
+        let evidence = known.map(|e| e.analysis.evidence(&plan.settings)).unwrap_or_default();
+        let requests = known.map(|e| e.analysis.stage_requests()).filter(|_| state.weight > Weight::NONE);
+        let missing = evidence.iter().filter_map(|test| test.missing_requests).fold(0.0, f64::max);
         Self {
             revision: state.revision,
             phase: state.phase,
@@ -73,10 +82,12 @@ impl RolloutView {
             weight: state.weight,
             steps: steps.collect(),
             watched_seconds: state.stage.watched / 1000,
+            requests,
+            requests_needed: requests.map(|r| (r + missing).max(plan.settings.min_requests)),
             message: state.sentence.clone(),
             paused: state.pause.as_ref().map(|p| p.cause),
-            action: evidence.and_then(|e| e.action),
-            evidence: evidence.map(|e| e.analysis.evidence(&plan.settings)).unwrap_or_default(),
+            action: known.and_then(|e| e.action),
+            evidence,
             weights: state.weights.clone(),
         }
     }

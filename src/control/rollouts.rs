@@ -137,21 +137,18 @@ impl Rollouts {
     /// The file of a gateway says this now.
     pub(super) fn set(&mut self, gateway: &Gateway, now: Timestamp) {
         let name = &gateway.name;
-        match Plan::of(gateway, &self.bounds) {
-            Some(plan) => {
-                self.ended.remove(name);
-                if self.plans.get(name) != Some(&plan) {
-                    self.plans.insert(name.clone(), plan);
-                    self.is_compared_anew = true;
-                    self.look(name, now);
-                }
+        if let Some(plan) = Plan::of(gateway, &self.bounds) {
+            self.ended.remove(name);
+            if self.plans.get(name) != Some(&plan) {
+                self.plans.insert(name.clone(), plan);
+                self.is_compared_anew = true;
+                self.look(name, now);
             }
-            None => {
-                self.is_compared_anew |= self.plans.remove(name).is_some();
-                if self.kept.contains_key(name) || self.next.states.contains_key(name) {
-                    self.ended.insert(name.clone());
-                    self.look(name, now);
-                }
+        } else {
+            self.is_compared_anew |= self.plans.remove(name).is_some();
+            if self.kept.contains_key(name) || self.next.states.contains_key(name) {
+                self.ended.insert(name.clone());
+                self.look(name, now);
             }
         }
     }
@@ -273,12 +270,11 @@ impl Rollouts {
             Ok(()) => {
                 answered.alarm = self.failure.take().map(|_| Ok(()));
                 for (name, state) in decided.states {
-                    match state {
-                        Some(state) => drop(self.kept.insert(name.clone(), state)),
-                        None => {
-                            self.kept.remove(&name);
-                            self.ended.remove(&name);
-                        }
+                    if let Some(state) = state {
+                        self.kept.insert(name.clone(), state);
+                    } else {
+                        self.kept.remove(&name);
+                        self.ended.remove(&name);
                     }
                     answered.gateways.push(name);
                 }

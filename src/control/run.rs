@@ -1,10 +1,13 @@
 //! The loop itself: waits, applies, publishes. It decides nothing.
 
+use super::journal::Journal;
 use super::{Compared, Event, Note, NoteKind, Proposal, View, World};
 use crate::clock;
 use crate::latest::Latest;
 use crate::mtls::Credentials;
 use crate::snapshot::Fleet;
+use crate::store::run::Handle;
+use crate::store::{Commit, Query};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
@@ -24,13 +27,21 @@ pub struct Outputs {
     pub credentials: Option<Arc<Latest<Credentials>>>,
     /// What happens, as it happens. A reader that is too slow misses some and is told so.
     pub notes: broadcast::Sender<Note>,
+    /// For the next start, and for the journal.
+    pub store: Handle,
 }
 
 /// Events that are applied before what they came to is published: a storm of them must not hold it up.
 const BATCH: usize = 256;
 
+/// The newest entries of the journal, which a start does not repeat.
+const SAID: usize = 10_000;
+
 /// Runs until the queue is closed.
 pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: Outputs) {
+    // Without them some things are said twice.
+    let said = outputs.store.entries(Query { newest: true, limit: SAID, ..Query::default() }).await;
+    let mut journal = Journal::after(said.unwrap_or_default());
     // Nothing is published before the first event, which holds all files.
     while let Some(event) = next(&world, &mut events).await {
         let now = clock::now();
@@ -64,11 +75,14 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
         for (asker, reply) in world.take_answers() {
             asker.answer(reply);
         }
-        for note in world.take_notes() {
+        let notes = world.take_notes();
+        let entries = journal.entries(&notes, now);
+        for note in notes {
             log(&note);
             // No reader is not an error.
             let _ = outputs.notes.send(note);
         }
+        keep(&outputs.store, Commit { entries, documents: world.take_documents(), ..Commit::default() });
     }
 }
 
@@ -80,6 +94,16 @@ async fn next(world: &World, events: &mut mpsc::Receiver<Event>) -> Option<Event
     tokio::select! {
         event = events.recv() => event,
         () = tokio::time::sleep(wait) => Some(Event::Tick),
+    }
+}
+
+/// Traffic never waits for what is kept here, so nobody waits for its end.
+fn keep(store: &Handle, commit: Commit) {
+    if commit != Commit::default()
+        && let Err(lost) = store.note(commit)
+    {
+        let (entries, documents) = (lost.entries.len(), lost.documents.len());
+        tracing::error!(entries, documents, "the store is too slow: not in the journal, only in this log");
     }
 }
 

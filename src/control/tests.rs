@@ -9,7 +9,7 @@ mod secrets;
 use super::{Changes, Event, GRACE, GatewayView, LINGER, NoteKind, Phase, WARM_UP, World};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Content, Document, Reference};
-use crate::model::{Listener, ListenerTls, Settings};
+use crate::model::{CertificateFiles, Listener, ListenerTls, Settings};
 use crate::names::ListenerName;
 use crate::resource::{Kind, Resource, Version};
 use crate::snapshot::Snapshot;

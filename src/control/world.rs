@@ -1,28 +1,30 @@
 //! All state of the control plane, and how one event changes it. Pure: no clock, no I/O.
 
+mod releases;
+
 use super::board::{Boards, Common};
-use super::command::{Asker, Command, Reply};
+use super::certificates::Certificates;
+use super::command::{Asker, Reply};
 use super::event::{Changes, Event, Note, NoteKind};
 use super::files::{Chosen, Files, Settled};
 use super::issuers::Issuers;
 use super::offer::{Offers, Version, sees};
 use super::renewal::Renewal;
-use super::rollouts::{Answered, Compared, Proposal, Rollouts};
+use super::rollouts::Rollouts;
 use super::trial::{Ruling, Standing, Trial};
 use super::view::{Facts, View, Views};
 use crate::clock::Timestamp;
-use crate::config::{Attachment, Reference};
+use crate::config::Reference;
 use crate::diag::Severity;
-use crate::model::{Authentication, Gateway, Listener, Settings, Switches};
+use crate::model::{Authentication, Gateway, Settings, Switches};
 use crate::mtls::Credentials;
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
-use crate::rollout::{EntryKind, Refusal};
 use crate::snapshot::Fleet;
+use crate::store::Weights;
 use crate::translate;
 use crate::xds::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Everything the control plane knows.
@@ -30,8 +32,9 @@ use std::sync::Arc;
 pub struct World {
     settings: Settings,
     names: BTreeSet<ListenerName>,
-    /// Listeners and their certificates: as long as the files of one can be read, what they hold; then the last one.
+    /// Listeners and the secrets with their certificates.
     common: Common,
+    certificates: Certificates,
     renewal: Option<Renewal>,
     files: Files,
     wanted: BTreeMap<GatewayName, Wanted>,
@@ -76,6 +79,7 @@ impl World {
                 runtime: Arc::new(translate::runtime(Switches::default())),
                 listeners: listeners.collect(),
             },
+            certificates: Certificates::new(&settings),
             renewal: None,
             files: Files::default(),
             wanted: BTreeMap::new(),
@@ -103,20 +107,10 @@ impl World {
         self
     }
 
-    /// With what was kept of rollouts before the start, by revision and state, or why that is not known; and with the
-    /// upper ends of the latency buckets of [`Measured`](super::Measured), in seconds, the last one endless.
+    /// With the last good text of files, for those that are broken when it begins.
     #[must_use]
-    pub fn with_rollouts(
-        mut self,
-        kept: Result<BTreeMap<GatewayName, (u64, serde_json::Value)>, String>,
-        bounds: Vec<f64>,
-        now: Timestamp,
-    ) -> Self {
-        let (rollouts, alarms) = Rollouts::restored(kept, bounds);
-        self.rollouts = rollouts;
-        let alarm =
-            |(gateway, message)| Note { sequence: 0, time: now, gateway, kind: NoteKind::Alarm, message };
-        self.notes.extend(alarms.into_iter().map(alarm));
+    pub fn with_last_good(mut self, documents: BTreeMap<Arc<str>, Arc<str>>) -> Self {
+        self.files = Files::with_last_good(documents);
         self
     }
 
@@ -138,13 +132,7 @@ impl World {
             Event::IssuerKeys { uri, keys } => {
                 let (changed, alarm) = self.issuers.take(&uri, keys);
                 if let Some(message) = alarm {
-                    self.notes.push(Note {
-                        sequence: 0,
-                        time: now,
-                        gateway: None,
-                        kind: NoteKind::Alarm,
-                        message,
-                    });
+                    self.notes.push(Note::new(now, None, NoteKind::Alarm, message));
                 }
                 if changed {
                     for name in self.issuers.wanting(&uri) {
@@ -156,12 +144,8 @@ impl World {
                 }
                 changed
             }
-            Event::Command(Command { gateway, order }, asker) => {
-                if self.wanted.contains_key(&gateway) {
-                    self.rollouts.order(gateway, order, asker, now);
-                } else {
-                    self.answers.push((asker, Err(Refusal::UnknownGateway(gateway))));
-                }
+            Event::Command(command, asker) => {
+                self.take_command(command, asker, now);
                 false
             }
             Event::Measured(measured) => {
@@ -204,14 +188,9 @@ impl World {
         std::mem::take(&mut self.answers)
     }
 
-    /// What the store is to keep before it counts, once. One proposal is under way at a time.
-    pub fn take_proposal(&mut self) -> Option<Proposal> {
-        self.rollouts.take_proposal()
-    }
-
-    /// The gateways that are to be measured; `None`: the same as when it was asked last.
-    pub fn take_compared(&mut self) -> Option<Compared> {
-        self.rollouts.take_compared()
+    /// The files whose last good text is another now, once, to be kept for the next start; `None`: forget it.
+    pub fn take_documents(&mut self) -> BTreeMap<Arc<str>, Option<Arc<str>>> {
+        self.files.take_good()
     }
 
     /// New credentials for the xDS port, once.
@@ -263,45 +242,16 @@ impl World {
         self.fleet = self.boards.fleet();
     }
 
-    /// Reads the certificates of listeners again whose files have changed, and says which cannot be read.
-    fn take_certificates(&mut self, touched: &BTreeSet<Reference>, now: Timestamp) {
-        for (name, Listener { tls, .. }) in &self.settings.listeners {
-            let Some(tls) = tls else { continue };
-            let files = [&tls.cert_file, &tls.key_file];
-            let found = |path: &PathBuf| self.files.attached.get(&Reference::File(path.clone()));
-            let is_new = |path: &PathBuf| touched.contains(&Reference::File(path.clone()));
-            for path in files.into_iter().filter(|path| is_new(path)) {
-                let what = match found(path) {
-                    None | Some(Attachment::Bytes { .. }) => continue,
-                    Some(Attachment::Missing) => "is not there".to_owned(),
-                    Some(Attachment::Unreadable(why)) => format!("cannot be read: {why}"),
-                    Some(Attachment::TooLarge(size)) => format!("has {size} bytes, which is no certificate"),
-                };
-                let message = format!("{}, a file of listener {name}, {what}", path.display());
-                let (gateway, kind) = (None, NoteKind::Alarm);
-                self.notes.push(Note { sequence: 0, time: now, gateway, kind, message });
-            }
-            let [
-                Some(Attachment::Bytes { bytes: certificate, .. }),
-                Some(Attachment::Bytes { bytes: key, .. }),
-            ] = files.map(found)
-            else {
-                continue;
-            };
-            if files.into_iter().any(is_new) {
-                let secret = translate::listener_secret(name, certificate, key);
-                let secret = Resource::new(Kind::Secret, &translate::listener_secret_name(name), &secret);
-                let common = self.common.listeners.entry(name.clone()).or_default();
-                common.retain(|r| r.kind() != Kind::Secret);
-                common.push(Arc::new(secret));
-            }
-        }
-    }
-
     fn take_files(&mut self, changes: Changes, now: Timestamp) {
         let touched: BTreeSet<Reference> = changes.attached.keys().cloned().collect();
         let outcome = self.files.apply(changes, &self.names, self.settings.routing, now);
-        self.take_certificates(&touched, now);
+        let (shown, notes) = self.certificates.look(&touched, &self.files.attached, now);
+        for (listener, secrets) in shown {
+            let common = self.common.listeners.entry(listener).or_default();
+            common.retain(|r| r.kind() != Kind::Secret);
+            common.extend(secrets);
+        }
+        self.notes.extend(notes);
         let renewed = self.renewal.as_mut().filter(|r| r.refers_to(&touched));
         self.notes.extend(renewed.and_then(|r| r.look(&self.files.attached, now)));
         let gone = outcome.vanished.iter().filter(|_| !outcome.all_vanished);
@@ -311,13 +261,17 @@ impl World {
         let mut lines = Vec::new();
         for (path, kind) in what {
             let Some(file) = self.files.get(path) else { continue };
-            let mut line = |message| lines.push((file.name().cloned(), kind, message));
+            let mut line = |kind, message| lines.push((file.name().cloned(), kind, message));
             match kind {
-                NoteKind::Repaired => line(format!("{path} is right again")),
-                NoteKind::Vanished => line(format!("{path} is gone; it serves on for a while")),
+                NoteKind::Repaired => line(kind, format!("{path} is right again")),
+                NoteKind::Vanished => line(kind, format!("{path} is gone; it serves on for a while")),
                 _ => {
                     let errors = file.diagnostics().filter(|d| d.severity == Severity::Error);
-                    errors.for_each(|d| line(format!("{}: {}", place(&d.place), d.message)));
+                    errors.for_each(|d| line(kind, format!("{}: {}", place(&d.place), d.message)));
+                    if file.lets_in_as_before() {
+                        let then = "whoever could before still can";
+                        line(NoteKind::Alarm, format!("{path} says wrongly who may come in; {then}"));
+                    }
                 }
             }
         }
@@ -332,7 +286,7 @@ impl World {
             lines.push((None, NoteKind::Repaired, "gateway files are back".into()));
         }
         for (gateway, kind, message) in lines {
-            self.notes.push(Note { sequence: 0, time: now, gateway, kind, message });
+            self.notes.push(Note::new(now, gateway, kind, message));
         }
         self.settle(outcome.settled, now);
     }
@@ -354,6 +308,7 @@ impl World {
         }
         self.unseen.extend(files);
         chosen.into_values().for_each(|chosen| self.choose(chosen, now));
+        self.issuers.forget_unwanted();
     }
 
     /// From now on this version of a gateway should be served.
@@ -374,12 +329,15 @@ impl World {
                 // What a rollout does is told when it is decided.
                 let message = (!differ_by_rollout(&wanted.newest, &gateway))
                     .then(|| change_sentence(&wanted.newest, &gateway));
+                let weights = (wanted.newest.traffic != gateway.traffic)
+                    .then(|| (weights(&wanted.newest), weights(&gateway)));
                 wanted.file = file;
                 wanted.newest = gateway;
                 let taken = wanted.taken.as_ref().is_some_and(|t| t.gateway == wanted.newest);
                 self.trial.begin(&name, taken);
                 if let Some(message) = message {
-                    self.note(now, &name, NoteKind::Changed, message);
+                    let note = Note::new(now, Some(name.clone()), NoteKind::Changed, message);
+                    self.notes.push(Note { weights, ..note });
                 }
                 self.offer(&name, now);
             }
@@ -479,31 +437,6 @@ impl World {
         true
     }
 
-    /// What is kept counts from now on.
-    fn take_answer(&mut self, id: u64, result: Result<(), String>, now: Timestamp) -> bool {
-        let Answered { gateways, entries, alarm } = self.rollouts.committed(id, result, now);
-        for (name, entry) in entries {
-            let kind = match entry.kind {
-                EntryKind::Paused | EntryKind::RolledBack => NoteKind::Stopped,
-                _ => NoteKind::Rollout,
-            };
-            self.note(now, &name, kind, format!("gateway {name}: {}", entry.message));
-        }
-        let alarm = alarm.map(|works| match works {
-            Ok(()) => (NoteKind::Repaired, "the store works again, and rollouts move".to_owned()),
-            Err(why) => (NoteKind::Alarm, format!("rollouts do not move, since nothing can be kept: {why}")),
-        });
-        let note = |(kind, message)| Note { sequence: 0, time: now, gateway: None, kind, message };
-        self.notes.extend(alarm.map(note));
-        for name in &gateways {
-            let Some(wanted) = self.wanted.get(name) else { continue };
-            self.unseen.insert(Arc::clone(&wanted.file));
-            let (file, gateway) = (Arc::clone(&wanted.file), Arc::clone(&wanted.newest));
-            self.choose(Chosen { file, gateway }, now);
-        }
-        !gateways.is_empty()
-    }
-
     /// Tells people that Envoys refuse a listener or its certificate: no gateway can be blamed, nothing can be
     /// offered instead, and somebody has to look.
     fn tell_of_common(&mut self, resources: &[Arc<Resource>], text: &str, now: Timestamp) {
@@ -516,13 +449,7 @@ impl World {
             }
             if self.told_refused.insert((kind, Arc::clone(name)), version) != Some(version) {
                 let message = format!("Envoy refuses {kind} {name}: {text}");
-                self.notes.push(Note {
-                    sequence: 0,
-                    time: now,
-                    gateway: None,
-                    kind: NoteKind::Alarm,
-                    message,
-                });
+                self.notes.push(Note::new(now, None, NoteKind::Alarm, message));
             }
         }
     }
@@ -544,10 +471,11 @@ impl World {
 
     /// The gateways on trial whose newest version a resource holds.
     fn suspects_in(&self, resource: &Resource) -> Vec<GatewayName> {
-        let cluster = |name: &str| translate::parse_cluster_name(name).map(|(gateway, ..)| gateway);
-        let one = match resource.kind() {
-            Kind::Cluster | Kind::Endpoint => cluster(resource.name()),
-            Kind::Secret => resource.name().strip_prefix("ca/").and_then(cluster),
+        let upstream = match resource.kind() {
+            Kind::Cluster | Kind::Endpoint => {
+                translate::parse_cluster_name(resource.name()).map(|(g, u, _)| (g, u))
+            }
+            Kind::Secret => translate::parse_secret_name(resource.name()),
             // A listener depends on no gateway.
             Kind::Runtime | Kind::Listener => None,
             Kind::ScopedRoute | Kind::Route => {
@@ -571,11 +499,12 @@ impl World {
                 return self.trial.on_trial().filter(is_in).filter(is_told).cloned().collect();
             }
         };
-        one.into_iter().filter(|name| *self.trial.standing(name) == Standing::OnTrial).collect()
+        let gateway = upstream.map(|(gateway, _)| gateway);
+        gateway.into_iter().filter(|name| *self.trial.standing(name) == Standing::OnTrial).collect()
     }
 
     fn note(&mut self, time: Timestamp, gateway: &GatewayName, kind: NoteKind, message: String) {
-        self.notes.push(Note { sequence: 0, time, gateway: Some(gateway.clone()), kind, message });
+        self.notes.push(Note::new(time, Some(gateway.clone()), kind, message));
     }
 }
 
@@ -626,6 +555,10 @@ fn place(place: &crate::diag::Place) -> String {
 /// Whether the weights of a rollout are all that is different.
 fn differ_by_rollout(old: &Gateway, new: &Gateway) -> bool {
     new.rollout.is_some() && Gateway { traffic: new.traffic.clone(), ..old.clone() } == *new
+}
+
+fn weights(gateway: &Gateway) -> Weights {
+    gateway.traffic.parts().iter().cloned().collect()
 }
 
 /// What a change is, for the log: a change of weights is the one people look for.

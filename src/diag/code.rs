@@ -165,6 +165,8 @@ codes! {
     AltName = "S007",
     /// `serin.yaml`: `store` is not a store.
     Store = "S008",
+    /// `serin.yaml`: a TLS listener without a certificate, or with two ways to say which.
+    ListenerCertificates = "S009",
 
     /// Traffic does not sum to 100.
     TrafficSum = "T001",
@@ -219,6 +221,8 @@ codes! {
     UnusedUpstream = "U012",
     /// More upstreams than one gateway can have.
     TooManyUpstreams = "U013",
+    /// A client certificate without its key, or one that does not go with it.
+    ClientCertificate = "U014",
 }
 
 impl fmt::Display for Code {

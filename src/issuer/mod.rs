@@ -10,8 +10,12 @@ use crate::clock::Stopwatch;
 use crate::control::{Event, View};
 use crate::latest::Subscriber;
 use plan::Plan;
+use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
+
+/// A JSON Web Key Set, or why there is none.
+type Keys = Result<Arc<str>, String>;
 
 /// Keeps the keys that the published view asks for fresh, until nobody listens any more.
 pub async fn run(mut views: Subscriber<View>, events: mpsc::Sender<Event>) {
@@ -24,21 +28,24 @@ pub async fn run(mut views: Subscriber<View>, events: mpsc::Sender<Event>) {
     let clock = Stopwatch::start();
     let mut plan = Plan::default();
     let mut under_way = JoinSet::new();
+    let mut asked: Vec<(Id, String)> = Vec::new();
     loop {
         plan.want(&views.load().issuer_keys, clock.elapsed());
         for uri in plan.due(clock.elapsed()) {
             // Only this machine may be asked in plain text.
             let client = if uri.starts_with("http://") { local.clone() } else { client.clone() };
-            under_way.spawn(async move {
-                let keys = fetch::keys(&client, &uri).await;
-                (uri, keys)
-            });
+            let at = uri.clone();
+            let task = under_way.spawn(async move { fetch::keys(&client, &at).await });
+            asked.push((task.id(), uri));
         }
         let wait = plan.deadline().map(|at| at.saturating_sub(clock.elapsed()));
         tokio::select! {
             more = views.changed() => if !more { return },
             () = sleep(wait) => {}
-            Some(Ok((uri, keys))) = under_way.join_next() => {
+            Some(ended) = under_way.join_next_with_id() => {
+                let (id, keys) = result(ended);
+                let Some(index) = asked.iter().position(|(task, _)| *task == id) else { continue };
+                let (_, uri) = asked.swap_remove(index);
                 plan.done(&uri, keys.is_ok(), clock.elapsed());
                 if events.send(Event::IssuerKeys { uri, keys }).await.is_err() {
                     return;
@@ -48,9 +55,27 @@ pub async fn run(mut views: Subscriber<View>, events: mpsc::Sender<Event>) {
     }
 }
 
+/// What a fetch came to. One that ended by a mistake of ours is a failure like others, and is repeated.
+fn result(ended: Result<(Id, Keys), JoinError>) -> (Id, Keys) {
+    ended.unwrap_or_else(|error| (error.id(), Err("the fetch broke off".to_owned())))
+}
+
 async fn sleep(wait: Option<std::time::Duration>) {
     match wait {
         Some(wait) => tokio::time::sleep(wait).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_fetch_that_panics_is_a_failure_with_a_name() {
+        let mut under_way: JoinSet<Keys> = JoinSet::new();
+        let task = under_way.spawn(async { panic!("a mistake of ours") });
+        let (id, keys) = result(under_way.join_next_with_id().await.unwrap());
+        assert_eq!((id, keys), (task.id(), Err("the fetch broke off".to_owned())));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Secret;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 /// How a gateway finds out who is calling. It covers all of the gateway's routes alike.
@@ -37,7 +38,7 @@ impl Authentication {
 /// The users of a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BasicAuth {
-    /// At least one, names unique, in the order of the file.
+    /// Names unique, in the order of the file; none: nobody comes in.
     pub users: Vec<User>,
     /// What a browser shows when it asks.
     pub realm: String,
@@ -55,7 +56,7 @@ pub struct User {
 /// The keys of a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessKey {
-    /// At least one, keys unique, in the order of the file.
+    /// Keys unique, in the order of the file; none: nobody comes in.
     pub keys: Vec<Key>,
     /// Where a request carries its key.
     pub source: KeySource,
@@ -96,8 +97,29 @@ pub struct Jwt {
     pub audiences: Vec<String>,
     /// Request headers (lower case) and the claims that they tell the model.
     pub claim_headers: BTreeMap<String, String>,
-    /// Claims and the values of which a token must have one.
-    pub require: BTreeMap<String, Vec<String>>,
+    /// Claims and the values of which a token must have one. A name with dots is also a path into nested claims.
+    pub require: BTreeMap<String, Vec<ClaimValue>>,
+}
+
+/// What a claim may be.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ClaimValue {
+    /// The very text.
+    Text(String),
+    /// A whole number that every JSON parser keeps: at most 2^53 from zero (RFC 8259 section 6).
+    Number(i64),
+    /// True or false.
+    Truth(bool),
+}
+
+impl fmt::Display for ClaimValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Number(number) => number.fmt(f),
+            Self::Truth(truth) => truth.fmt(f),
+        }
+    }
 }
 
 /// Where an issuer's public keys (RFC 7517) are.

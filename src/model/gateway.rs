@@ -30,7 +30,7 @@ pub struct Gateway {
     pub authentication: Authentication,
     /// Of a whole request; zero: none, for streams.
     pub timeout: Duration,
-    /// At least one, in the order of the file, names unique.
+    /// At least one, in the order of the file, names unique; none, when it is [`Authentication::Closed`].
     pub upstreams: Vec<Upstream>,
     /// Who gets which share of the requests that no match took. With a rollout the file knows only what is always
     /// safe, all to the primary, and the rollout's state says the rest.

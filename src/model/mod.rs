@@ -15,11 +15,11 @@ mod switches;
 mod upstream;
 
 pub use affinity::SessionAffinity;
-pub use auth::{AccessKey, Authentication, BasicAuth, Jwks, Jwt, Key, KeySource, User};
+pub use auth::{AccessKey, Authentication, BasicAuth, ClaimValue, Jwks, Jwt, Key, KeySource, User};
 pub use gateway::{Condition, DirectAccess, Gateway, Host, Match, Pattern};
 pub use rollout::{ErrorRate, Metrics, OnFailure, Quantile, Rollout, Step, StepPause};
-pub use secret::{Pem, Secret};
-pub use settings::{AltName, Listener, ListenerTls, MutualTls, Routing, Settings, StoreAt};
+pub use secret::{Certificate, Pem, Secret};
+pub use settings::{AltName, CertificateFiles, Listener, ListenerTls, MutualTls, Routing, Settings, StoreAt};
 pub use shadow::Shadow;
 pub use switches::Switches;
 pub use upstream::{Endpoint, HealthCheck, Protocol, Tls, Upstream};

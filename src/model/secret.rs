@@ -24,6 +24,15 @@ impl fmt::Debug for Pem {
     }
 }
 
+/// A certificate and its private key, which go together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The certificate and those it hangs on.
+    pub chain: Pem,
+    /// Its private key.
+    pub key: Pem,
+}
+
 /// A text that nobody may see: it is neither printed nor serialized.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<str>);

@@ -84,9 +84,17 @@ pub struct Listener {
     pub tls: Option<ListenerTls>,
 }
 
-/// The files of a listener's server certificate. They are watched; their content reaches Envoy as a secret.
+/// How a listener proves who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerTls {
+    /// At least one. Clients get the first whose names have the one that they ask for (SNI, RFC 6066 section 3),
+    /// and the very first when none has it.
+    pub certificates: Vec<CertificateFiles>,
+}
+
+/// The files of a server certificate. They are watched; their content reaches Envoy as a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
     /// PEM: the certificate and those it hangs on.
     pub cert_file: PathBuf,
     /// PEM: the private key.

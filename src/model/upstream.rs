@@ -1,6 +1,6 @@
 //! An upstream: one deployed version of a model and how to talk to it.
 
-use super::Pem;
+use super::{Certificate, Pem};
 use crate::names::UpstreamName;
 use std::fmt;
 use std::net::IpAddr;
@@ -97,4 +97,6 @@ pub struct Tls {
     pub ca: Pem,
     /// The name in the server's certificate, sent as SNI.
     pub server_name: String,
+    /// Set: what Envoy shows to a server that asks who is calling.
+    pub client: Option<Certificate>,
 }

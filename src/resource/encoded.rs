@@ -21,6 +21,11 @@ impl Version {
         Self(head.iter().fold(0, |n, b| n << 8 | u64::from(*b)))
     }
 
+    /// Of a name and this version: what a resource adds to the version of a set.
+    pub fn fingerprint(self, name: &str) -> u64 {
+        Self::of(&[name.as_bytes(), &self.0.to_be_bytes()].concat()).0
+    }
+
     /// Reads what [`fmt::Display`] wrote.
     pub fn parse(text: &str) -> Option<Self> {
         (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok()).flatten().map(Self)
@@ -89,7 +94,7 @@ impl Resource {
             kind,
             name: name.into(),
             version,
-            fingerprint: Version::of(&[name.as_bytes(), &version.0.to_be_bytes()].concat()).0,
+            fingerprint: version.fingerprint(name),
             delta: out.freeze(),
             any,
             message: content,
@@ -127,7 +132,8 @@ impl Resource {
     }
     /// Notes that an Envoy has taken it; true when it is the first one.
     pub fn accept(&self) -> bool {
-        !self.accepted.swap(true, Ordering::Relaxed)
+        // Mostly another Envoy was first, and looking costs less than writing.
+        !self.is_accepted() && !self.accepted.swap(true, Ordering::Relaxed)
     }
     /// Whether any Envoy has taken it.
     pub fn is_accepted(&self) -> bool {

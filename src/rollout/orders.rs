@@ -19,7 +19,7 @@ pub fn order(plan: &Plan, state: &State, order: &Order, now: Timestamp) -> Resul
     let told = Told { state, verb: order.verb, order, now };
     match order.verb {
         Verb::Promote { full } => told.promote(plan, full),
-        Verb::Abort => told.abort(),
+        Verb::Abort => Ok(told.abort()),
         Verb::Pause => told.pause(),
         Verb::Resume => told.resume(plan),
         Verb::Retry => told.retry(),
@@ -58,7 +58,7 @@ impl Told<'_> {
         let why = self.why();
         if full {
             set_weight(plan, &mut next, Weight::ALL, self.now);
-            return Ok(self.done(promote(state, next, (self.by(), &why), self.now)));
+            return Ok(done(promote(state, next, (self.by(), &why), self.now)));
         }
         // The same weight for somebody who was overruled would only be stopped again.
         if self.is_overruling() {
@@ -68,18 +68,18 @@ impl Told<'_> {
         if waits {
             return Err(self.not_now("the canary has no traffic; say `resume`, or `set-weight`"));
         }
-        Ok(self.done(next_weight(plan, state, next, (self.by(), why), self.now)))
+        Ok(done(next_weight(plan, state, next, (self.by(), why), self.now)))
     }
 
-    fn abort(&self) -> Result<Done, Refusal> {
+    fn abort(&self) -> Done {
         if !self.state.phase.is_running() {
-            return Ok(self.nothing(match self.state.phase {
+            return self.nothing(match self.state.phase {
                 Phase::Promoted => "nothing is running: the release is done; `undo` takes it back".to_owned(),
                 Phase::RolledBack => "nothing is running: it is rolled back already".to_owned(),
                 _ => "nothing is running".to_owned(),
-            }));
+            });
         }
-        Ok(self.done(roll_back(self.state, self.next(), (self.by(), &self.why()), self.now)))
+        done(roll_back(self.state, self.next(), (self.by(), &self.why()), self.now))
     }
 
     fn pause(&self) -> Result<Done, Refusal> {
@@ -88,7 +88,7 @@ impl Told<'_> {
             Phase::Waiting | Phase::Progressing | Phase::Holding | Phase::Baking => {
                 let message = sentence::stays(self.state, &self.why());
                 let told = (EntryKind::Paused, self.by(), message);
-                Ok(self.done(pause(self.state, self.next(), Cause::Operator, told, self.now)))
+                Ok(done(pause(self.state, self.next(), Cause::Operator, told, self.now)))
             }
             Phase::Stable | Phase::Promoted | Phase::RolledBack => Err(self.not_now("nothing is running")),
         }
@@ -110,7 +110,7 @@ impl Told<'_> {
             set_weight(plan, &mut next, weight, self.now);
         }
         let told = (EntryKind::Resumed, self.by(), sentence::goes_on(self.state, &self.why()));
-        Ok(self.done(Transition::tell(Some(self.state), next, told, self.now)))
+        Ok(done(Transition::tell(Some(self.state), next, told, self.now)))
     }
 
     fn retry(&self) -> Result<Done, Refusal> {
@@ -124,12 +124,7 @@ impl Told<'_> {
         (next.phase, next.evidence) = (Phase::Waiting, None);
         (next.began, next.stage) = (self.now, Stage::new(self.now));
         let message = format!("{}; {}", self.why(), sentence::started(&self.state.identity));
-        Ok(self.done(Transition::tell(
-            Some(self.state),
-            next,
-            (EntryKind::Retried, self.by(), message),
-            self.now,
-        )))
+        Ok(done(Transition::tell(Some(self.state), next, (EntryKind::Retried, self.by(), message), self.now)))
     }
 
     fn set_weight(&self, plan: &Plan, weight: Weight) -> Result<Done, Refusal> {
@@ -146,7 +141,7 @@ impl Told<'_> {
             Phase::Stable => Err(self.not_now("there is nothing to take back")),
             Phase::RolledBack => Err(self.after_roll_back()),
             Phase::Promoted => {
-                Ok(self.done(roll_back(self.state, self.next(), (self.by(), &self.why()), self.now)))
+                Ok(done(roll_back(self.state, self.next(), (self.by(), &self.why()), self.now)))
             }
             Phase::Waiting | Phase::Progressing | Phase::Holding | Phase::Paused | Phase::Baking => {
                 let before = self.state.weights.iter().rev().find(|w| w.weight != self.state.weight);
@@ -164,15 +159,13 @@ impl Told<'_> {
             Phase::RolledBack => return Err(self.after_roll_back()),
             _ => {}
         }
-        match self.state.weights.iter().find(|w| w.revision == revision) {
-            Some(then) => Ok(self.go_to(plan, then.weight, EntryKind::Undone)),
-            None => {
-                let known: Vec<String> =
-                    self.state.weights.iter().map(|w| format!("{} ({} %)", w.revision, w.weight)).collect();
-                let why = format!("this release changed its weight at {}", known.join(", "));
-                Err(Refusal::Revision { revision, why })
-            }
+        if let Some(then) = self.state.weights.iter().find(|w| w.revision == revision) {
+            return Ok(self.go_to(plan, then.weight, EntryKind::Undone));
         }
+        let known: Vec<String> =
+            self.state.weights.iter().map(|w| format!("{} ({} %)", w.revision, w.weight)).collect();
+        let why = format!("this release changed its weight at {}", known.join(", "));
+        Err(Refusal::Revision { revision, why })
     }
 
     /// A weight that a person chose stays until a person says more.
@@ -188,7 +181,7 @@ impl Told<'_> {
             // Baking is over when the weight is another.
             pause.from = Phase::Progressing;
         }
-        self.done(transition)
+        done(transition)
     }
 
     /// Whether the file wanted a pause for harm, and a person wants to go on.
@@ -220,12 +213,12 @@ impl Told<'_> {
     fn nothing(&self, message: String) -> Done {
         (None, outcome(self.state, false, message))
     }
+}
 
-    fn done(&self, transition: Transition) -> Done {
-        let message = transition.entries.first().map(|e| e.message.clone()).unwrap_or_default();
-        let outcome = outcome(&transition.state, true, message);
-        (Some(transition), outcome)
-    }
+fn done(transition: Transition) -> Done {
+    let message = transition.entries.first().map(|e| e.message.clone()).unwrap_or_default();
+    let outcome = outcome(&transition.state, true, message);
+    (Some(transition), outcome)
 }
 
 fn outcome(state: &State, changed: bool, message: String) -> Outcome {

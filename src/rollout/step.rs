@@ -195,6 +195,10 @@ fn judge(plan: &Plan, state: &State, report: &Report, now: Timestamp) -> Option<
     let why = evidence.analysis.sentence(&plan.settings, &decision);
     let watched = next.stage.watched.saturating_add(u64::try_from(news.as_millis()).unwrap_or(u64::MAX));
     next.stage.watched = watched;
+    // What was shown before is enough, but nobody should get more traffic by a second in which there was none.
+    if decision.action == Action::Advance && report.canary.requests <= 0.0 {
+        return Some(quiet(next, sentence::stays(state, &why)));
+    }
     Some(follow(plan, state, next, (&decision, &why), now))
 }
 
@@ -349,14 +353,11 @@ pub(super) fn set_weight(plan: &Plan, next: &mut State, weight: Weight, now: Tim
         return;
     }
     let share = f64::from(weight.hundredths()) / f64::from(Weight::ALL.hundredths());
-    match &mut next.evidence {
-        Some(evidence) => {
-            evidence.analysis.start_stage(&plan.settings, seconds(evidence.origin, now), share);
-        }
-        None => {
-            let analysis = Analysis::new(&plan.settings, 0.0, share);
-            next.evidence = Some(Evidence { origin: now, analysis, action: None, from: now, to: now });
-        }
+    if let Some(evidence) = &mut next.evidence {
+        evidence.analysis.start_stage(&plan.settings, seconds(evidence.origin, now), share);
+    } else {
+        let analysis = Analysis::new(&plan.settings, 0.0, share);
+        next.evidence = Some(Evidence { origin: now, analysis, action: None, from: now, to: now });
     }
 }
 

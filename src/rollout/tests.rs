@@ -59,8 +59,8 @@ impl Play {
     }
 
     /// With a healthy canary at the first step.
-    fn begun(plan: Plan) -> Self {
-        let mut play = Self::new(plan);
+    fn begun(asked: Plan) -> Self {
+        let mut play = Self::new(asked);
         play.input(&Input::Healthy(1));
         play
     }

@@ -9,7 +9,7 @@ mod set;
 
 pub use dump::{dump, dump_bootstrap};
 pub use fleet::Fleet;
-pub use set::{Change, Set, concat, version_of};
+pub use set::{Change, Set, concat, digest_of_name, version_of};
 
 use crate::resource::{ByKind, Kind, Resource, Version};
 use std::sync::Arc;

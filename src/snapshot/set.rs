@@ -5,6 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// The resources of one kind, by name. Successors share with it what did not change.
@@ -15,6 +16,7 @@ pub struct Set {
     change: Option<Change>,
     all_delta: OnceLock<Bytes>,
     all_sotw: OnceLock<Bytes>,
+    names_digest: OnceLock<u64>,
 }
 
 /// How a set differs from its predecessor.
@@ -99,6 +101,12 @@ impl Set {
         self.version
     }
 
+    /// The sum of [`digest_of_name`] over all names; made once.
+    pub fn names_digest(&self) -> u64 {
+        let sum = |sum: u64, r: &Arc<Resource>| sum.wrapping_add(digest_of_name(r.name()));
+        *self.names_digest.get_or_init(|| self.resources().fold(0, sum))
+    }
+
     /// How it differs from `older`, if `older` is its direct predecessor: made once, for all clients.
     pub fn change_since(&self, older: &Arc<Self>) -> Option<&Change> {
         self.change.as_ref().filter(|c| Weak::ptr_eq(&c.from, &Arc::downgrade(older)))
@@ -136,6 +144,15 @@ impl Change {
             .get_or_init(|| concat(self.upserts.iter().map(|r| r.delta_field().clone())))
             .clone()
     }
+}
+
+/// A number that tells names apart, in this process only. Two lists without duplicates that have as many names and
+/// the same sum of these are taken for one: a chance of one in 2^64, and who looked for such a list would be told of
+/// resources that it could as well have asked for.
+pub fn digest_of_name(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The version of some resources of one kind, from their names and versions. The order does not matter.

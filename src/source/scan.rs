@@ -78,6 +78,20 @@ impl Scanner {
         Self { environment, ..self }
     }
 
+    /// With what was good before the start, by path below the directory: a file that is broken now may need what its
+    /// last good version refers to. Until the next start it is looked at like what the settings refer to.
+    #[must_use]
+    pub fn with_last_good(mut self, documents: &BTreeMap<Arc<str>, Arc<str>>) -> Self {
+        for (path, text) in documents {
+            let document =
+                Document { path: Arc::clone(path), content: Content::Text(text.as_bytes().into()) };
+            for reference in config::references(&document) {
+                *self.referring.entry(reference).or_default() += 1;
+            }
+        }
+        self
+    }
+
     /// Looks at everything; tells what differs from what was told before.
     pub fn scan(&mut self) -> Changes {
         self.look(Depth::Stamps)

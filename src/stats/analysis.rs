@@ -262,7 +262,7 @@ impl Analysis {
     }
 
     /// How many requests the canary completed at this step.
-    pub(super) fn stage_requests(&self) -> f64 {
+    pub fn stage_requests(&self) -> f64 {
         self.stage.requests
     }
 }

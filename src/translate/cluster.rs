@@ -1,7 +1,9 @@
 //! Clusters, load assignments and the secrets that clusters refer to.
 
-use super::{Leg, ads, ca_secret_name, cluster_name, duration, inline, uint32};
-use crate::model::{Endpoint, Gateway, HealthCheck, Protocol, Tls, Upstream};
+use super::{
+    Leg, ads, ca_secret_name, certificate_secret, client_secret_name, cluster_name, duration, inline, uint32,
+};
+use crate::model::{Certificate, Endpoint, Gateway, HealthCheck, Protocol, Tls, Upstream};
 use crate::resource::any;
 use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::Thresholds;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
@@ -127,6 +129,12 @@ pub(super) fn ca_secret(gateway: &Gateway, upstream: &Upstream) -> Option<Secret
     })
 }
 
+/// What Envoy shows to the server of an upstream.
+pub(super) fn client_secret(gateway: &Gateway, upstream: &Upstream) -> Option<Secret> {
+    let Certificate { chain, key } = upstream.tls.as_ref()?.client.as_ref()?;
+    Some(certificate_secret(client_secret_name(&gateway.name, &upstream.name), chain, key))
+}
+
 fn is_by_address(upstream: &Upstream) -> bool {
     upstream.endpoints.iter().all(|e| e.ip().is_some())
 }
@@ -225,6 +233,15 @@ fn transport_socket(gateway: &Gateway, upstream: &Upstream, tls: &Tls) -> Transp
         sni,
         common_tls_context: Some(CommonTlsContext {
             alpn_protocols: vec![alpn.to_owned()],
+            // By name: a renewed certificate is a new secret, and the cluster stays as it is.
+            tls_certificate_sds_secret_configs: tls
+                .client
+                .iter()
+                .map(|_| SdsSecretConfig {
+                    name: client_secret_name(&gateway.name, &upstream.name),
+                    sds_config: Some(ads()),
+                })
+                .collect(),
             validation_context_type: Some(ValidationContextType::CombinedValidationContext(
                 CombinedCertificateValidationContext {
                     default_validation_context: Some(CertificateValidationContext {

@@ -4,9 +4,9 @@
 //! cause one.
 
 use super::cluster::socket_address;
+use super::{ads, certificate_secret, duration, uint32};
 use super::{filter, scope};
-use super::{ads, duration, inline, listener_secret_name, uint32};
-use crate::model::{Listener, Routing};
+use crate::model::{Certificate, Listener, ListenerTls, Routing};
 use crate::names::ListenerName;
 use crate::resource::any;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType as SocketConfig;
@@ -21,7 +21,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
     HttpConnectionManager, Rds,
 };
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
-    CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, Secret, TlsCertificate, secret,
+    CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, Secret,
 };
 use envoy_types::pb::google::protobuf::BoolValue;
 use std::time::Duration;
@@ -44,23 +44,24 @@ pub fn listener(name: &ListenerName, listener: &Listener, routing: Routing) -> E
                 name: "envoy.filters.network.http_connection_manager".into(),
                 config_type: Some(ConfigType::TypedConfig(any(&connection_manager(name, routing)))),
             }],
-            transport_socket: listener.tls.as_ref().map(|_| transport_socket(name)),
+            transport_socket: listener.tls.as_ref().map(|tls| transport_socket(name, tls)),
             ..Default::default()
         }],
         ..Default::default()
     }
 }
 
-/// The certificate and key of a TLS listener, from the content of its files.
-pub fn listener_secret(name: &ListenerName, certificate: &[u8], key: &[u8]) -> Secret {
-    Secret {
-        name: listener_secret_name(name),
-        r#type: Some(secret::Type::TlsCertificate(TlsCertificate {
-            certificate_chain: Some(inline(certificate)),
-            private_key: Some(inline(key)),
-            ..Default::default()
-        })),
-    }
+/// The names of the secrets with a listener's certificates, in their order.
+pub fn listener_secret_names(listener: &ListenerName, tls: &ListenerTls) -> impl Iterator<Item = String> {
+    (1..=tls.certificates.len()).map(move |number| match number {
+        1 => format!("tls/{listener}"),
+        _ => format!("tls/{listener}/{number}"),
+    })
+}
+
+/// One certificate of a listener, under one of its [`listener_secret_names`].
+pub fn listener_secret(name: &str, certificate: &Certificate) -> Secret {
+    certificate_secret(name.to_owned(), &certificate.chain, &certificate.key)
 }
 
 fn connection_manager(name: &ListenerName, routing: Routing) -> HttpConnectionManager {
@@ -106,14 +107,14 @@ fn connection_manager(name: &ListenerName, routing: Routing) -> HttpConnectionMa
     }
 }
 
-fn transport_socket(name: &ListenerName) -> TransportSocket {
+fn transport_socket(name: &ListenerName, tls: &ListenerTls) -> TransportSocket {
     let context = DownstreamTlsContext {
         common_tls_context: Some(CommonTlsContext {
             alpn_protocols: vec!["h2".into(), "http/1.1".into()],
-            tls_certificate_sds_secret_configs: vec![SdsSecretConfig {
-                name: listener_secret_name(name),
-                sds_config: Some(ads()),
-            }],
+            // Envoy itself chooses among them by the names that they hold, and takes the first when none fits.
+            tls_certificate_sds_secret_configs: listener_secret_names(name, tls)
+                .map(|name| SdsSecretConfig { name, sds_config: Some(ads()) })
+                .collect(),
             ..Default::default()
         }),
         ..Default::default()

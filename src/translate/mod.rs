@@ -8,7 +8,7 @@
 //! | listener, route configuration (plain layout) | the listener's name |
 //! | runtime layer | `serin` |
 //! | scope, route configuration (scoped layout) | `host/<listener>/<host>` |
-//! | secret | `ca/<gateway>/<upstream>`, `tls/<listener>` |
+//! | secret | `ca/<gateway>/<upstream>`, `client/<gateway>/<upstream>`, `tls/<listener>`, `tls/<listener>/<number>` |
 //!
 //! No name of a cluster has a dot, since Envoy's statistics use dots between their parts.
 //!
@@ -29,14 +29,14 @@ mod scope;
 mod shadow;
 mod virtual_host;
 
-pub use listener::{listener, listener_secret};
+pub use listener::{listener, listener_secret, listener_secret_names};
 pub use ownership::{concerns, keep_gateway};
 pub use runtime::{RUNTIME_LAYER, SHADOW_KEY, runtime};
 pub use scope::parse_scope_name;
 pub use virtual_host::{Changed, RouteTable};
 
-use crate::model::{Authentication, Gateway, Upstream};
-use crate::names::{GatewayName, ListenerName, UpstreamName};
+use crate::model::{Authentication, Gateway, Pem, Upstream};
+use crate::names::{GatewayName, UpstreamName};
 use crate::resource::{Kind, Resource, canonical};
 use bytes::Bytes;
 use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
@@ -45,6 +45,7 @@ use envoy_types::pb::envoy::config::core::v3::{
     AggregatedConfigSource, ApiVersion, ConfigSource, DataSource,
 };
 use envoy_types::pb::envoy::config::route::v3::VirtualHost;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{Secret, TlsCertificate, secret};
 use envoy_types::pb::google::protobuf::{Duration, UInt32Value};
 use prost::Message;
 use std::sync::Arc;
@@ -91,9 +92,17 @@ fn ca_secret_name(gateway: &GatewayName, upstream: &UpstreamName) -> String {
     format!("ca/{gateway}/{upstream}")
 }
 
-/// The name of the secret that holds a listener's certificate and key.
-pub fn listener_secret_name(listener: &ListenerName) -> String {
-    format!("tls/{listener}")
+/// The name of the secret that holds what Envoy shows to the server of an upstream.
+fn client_secret_name(gateway: &GatewayName, upstream: &UpstreamName) -> String {
+    format!("client/{gateway}/{upstream}")
+}
+
+/// The gateway and the upstream that a secret is for; `None`: it is for no upstream.
+pub fn parse_secret_name(name: &str) -> Option<(GatewayName, UpstreamName)> {
+    let name = name.strip_prefix("ca/").or_else(|| name.strip_prefix("client/"))?;
+    parse_cluster_name(name)
+        .filter(|(.., leg)| *leg == Leg::Live)
+        .map(|(gateway, upstream, _)| (gateway, upstream))
 }
 
 /// Translates one gateway.
@@ -117,7 +126,9 @@ pub fn gateway(gateway: &Gateway) -> Parts {
 
 fn upstream_resources(gateway: &Gateway, upstream: &Upstream, out: &mut Vec<Arc<Resource>>) {
     cluster_resources(gateway, upstream, Leg::Live, out);
-    if let Some(secret) = cluster::ca_secret(gateway, upstream) {
+    // Both legs of an upstream refer to the same secrets.
+    let secrets = [cluster::ca_secret(gateway, upstream), cluster::client_secret(gateway, upstream)];
+    for secret in secrets.into_iter().flatten() {
         out.push(Arc::new(Resource::new(Kind::Secret, &secret.name, &secret)));
     }
 }
@@ -146,6 +157,16 @@ fn inline(bytes: &[u8]) -> DataSource {
         Err(_) => Specifier::InlineBytes(bytes.to_vec()),
     };
     DataSource { specifier: Some(specifier), ..Default::default() }
+}
+
+/// A certificate and its key.
+fn certificate_secret(name: String, chain: &Pem, key: &Pem) -> Secret {
+    let certificate = TlsCertificate {
+        certificate_chain: Some(inline(chain.expose())),
+        private_key: Some(inline(key.expose())),
+        ..Default::default()
+    };
+    Secret { name, r#type: Some(secret::Type::TlsCertificate(certificate)) }
 }
 
 fn duration(d: std::time::Duration) -> Duration {

@@ -1,21 +1,23 @@
 //! Which resources, and which parts of shared ones, are one gateway's: for showing them.
 
-use super::{parse_cluster_name, parse_scope_name};
+use super::{parse_cluster_name, parse_scope_name, parse_secret_name};
 use crate::resource::{Kind, Resource};
 use serde_json::Value;
 
 /// Whether a resource belongs to a gateway with this listener and these hosts, or holds its routes.
 pub fn concerns(resource: &Resource, gateway: &str, listener: &str, hosts: &[String]) -> bool {
-    let of_cluster = |name: &str| parse_cluster_name(name).is_some_and(|(g, ..)| g.as_str() == gateway);
-    match resource.kind() {
-        Kind::Cluster | Kind::Endpoint => of_cluster(resource.name()),
-        Kind::Secret => resource.name().strip_prefix("ca/").is_some_and(of_cluster),
-        Kind::Runtime | Kind::Listener => false,
-        Kind::ScopedRoute | Kind::Route => match parse_scope_name(resource.name()) {
-            Some((on, host)) => on == listener && hosts.iter().any(|h| h == host),
-            None => &**resource.name() == listener,
-        },
-    }
+    let of = match resource.kind() {
+        Kind::Cluster | Kind::Endpoint => parse_cluster_name(resource.name()).map(|(g, u, _)| (g, u)),
+        Kind::Secret => parse_secret_name(resource.name()),
+        Kind::Runtime | Kind::Listener => None,
+        Kind::ScopedRoute | Kind::Route => {
+            return match parse_scope_name(resource.name()) {
+                Some((on, host)) => on == listener && hosts.iter().any(|h| h == host),
+                None => &**resource.name() == listener,
+            };
+        }
+    };
+    of.is_some_and(|(owner, _)| owner.as_str() == gateway)
 }
 
 /// Of a dumped route configuration keeps the routes of one gateway, and the virtual hosts that have some. Other

@@ -5,6 +5,7 @@ use crate::model::{
     Authentication, Condition, DirectAccess, Endpoint, HealthCheck, Host, Match, Pattern, Pem, Protocol,
     Routing, SessionAffinity, Shadow, Tls, Upstream,
 };
+use crate::names::ListenerName;
 use crate::weight::{Split, WHOLE, Weight};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
@@ -44,7 +45,11 @@ fn an_upstream(name: &'static str) -> impl Strategy<Value = Upstream> {
                 healthy_threshold: 1,
             }),
             protocol,
-            tls: tls.then(|| Tls { ca: Pem::new(*b"PEM"), server_name: "model.internal".into() }),
+            tls: tls.then(|| Tls {
+                ca: Pem::new(*b"PEM"),
+                server_name: "model.internal".into(),
+                client: None,
+            }),
             max_concurrent,
         },
     )

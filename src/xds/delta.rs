@@ -6,12 +6,14 @@
 //! same whatever the number of resources.
 
 use super::frame::{Frame, parse_nonce};
+use super::names::Names;
+use super::offered::Offered;
 use super::subscription::Subscription;
 use super::{MAX_NAMES, Malformed, Verdict, kind_of_request};
 use crate::resource::{ByKind, Kind, Resource, Version};
 use crate::snapshot::{Set, Snapshot, concat};
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Unanswered responses that are remembered per kind. A client that reads and never answers costs no more.
@@ -24,7 +26,7 @@ pub struct Delta {
     kinds: ByKind<Typed>,
     nonce: u64,
     /// Clusters that were offered before the client asked for endpoints.
-    early_clusters: BTreeSet<Arc<str>>,
+    early_clusters: Names,
 }
 
 /// What there is to say to a client.
@@ -40,6 +42,8 @@ pub struct Response {
 
 #[derive(Debug, Default)]
 struct Typed {
+    /// The first request. It is read when it is known what there is, as it mostly names all of that.
+    opening: Option<Box<DeltaDiscoveryRequest>>,
     subscription: Subscription,
     /// What the client holds, as far as it asked for it.
     held: Arc<Set>,
@@ -71,7 +75,7 @@ const UNKNOWN: Differs = Differs::Holds(Version(0));
 struct Offer {
     nonce: u64,
     version: Version,
-    resources: Vec<Arc<Resource>>,
+    resources: Offered,
     removed: Vec<Arc<str>>,
 }
 
@@ -87,14 +91,23 @@ enum Part {
 impl Delta {
     /// A new stream, for one kind or (`None`) for all.
     pub fn new(only: Option<Kind>) -> Self {
-        Self { only, kinds: ByKind::default(), nonce: 0, early_clusters: BTreeSet::new() }
+        Self { only, kinds: ByKind::default(), nonce: 0, early_clusters: Names::default() }
     }
 
     /// Takes a request. The verdict is what it says about an earlier response, if anything.
     pub fn on_request(&mut self, request: DeltaDiscoveryRequest) -> Result<Option<Verdict>, Malformed> {
         let Some(kind) = kind_of_request(&request.type_url, self.only)? else { return Ok(None) };
         let typed = self.kinds.get_mut(kind);
-        let first = !typed.subscription.is_started();
+        if !typed.is_started() {
+            let lists = [request.resource_names_subscribe.len(), request.initial_resource_versions.len()];
+            if lists.into_iter().any(|len| len > MAX_NAMES) {
+                return Err(Malformed::TooManyNames(MAX_NAMES));
+            }
+            typed.opening = Some(Box::new(request));
+            return Ok(None);
+        }
+        self.open(kind, None);
+        let typed = self.kinds.get_mut(kind);
         let all_before = typed.subscription.is_wildcard();
         let left = request.resource_names_unsubscribe.clone();
         let asked = typed.subscription.update(
@@ -105,31 +118,27 @@ impl Delta {
         for name in left.iter().filter(|name| !typed.subscription.covers(name)) {
             typed.differs.remove(name.as_str());
         }
-        if typed.subscription.is_wildcard() && !all_before && !first {
+        if typed.subscription.is_wildcard() && !all_before {
             typed.widen();
         }
         typed.differs.extend(asked.into_iter().map(|name| (name, Differs::Asked)));
-        if first {
-            // "the server should send only what differs from these": only the first request of a stream has them.
-            typed.owes_answer =
-                typed.subscription.is_wildcard() && request.initial_resource_versions.is_empty();
-            let early = match kind {
-                Kind::Endpoint => std::mem::take(&mut self.early_clusters),
-                _ => BTreeSet::new(),
-            };
-            for (name, version) in request.initial_resource_versions {
-                let holds = Version::parse(&version).unwrap_or_default();
-                if !early.contains(name.as_str()) {
-                    typed.differs.insert(name.into(), Differs::Holds(holds));
-                }
-            }
-        }
-        if typed.differs.len() > MAX_NAMES {
+        if typed.differs.len() > 2 * MAX_NAMES {
             // Names that come and go while their answers wait for other answers would add up.
             return Err(Malformed::TooManyNames(MAX_NAMES));
         }
         let refusal = request.error_detail.map(|e| e.message);
         Ok(parse_nonce(&request.response_nonce).and_then(|nonce| typed.answered(kind, nonce, refusal)))
+    }
+
+    /// Reads the first request about a kind, if it was not read yet.
+    fn open(&mut self, kind: Kind, set: Option<&Arc<Set>>) {
+        let typed = self.kinds.get_mut(kind);
+        let Some(request) = typed.opening.take() else { return };
+        let early = match kind {
+            Kind::Endpoint => std::mem::take(&mut self.early_clusters),
+            _ => Names::default(),
+        };
+        typed.begin(*request, kind.is_wildcard(), set, &early);
     }
 
     /// The next response that brings the client closer to `snapshot`; `None` when there is nothing to say until
@@ -173,8 +182,10 @@ impl Delta {
     }
 
     fn offer(&mut self, kind: Kind, snapshot: &Snapshot, part: Part) -> Option<Response> {
-        let typed = Some(self.kinds.get_mut(kind)).filter(|t| t.subscription.is_started())?;
         let set = snapshot.set(kind);
+        self.open(kind, Some(set));
+        let typed = Some(self.kinds.get_mut(kind)).filter(|t| t.subscription.is_started())?;
+        typed.subscription.move_to(set);
         // Without any scope there is no listener that looks for one, but connections of a listener that was there may
         // still be served by those that it knew: they go with it.
         let part = if kind == Kind::ScopedRoute && set.is_empty() { Part::Upserts } else { part };
@@ -185,31 +196,79 @@ impl Delta {
             typed.in_flight.pop_front();
         }
         let version = set.version();
-        let clusters: Vec<Arc<str>> = match kind {
-            Kind::Cluster => resources.iter().map(|r| Arc::clone(r.name())).collect(),
-            _ => Vec::new(),
-        };
+        let clusters = Some(resources.clone()).filter(|_| kind == Kind::Cluster);
         typed.in_flight.push_back(Offer { nonce: self.nonce, version, resources, removed });
-        self.endpoints_again(clusters);
+        clusters.into_iter().for_each(|clusters| self.endpoints_again(&clusters, set));
         Some(Response { kind, version, frame })
     }
 
     /// A cluster that an Envoy replaces waits for its endpoints, though Envoy does not ask for them again, having
     /// subscribed to them already. Without them it would wait until its fetch timeout.
-    fn endpoints_again(&mut self, clusters: Vec<Arc<str>>) {
+    fn endpoints_again(&mut self, clusters: &Offered, set: &Arc<Set>) {
         let endpoints = self.kinds.get_mut(Kind::Endpoint);
         if endpoints.subscription.is_started() {
-            let covered = clusters.into_iter().filter(|name| endpoints.subscription.covers(name));
-            endpoints.differs.extend(covered.map(|name| (name, Differs::Asked)));
+            endpoints.ask_again(clusters.iter().map(|r| r.name()));
         } else if self.only.is_none() {
-            self.early_clusters.extend(clusters);
+            match clusters {
+                Offered::All(all) => self.early_clusters = Names::all_of(all),
+                Offered::Some(some) => some.iter().for_each(|r| _ = self.early_clusters.insert(r.name())),
+            }
+            self.early_clusters.move_to(set);
         }
     }
 }
 
-type News = (Vec<Arc<Resource>>, Vec<Arc<str>>, bytes::Bytes);
+type News = (Offered, Vec<Arc<str>>, bytes::Bytes);
 
 impl Typed {
+    /// Whether the client has asked for anything on this stream.
+    fn is_started(&self) -> bool {
+        self.opening.is_some() || self.subscription.is_started()
+    }
+
+    /// Takes the first request; `early` are clusters whose endpoints the client needs whatever it holds.
+    fn begin(
+        &mut self,
+        request: DeltaDiscoveryRequest,
+        wildcard_kind: bool,
+        set: Option<&Arc<Set>>,
+        early: &Names,
+    ) {
+        let (subscribe, unsubscribe) = (request.resource_names_subscribe, request.resource_names_unsubscribe);
+        let holds = request.initial_resource_versions;
+        let all = unsubscribe.is_empty()
+            && set.is_some_and(|set| self.subscription.begin_with_all(&subscribe, set));
+        if !all {
+            // The length was checked when it came.
+            let asked = self.subscription.update(subscribe, unsubscribe, wildcard_kind).unwrap_or_default();
+            self.differs.extend(asked.into_iter().map(|name| (name, Differs::Asked)));
+        }
+        // "the server should send only what differs from these": only the first request of a stream has them.
+        self.owes_answer = self.subscription.is_wildcard() && holds.is_empty();
+        let set = set.filter(|set| holds.len() == set.len() && !holds.is_empty());
+        if let Some(set) = set.filter(|set| self.subscription.covers_all(set) && self.differs.is_empty()) {
+            let sum = holds.iter().fold(0, |sum: u64, (name, version)| {
+                sum.wrapping_add(Version::parse(version).unwrap_or_default().fingerprint(name))
+            });
+            if Version(sum) == set.version() {
+                // It holds all that there is, as it is.
+                self.confirmed.extend(set.resources().filter(|r| r.accept()).cloned());
+                self.held = Arc::clone(set);
+                self.ask_again(early.iter());
+                return;
+            }
+        }
+        for (name, version) in holds.into_iter().filter(|(name, _)| !early.contains(name)) {
+            self.differs.insert(name.into(), Differs::Holds(Version::parse(&version).unwrap_or_default()));
+        }
+    }
+
+    /// The client needs what is under these names again.
+    fn ask_again<'a>(&mut self, names: impl Iterator<Item = &'a Arc<str>>) {
+        let covered = names.filter(|name| self.subscription.covers(name));
+        self.differs.extend(covered.map(|name| (Arc::clone(name), Differs::Asked)));
+    }
+
     /// What differs between the client's state and `set`, which is the client's state from then on.
     ///
     /// What a client asks for is answered also when it does not exist
@@ -219,13 +278,13 @@ impl Typed {
     fn news(&mut self, set: &Arc<Set>, part: Part) -> Option<News> {
         if let Some(group) = self.next_again(set) {
             let encoded = concat(group.iter().map(|r| r.delta_field().clone()));
-            return Some((group, Vec::new(), encoded));
+            return Some((Offered::Some(group), Vec::new(), encoded));
         }
         let unchanged = Arc::ptr_eq(&self.held, set);
         if unchanged && self.differs.is_empty() && !self.owes_answer {
             return None;
         }
-        if let Some(news) = self.shared_news(set) {
+        if let Some(news) = self.whole_news(set).or_else(|| self.shared_news(set)) {
             return Some(news);
         }
         let mut names: BTreeMap<Arc<str>, Option<Differs>> =
@@ -277,7 +336,21 @@ impl Typed {
         } else {
             concat(upserts.iter().map(|r| r.delta_field().clone()))
         };
-        Some((upserts, removed, encoded))
+        Some((Offered::Some(upserts), removed, encoded))
+    }
+
+    /// The common case of a first sync, one answer for all clients: a client that holds nothing and wants everything.
+    fn whole_news(&mut self, set: &Arc<Set>) -> Option<News> {
+        let all = self.held.is_empty()
+            && self.differs.is_empty()
+            && !set.is_empty()
+            && self.subscription.covers_all(set);
+        if !all {
+            return None;
+        }
+        self.owes_answer = false;
+        self.held = Arc::clone(set);
+        Some((Offered::All(Arc::clone(set)), Vec::new(), set.all_delta()))
     }
 
     /// The client wants everything from now on, and until now wanted only what it named
@@ -305,7 +378,7 @@ impl Typed {
             return None;
         }
         self.owes_answer = false;
-        let news = (change.upserts.clone(), Vec::new(), change.upserts_delta());
+        let news = (Offered::Some(change.upserts.clone()), Vec::new(), change.upserts_delta());
         self.held = Arc::clone(set);
         Some(news)
     }
@@ -336,23 +409,19 @@ impl Typed {
         let at = self.in_flight.iter().position(|offer| offer.nonce == nonce)?;
         let offer = self.in_flight.drain(..=at).next_back()?;
         let Some(text) = refusal else {
-            let first: Vec<_> = offer.resources.into_iter().filter(|r| r.accept()).collect();
-            return Some(Verdict::Accepted {
-                kind,
-                version: offer.version,
-                first,
-                refusing: self.is_refusing(),
-            });
+            let (version, first) = (offer.version, offer.resources.accept());
+            return Some(Verdict::Accepted { kind, version, first, refusing: self.is_refusing() });
         };
         if !offer.resources.is_empty() {
             // A response that is refused as a whole took nothing away either.
             offer.removed.into_iter().for_each(|name| _ = self.differs.entry(name).or_insert(UNKNOWN));
         }
-        match offer.resources.as_slice() {
+        let resources = offer.resources.into_vec();
+        match resources.as_slice() {
             [] => None,
             [one] => {
                 self.differs.insert(Arc::clone(one.name()), Differs::Refused(one.version()));
-                Some(Verdict::Refused { kind, resources: offer.resources, text })
+                Some(Verdict::Refused { kind, resources, text })
             }
             // One bad resource may have taken good ones with it (it does for clusters), and the answer does not
             // say which it was: offer the halves, and so on down to the one.

@@ -14,6 +14,8 @@
 mod client;
 pub mod delta;
 mod frame;
+mod names;
+mod offered;
 mod registry;
 pub mod server;
 pub mod sotw;

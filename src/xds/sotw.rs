@@ -6,8 +6,9 @@
 
 use super::delta::Response;
 use super::frame::{Frame, parse_nonce};
+use super::offered::Offered;
 use super::subscription::Subscription;
-use super::{Malformed, Verdict, kind_of_request};
+use super::{MAX_NAMES, Malformed, Verdict, kind_of_request};
 use crate::resource::{ByKind, Kind, Resource, Version};
 use crate::snapshot::{Set, Snapshot, concat, version_of};
 use bytes::Bytes;
@@ -27,6 +28,8 @@ pub struct Sotw {
 
 #[derive(Debug, Default)]
 struct Typed {
+    /// The first request. It is read when it is known what there is, as it mostly names all of that.
+    opening: Option<Box<DiscoveryRequest>>,
     subscription: Subscription,
     /// What the client was offered last, or says that it holds from an earlier stream.
     version: Option<Version>,
@@ -35,7 +38,7 @@ struct Typed {
     /// Names that the client asked for and was not answered about.
     asked: BTreeSet<Arc<str>>,
     /// The last response, until it is answered.
-    in_flight: Option<Vec<Arc<Resource>>>,
+    in_flight: Option<Offered>,
     /// The last answer was a refusal.
     refused: bool,
     /// What the client said it holds from an earlier stream, and nobody had taken on a stream of this process.
@@ -54,34 +57,40 @@ impl Sotw {
     pub fn on_request(&mut self, request: DiscoveryRequest) -> Result<Option<Verdict>, Malformed> {
         let Some(kind) = kind_of_request(&request.type_url, self.only)? else { return Ok(None) };
         let typed = self.kinds.get_mut(kind);
-        let first = !typed.subscription.is_started();
-        // "the server should ignore any request whose nonce is not that of its last response"
-        // (.../xds_protocol#ack-nack-and-resource-type-instance-version); a new stream has no last response.
-        if !first
-            && !request.response_nonce.is_empty()
-            && parse_nonce(&request.response_nonce) != Some(typed.nonce)
-        {
+        if !typed.is_started() {
+            // A new stream has no last response, so the nonce does not matter.
+            if request.resource_names.len() > MAX_NAMES {
+                return Err(Malformed::TooManyNames(MAX_NAMES));
+            }
+            typed.opening = Some(Box::new(request));
             return Ok(None);
         }
+        // "the server should ignore any request whose nonce is not that of its last response"
+        // (.../xds_protocol#ack-nack-and-resource-type-instance-version).
+        if !request.response_nonce.is_empty() && parse_nonce(&request.response_nonce) != Some(typed.nonce) {
+            return Ok(None);
+        }
+        self.open(kind, None);
+        let typed = self.kinds.get_mut(kind);
         let all_before = typed.subscription.is_wildcard();
-        let added = typed.subscription.replace(request.resource_names, kind.is_wildcard())?;
+        let added = typed.subscription.replace(&request.resource_names, kind.is_wildcard())?;
         if typed.subscription.is_wildcard() && !all_before {
             // Everything is more than what was sent so far.
             (typed.version, typed.held) = (None, Arc::default());
         }
-        if first {
-            // A client that comes back says what it holds. Only if that is not all that it asks for now, its names
-            // are open questions; `next` finds out.
-            let early = kind == Kind::Endpoint && std::mem::take(&mut self.early_clusters);
-            typed.version = Version::parse(&request.version_info).filter(|_| !early);
-        }
-        if typed.version.is_none() || !first {
-            typed.asked.extend(added);
-        }
-        if first || request.response_nonce.is_empty() {
+        typed.asked.extend(added);
+        if request.response_nonce.is_empty() {
             return Ok(None);
         }
         Ok(typed.answered(kind, request.error_detail.map(|e| e.message)))
+    }
+
+    /// Reads the first request about a kind, if it was not read yet.
+    fn open(&mut self, kind: Kind, set: Option<&Arc<Set>>) {
+        let typed = self.kinds.get_mut(kind);
+        let Some(request) = typed.opening.take() else { return };
+        let early = kind == Kind::Endpoint && std::mem::take(&mut self.early_clusters);
+        typed.begin(&request, kind.is_wildcard(), set, early);
     }
 
     /// The next response that brings the client closer to `snapshot`, in make-before-break order.
@@ -93,10 +102,12 @@ impl Sotw {
             if kind >= Kind::Listener && self.is_without(Kind::Cluster) {
                 return None;
             }
+            let set = snapshot.set(kind);
+            self.open(kind, Some(set));
             let Some(typed) = Some(self.kinds.get_mut(kind)).filter(|t| t.subscription.is_started()) else {
                 continue;
             };
-            let set = snapshot.set(kind);
+            typed.subscription.move_to(set);
             // Without any scope there is no listener that looks for one, but connections of a listener that was there
             // may still be served by those that it knew: they go with it.
             if kind == Kind::ScopedRoute && set.is_empty() && typed.version.is_some() {
@@ -121,7 +132,7 @@ impl Sotw {
         let endpoints = self.kinds.get_mut(Kind::Endpoint);
         if endpoints.subscription.is_started() {
             clusters.differences(before, |name| {
-                if endpoints.subscription.names().contains(name) {
+                if endpoints.subscription.covers_by_name(name) {
                     endpoints.asked.insert(Arc::clone(name));
                 }
             });
@@ -150,38 +161,62 @@ impl Sotw {
 }
 
 impl Typed {
+    /// Whether the client has asked for anything on this stream.
+    fn is_started(&self) -> bool {
+        self.opening.is_some() || self.subscription.is_started()
+    }
+
+    /// Takes the first request; `early`: the client needs its endpoints whatever it holds.
+    fn begin(
+        &mut self,
+        request: &DiscoveryRequest,
+        wildcard_kind: bool,
+        set: Option<&Arc<Set>>,
+        early: bool,
+    ) {
+        // A client that comes back says what it holds. Only if that is not all that it asks for now, its names are
+        // open questions; `next` finds out.
+        self.version = Version::parse(&request.version_info).filter(|_| !early);
+        if set.is_some_and(|set| self.subscription.begin_with_all(&request.resource_names, set)) {
+            return;
+        }
+        // The length was checked when it came.
+        let added = self.subscription.replace(&request.resource_names, wildcard_kind).unwrap_or_default();
+        if self.version.is_none() {
+            self.asked.extend(added);
+        }
+    }
+
     /// What there is to say. Of clusters, listeners and scopes an answer holds the whole state, and what is missing in it
     /// is gone; of the others it may hold a part
     /// (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#grouping-resources-into-responses>,
     /// <https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#deleting-resources>).
-    fn news(&mut self, set: &Arc<Set>, whole: bool) -> Option<(Version, Vec<Arc<Resource>>, Bytes)> {
+    fn news(&mut self, set: &Arc<Set>, whole: bool) -> Option<(Version, Offered, Bytes)> {
         if Arc::ptr_eq(&self.held, set) && self.asked.is_empty() && self.version.is_some() {
             return None;
         }
-        let all = self.subscription.is_wildcard();
-        if !all && self.subscription.names().is_empty() {
+        let names = self.subscription.names();
+        if !self.subscription.is_wildcard() && names.is_empty() {
             // It wants nothing (any more); an empty answer would only be about that.
             return None;
         }
-        let subset = || self.subscription.names().iter().filter_map(|name| set.get(name));
+        let all = self.subscription.covers_all(set);
+        let subset = || names.iter().filter_map(|name| set.get(name));
         let version = if all { set.version() } else { version_of(subset()) };
+        // Who comes back and wants everything holds all of that version. Who wants some by name may have let go of one
+        // and asked for it again since that version, of which an equal version says nothing.
         let came_back = self.held.is_empty() && self.version == Some(version);
-        if came_back && self.asked.is_empty() {
-            let all_of_it = set.resources().filter(|r| all || self.subscription.covers(r.name()));
-            self.confirmed.extend(all_of_it.filter(|r| r.accept()).cloned());
+        if came_back && self.asked.is_empty() && self.subscription.is_wildcard() {
+            self.confirmed.extend(set.resources().filter(|r| r.accept()).cloned());
             self.held = Arc::clone(set);
             return None;
         }
-        let resources: Vec<Arc<Resource>> = if all {
-            set.resources().cloned().collect()
-        } else if whole || self.held.is_empty() {
-            subset().cloned().collect()
-        } else {
-            let changed =
-                |r: &&Arc<Resource>| self.held.get(r.name()).map(|h| h.version()) != Some(r.version());
-            subset().filter(|r| self.asked.contains(r.name()) || changed(r)).cloned().collect()
+        let resources = match whole || self.held.is_empty() {
+            true if all => Offered::All(Arc::clone(set)),
+            true => Offered::Some(subset().cloned().collect()),
+            false => Offered::Some(self.changed(set)),
         };
-        let known = self.version == Some(version);
+        let known = self.version == Some(version) && !self.held.is_empty();
         self.held = Arc::clone(set);
         self.version = Some(version);
         // Names that do not exist (yet) have no answer in this protocol; they are answered when they do.
@@ -198,6 +233,17 @@ impl Typed {
         Some((version, resources, encoded))
     }
 
+    /// What the client asked for anew, or holds in another version, by name.
+    fn changed(&self, set: &Arc<Set>) -> Vec<Arc<Resource>> {
+        let mut names = self.asked.clone();
+        match set.change_since(&self.held) {
+            Some(change) => names.extend(change.upserts.iter().map(|r| Arc::clone(r.name()))),
+            None => set.differences(&self.held, |name| _ = names.insert(Arc::clone(name))),
+        }
+        let covered = names.iter().filter(|name| self.subscription.covers_by_name(name));
+        covered.filter_map(|name| set.get(name)).cloned().collect()
+    }
+
     /// The client took or refused the last response
     /// (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#ack-nack-and-resource-type-instance-version>).
     fn answered(&mut self, kind: Kind, refusal: Option<String>) -> Option<Verdict> {
@@ -205,7 +251,7 @@ impl Typed {
         self.refused = refusal.is_some();
         match refusal {
             None => {
-                let first = resources.into_iter().filter(|r| r.accept()).collect();
+                let first = resources.accept();
                 Some(Verdict::Accepted {
                     kind,
                     version: self.version.unwrap_or_default(),
@@ -214,7 +260,7 @@ impl Typed {
                 })
             }
             // `version` stays what was refused, so that it is not offered again.
-            Some(text) => Some(Verdict::Refused { kind, resources, text }),
+            Some(text) => Some(Verdict::Refused { kind, resources: resources.into_vec(), text }),
         }
     }
 }

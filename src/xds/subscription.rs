@@ -4,7 +4,9 @@
 //! without names; they end differently
 //! (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#how-the-client-specifies-what-resources-to-return>).
 
+use super::names::{Names, digest};
 use super::{MAX_NAMES, Malformed};
+use crate::snapshot::Set;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -18,7 +20,7 @@ pub(super) struct Subscription {
     /// Whether it ever said a name, `*` included: from then on an empty list means nothing.
     named: bool,
     wildcard: bool,
-    names: BTreeSet<Arc<str>>,
+    names: Names,
 }
 
 impl Subscription {
@@ -43,8 +45,29 @@ impl Subscription {
     }
 
     /// The names it asked for, besides everything.
-    pub(super) fn names(&self) -> &BTreeSet<Arc<str>> {
+    pub(super) fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// Whether there is nothing in a set that it does not want to hear of; after [`Subscription::move_to`] this set.
+    pub(super) fn covers_all(&self, set: &Arc<Set>) -> bool {
+        self.wildcard || self.names.cover(set)
+    }
+
+    /// See [`Names::move_to`].
+    pub(super) fn move_to(&mut self, set: &Arc<Set>) {
+        self.names.move_to(set);
+    }
+
+    /// Takes a first list of names, without duplicates, if it is that of all that there is.
+    pub(super) fn begin_with_all(&mut self, list: &[String], set: &Arc<Set>) -> bool {
+        let all = !list.is_empty()
+            && list.len() == set.len()
+            && digest(list.iter().map(String::as_str)) == set.names_digest();
+        if all {
+            (self.started, self.named, self.names) = (true, true, Names::all_of(set));
+        }
+        all
     }
 
     /// The full list of a state-of-the-world request. Returns the names that are new; every name of a list that
@@ -54,21 +77,27 @@ impl Subscription {
     /// it means that it wants nothing any more.
     pub(super) fn replace(
         &mut self,
-        list: Vec<String>,
+        list: &[String],
         wildcard_kind: bool,
     ) -> Result<Vec<Arc<str>>, Malformed> {
         self.started = true;
         if list.is_empty() {
-            (self.wildcard, self.names) = (wildcard_kind && !self.named, BTreeSet::new());
+            (self.wildcard, self.names) = (wildcard_kind && !self.named, Names::default());
             return Ok(Vec::new());
         }
         check_count(list.len())?;
         self.named = true;
-        self.wildcard = list.iter().any(|n| n == WILDCARD);
-        let new: BTreeSet<Arc<str>> = list.into_iter().filter(|n| n != WILDCARD).map(Arc::from).collect();
-        let added = new.difference(&self.names).cloned().collect();
-        self.names = new;
-        Ok(added)
+        let all = list.len();
+        let list: Vec<&str> = list.iter().map(String::as_str).filter(|n| *n != WILDCARD).collect();
+        self.wildcard = list.len() < all;
+        // Every answer of a client repeats the list, which is mostly the one that it was.
+        if list.len() == self.names.len() && digest(list.iter().copied()) == self.names.digest() {
+            return Ok(Vec::new());
+        }
+        let list: BTreeSet<Arc<str>> = list.into_iter().map(Arc::from).collect();
+        let gone: Vec<Arc<str>> = self.names.iter().filter(|name| !list.contains(*name)).cloned().collect();
+        gone.iter().for_each(|name| _ = self.names.remove(name));
+        Ok(list.into_iter().filter(|name| self.names.insert(name)).collect())
     }
 
     /// The lists of a delta request. Returns the names that the client wants an answer for, known or not:
@@ -94,13 +123,13 @@ impl Subscription {
                 continue;
             }
             let name: Arc<str> = name.into();
-            self.names.insert(Arc::clone(&name));
+            self.names.insert(&name);
             asked.push(name);
         }
         for name in unsubscribe {
             if name == WILDCARD {
                 self.wildcard = false;
-            } else if self.names.remove(name.as_str()) && self.wildcard {
+            } else if self.names.remove(&name) && self.wildcard {
                 asked.push(name.into());
             }
         }
@@ -157,18 +186,18 @@ mod tests {
     #[test]
     fn an_empty_list_after_names_means_nothing() {
         let mut s = Subscription::default();
-        assert_eq!(s.replace(list(&["a", "b"]), true).unwrap().len(), 2);
-        assert_eq!(s.replace(list(&["b", "c"]), true).unwrap(), ["c".into()]);
-        s.replace(vec![], true).unwrap();
+        assert_eq!(s.replace(&list(&["a", "b"]), true).unwrap().len(), 2);
+        assert_eq!(s.replace(&list(&["b", "c"]), true).unwrap(), ["c".into()]);
+        s.replace(&[], true).unwrap();
         assert!(!s.covers("a") && !s.is_wildcard());
         let mut legacy = Subscription::default();
         for _ in 0..2 {
-            legacy.replace(vec![], true).unwrap();
+            legacy.replace(&[], true).unwrap();
             assert!(legacy.is_wildcard());
         }
         let mut explicit = Subscription::default();
-        explicit.replace(list(&["*"]), true).unwrap();
-        explicit.replace(vec![], true).unwrap();
+        explicit.replace(&list(&["*"]), true).unwrap();
+        explicit.replace(&[], true).unwrap();
         assert!(!explicit.is_wildcard());
     }
 
@@ -185,10 +214,7 @@ mod tests {
     #[test]
     fn a_client_cannot_subscribe_without_bound() {
         let names: Vec<String> = (0..=MAX_NAMES).map(|n| n.to_string()).collect();
-        assert_eq!(
-            Subscription::default().replace(names.clone(), false),
-            Err(Malformed::TooManyNames(MAX_NAMES))
-        );
+        assert_eq!(Subscription::default().replace(&names, false), Err(Malformed::TooManyNames(MAX_NAMES)));
         assert!(Subscription::default().update(names, vec![], false).is_err());
     }
 }

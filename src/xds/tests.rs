@@ -2,6 +2,7 @@
 
 mod delta;
 mod model;
+mod nonsense;
 mod sotw;
 
 use super::{Malformed, Verdict, delta::Response};

@@ -6,7 +6,7 @@ use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::Value;
 use serin::app::{App, Options};
 use serin::control::Phase;
-use serin::model::{Listener, ListenerTls, Settings};
+use serin::model::{CertificateFiles, Listener, ListenerTls, Settings};
 use serin::names::ListenerName;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -104,8 +104,16 @@ async fn probes_know_when_files_are_read() {
     use serin::latest::Latest;
     use tower::ServiceExt;
     let view = Latest::new(View::default());
-    let table = Latest::new(serin::telemetry::Table::default());
-    let router = router(Sources { view: view.clone(), registry: std::sync::Arc::default(), table });
+    let (store, ..) = serin::store::run::start(Box::new(serin::store::Sqlite::in_memory().unwrap()), None);
+    let router = router(Sources {
+        view: view.clone(),
+        registry: std::sync::Arc::default(),
+        table: Latest::new(serin::telemetry::Table::default()),
+        store,
+        events: tokio::sync::mpsc::channel(1).0,
+        stopped: tokio::sync::watch::channel(false).1,
+        insecure_admin: false,
+    });
     let status = |path: &'static str| {
         let request = http::Request::get(path).body(Body::empty()).unwrap();
         let router = router.clone();
@@ -179,7 +187,7 @@ async fn a_configuration_is_of_one_gateway_and_shows_no_secret() {
     let listener = Listener {
         address: Ipv4Addr::LOCALHOST.into(),
         port: 8443,
-        tls: Some(ListenerTls { cert_file, key_file }),
+        tls: Some(ListenerTls { certificates: vec![CertificateFiles { cert_file, key_file }] }),
     };
     let settings = Settings {
         gateways: folder.path().to_path_buf(),

@@ -64,7 +64,11 @@ fn explain(case: &str, bytes: &[u8], attached: &BTreeMap<Reference, Attachment>)
 
 /// What the cases refer to: the files of `attached` as `secrets/<name>`, and what no file can be.
 fn attached(folder: &Path) -> BTreeMap<Reference, Attachment> {
-    let certificate = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap().cert.pem();
+    let pair = || {
+        let made = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    };
+    let ((certificate, key), (_, other)) = (pair(), pair());
     let files = std::fs::read_dir(folder.join("attached")).unwrap().map(|entry| entry.unwrap().path());
     let files = files.map(|path| {
         let name = path.file_name().unwrap().to_str().unwrap();
@@ -73,6 +77,9 @@ fn attached(folder: &Path) -> BTreeMap<Reference, Attachment> {
     });
     let others = [
         ("secrets/ca.pem", Attachment::private(certificate.as_bytes())),
+        ("secrets/client.key", Attachment::private(key.as_bytes())),
+        ("secrets/exposed.key", Attachment::Bytes { bytes: key.as_bytes().into(), exposed: true }),
+        ("secrets/other.key", Attachment::private(other.as_bytes())),
         ("secrets/missing.pem", Attachment::Missing),
         ("secrets/locked.pem", Attachment::Unreadable("permission denied".to_owned())),
         ("secrets/huge.pem", Attachment::TooLarge(5_000_000)),

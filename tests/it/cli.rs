@@ -41,7 +41,7 @@ fn serin_in(directory: &Path, arguments: &[&str]) -> Run {
 }
 
 /// A command that does not see the settings of whoever runs the tests.
-fn command(directory: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_serin"));
     command.current_dir(directory).args(arguments);
     for (name, _) in std::env::vars_os() {
@@ -72,7 +72,11 @@ fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
 #[test]
 fn without_a_server_the_world_has_failed() {
     let nobody = ["--server", "http://127.0.0.1:1"];
-    for command in [&["get"][..], &["get", "fraud"], &["proxies"], &["diff", "docs"]] {
+    let commands =
+        ["get", "get fraud", "proxies", "diff docs", "status fraud", "history fraud", "events", "events -f"];
+    let orders = ["promote fraud", "abort fraud", "set-weight fraud 25", "undo fraud --to-revision 3"];
+    for line in commands.iter().chain(&orders) {
+        let command: &[&str] = &line.split(' ').collect::<Vec<_>>();
         let said = serin(&[command, &nobody].concat()).fails(2);
         assert!(
             said.starts_with("error: no answer from http://127.0.0.1:1; is `serin serve` running"),
@@ -84,7 +88,7 @@ fn without_a_server_the_world_has_failed() {
 #[test]
 fn wrong_usage_is_the_users_input() {
     for command in
-        [&["no-such"][..], &["get", "--no-such"], &["translate"], &["up", "/nowhere"], &["promote", "x"]]
+        [&["no-such"][..], &["get", "--no-such"], &["translate"], &["up", "/nowhere"], &["promote"]]
     {
         serin(command).fails(1);
     }

@@ -13,4 +13,5 @@ mod launch;
 mod protocol;
 mod real;
 mod schema;
+mod store;
 mod vectors;

@@ -1,6 +1,8 @@
 //! Discovery over real sockets: every service, many clients, restarts, refusals and bad manners.
 
 pub(crate) mod client;
+mod conformance;
+mod soak;
 
 use client::*;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;

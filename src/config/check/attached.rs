@@ -64,10 +64,11 @@ pub(super) fn reference(raw: &raw::Content, document: &Path) -> Option<Reference
 /// What a gateway file refers to.
 pub(crate) fn references(raw: &raw::Gateway, document: &Path) -> BTreeSet<Reference> {
     let upstreams = raw.upstreams.iter().flat_map(|all| all.values()).flatten();
-    let certificates = upstreams.filter_map(|upstream| match upstream {
-        raw::Upstream::Object(object) => object.tls.as_ref()?.ca_file.as_deref(),
+    let tls = upstreams.filter_map(|upstream| match upstream {
+        raw::Upstream::Object(object) => object.tls.as_ref(),
         raw::Upstream::Url(_) => None,
     });
+    let certificates = tls.flat_map(|tls| [&tls.ca_file, &tls.cert_file, &tls.key_file]).flatten();
     let certificates = certificates.filter(|f| !f.is_empty()).map(|f| Reference::file(document, f));
     let secrets = raw.authentication.iter().flat_map(|a| {
         let users = a.basic_auth.as_ref().and_then(|b| b.users_file.as_ref());

@@ -35,6 +35,11 @@ pub(super) fn optional(
     report(checked, Code::Duration, at, problems)
 }
 
+/// A duration of a flag; or what is wrong and what to do.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    read(text).map_err(|wrong| format!("{}; {}", wrong.message, wrong.help))
+}
+
 fn read(text: &str) -> Result<Duration, Wrong> {
     parse(text).ok_or_else(|| {
         let message = format!("`{}` is not a duration", spelling::shorten(text));

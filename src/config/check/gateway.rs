@@ -8,9 +8,11 @@ use crate::config::problems::{At, Problems};
 use crate::config::{raw, spelling};
 use crate::diag::Code;
 use crate::model::{
-    Authentication, Condition, DirectAccess, Gateway, KeySource, Match, SessionAffinity, Upstream,
+    Authentication, Condition, DirectAccess, Gateway, Host, KeySource, Match, SessionAffinity, Upstream,
 };
 use crate::names::{GatewayName, ListenerName, UpstreamName};
+use crate::weight::Split;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const DEFAULT_LISTENER: &str = "default";
@@ -21,27 +23,45 @@ const MAX_UPSTREAMS: usize = 200;
 /// The header of direct access, unless the file names another.
 const DEFAULT_DIRECT_ACCESS: &str = "x-serin-upstream";
 
-/// The name of a gateway, which is wanted even when the rest is wrong, and the gateway if nothing is missing.
+/// What could be read of a gateway file.
+#[derive(Default)]
+pub(crate) struct Checked {
+    /// The name, which is wanted even when the rest is wrong.
+    pub(crate) name: Option<GatewayName>,
+    /// The gateway, if nothing is missing.
+    pub(crate) gateway: Option<Gateway>,
+    /// Its place with nobody let in: where it is to be, if that is known, and only if its requests are not for everyone.
+    pub(crate) closed: Option<Gateway>,
+}
+
+/// A gateway, as far as it could be read.
 pub(crate) fn gateway(
     raw: &raw::Gateway,
     root: &At<'_>,
     around: &Surroundings<'_>,
     problems: &mut Problems<'_>,
-) -> (Option<GatewayName>, Option<Gateway>) {
+) -> Checked {
     let gateway_name = raw.name.as_deref().and_then(|text| {
         name(GatewayName::new(text), (Code::GatewayName, "a gateway", text), &root.at("name"), problems)
     });
-    if raw.upstreams.as_ref().is_some_and(|all| all.len() > MAX_UPSTREAMS) {
-        let message = format!("the gateway has more than {MAX_UPSTREAMS} upstreams");
-        let help = "remove versions that get no traffic, or list servers of one version under `endpoints`";
-        problems.error(Code::TooManyUpstreams, &root.key("upstreams"), message, help);
-        return (gateway_name, None);
-    }
     let hosts = host::hosts(raw, root, around.routing, problems);
     let path = match &raw.path {
         Some(text) => report(path::path(text), Code::Path, &root.at("path"), problems),
         None => Some("/".to_owned()),
     };
+    let authentication = authentication::authentication(raw, root, around, problems);
+    let listener = listener(raw, root, around, problems);
+    let proxies = labels::proxies(raw, root, problems);
+    // Whatever is wrong with it, a gateway that says who may come in is not for everyone.
+    let place =
+        Place { name: &gateway_name, listener: &listener, hosts: &hosts, path: &path, proxies: &proxies };
+    let closed = if authentication == Some(Authentication::None) { None } else { place.closed() };
+    if raw.upstreams.as_ref().is_some_and(|all| all.len() > MAX_UPSTREAMS) {
+        let message = format!("the gateway has more than {MAX_UPSTREAMS} upstreams");
+        let help = "remove versions that get no traffic, or list servers of one version under `endpoints`";
+        problems.error(Code::TooManyUpstreams, &root.key("upstreams"), message, help);
+        return Checked { name: gateway_name, gateway: None, closed };
+    }
     let rewrite = raw
         .rewrite
         .as_deref()
@@ -53,7 +73,6 @@ pub(crate) fn gateway(
         &root.at("timeout"),
         problems,
     );
-    let authentication = authentication::authentication(raw, root, around, problems);
     let direct_access = direct_access(raw, root, problems);
     if let (Some(authentication), Some(DirectAccess { header })) = (&authentication, &direct_access)
         && uses(authentication, header)
@@ -81,10 +100,8 @@ pub(crate) fn gateway(
     if direct_access.is_none() {
         traffic::unused(raw, root, problems);
     }
-    let listener = listener(raw, root, around, problems);
     let description = labels::description(raw, root, problems);
     let labels = labels::labels(raw, root, problems);
-    let proxies = labels::proxies(raw, root, problems);
     let whole = || {
         Some(Gateway {
             name: gateway_name.clone()?,
@@ -103,13 +120,48 @@ pub(crate) fn gateway(
             affinity,
             matches,
             direct_access,
-            // A mistake here is an error, so the gateway is not served; but its place may have to be kept closed.
-            authentication: authentication.unwrap_or(Authentication::Closed),
+            authentication: authentication?,
             expose_upstream: raw.expose_upstream.unwrap_or(false),
         })
     };
     let gateway = whole();
-    (gateway_name, gateway)
+    Checked { name: gateway_name, gateway, closed }
+}
+
+/// Which requests a gateway takes, as far as that could be read.
+struct Place<'a> {
+    name: &'a Option<GatewayName>,
+    listener: &'a Option<ListenerName>,
+    hosts: &'a [Host],
+    path: &'a Option<String>,
+    proxies: &'a BTreeSet<String>,
+}
+
+impl Place<'_> {
+    /// The place with nobody let in; nothing where it is not known.
+    fn closed(&self) -> Option<Gateway> {
+        let nowhere = UpstreamName::new("nowhere").ok()?;
+        Some(Gateway {
+            name: self.name.clone()?,
+            description: String::new(),
+            labels: BTreeMap::new(),
+            proxies: self.proxies.clone(),
+            listener: self.listener.clone()?,
+            hosts: (!self.hosts.is_empty()).then(|| self.hosts.to_vec())?,
+            path: self.path.clone()?,
+            rewrite: None,
+            authentication: Authentication::Closed,
+            timeout: DEFAULT_TIMEOUT,
+            upstreams: Vec::new(),
+            traffic: Split::all_to(nowhere),
+            rollout: None,
+            shadow: None,
+            affinity: None,
+            matches: Vec::new(),
+            direct_access: None,
+            expose_upstream: false,
+        })
+    }
 }
 
 fn upstreams(

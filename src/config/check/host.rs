@@ -9,7 +9,7 @@ use crate::model::{Host, Routing};
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
-/// The hosts of a gateway, sorted; every host when it names none.
+/// The hosts of a gateway that can be had, sorted; every host when it names none.
 pub(super) fn hosts(
     raw: &raw::Gateway,
     root: &At<'_>,
@@ -24,15 +24,14 @@ pub(super) fn hosts(
     let mut hosts = BTreeSet::new();
     if let Some(text) = &raw.host {
         let host = report(host(text), Code::Host, &one, problems);
-        host.iter().for_each(|host| exact(host, routing, &one, problems));
-        hosts.extend(host);
+        hosts.extend(host.filter(|host| exact(host, routing, &one, problems)));
     }
     let Some(all) = &raw.hosts else {
         if one.is_there() {
             return hosts.into_iter().collect();
         }
-        exact(&Host::Any, routing, &root.at("name"), problems);
-        return vec![Host::Any];
+        let is_possible = exact(&Host::Any, routing, &root.at("name"), problems);
+        return if is_possible { vec![Host::Any] } else { Vec::new() };
     };
     if all.is_empty() {
         let help = "name a host, or remove the line to answer for every host";
@@ -43,7 +42,7 @@ pub(super) fn hosts(
         let Some(text) = text else { continue };
         let at = many.item(i);
         let Some(host) = report(host(text), Code::Host, &at, problems) else { continue };
-        exact(&host, routing, &at, problems);
+        let is_possible = exact(&host, routing, &at, problems);
         if !seen.insert(host.clone()) {
             problems.error(
                 Code::HostTwice,
@@ -52,15 +51,18 @@ pub(super) fn hosts(
                 "keep one of them",
             );
         }
-        hosts.insert(host);
+        if is_possible {
+            hosts.insert(host);
+        }
     }
     hosts.into_iter().collect()
 }
 
-/// Where each host has a table of its own, Envoy looks the host up as it is: there are no patterns, and none for all.
-fn exact(host: &Host, routing: Routing, at: &At<'_>, problems: &mut Problems<'_>) {
+/// Whether the layout of routes can have this host. Where each host has a table of its own, Envoy looks the host up as
+/// it is: there are no patterns, and none for all.
+fn exact(host: &Host, routing: Routing, at: &At<'_>, problems: &mut Problems<'_>) -> bool {
     if routing == Routing::Plain || matches!(host, Host::Exact(_)) {
-        return;
+        return true;
     }
     let message = match host {
         Host::Any => "the gateway answers for every host, which `routing: scoped` cannot do".to_owned(),
@@ -69,6 +71,7 @@ fn exact(host: &Host, routing: Routing, at: &At<'_>, problems: &mut Problems<'_>
     let help =
         "name the hosts exactly, such as `host: fraud.example.com`; or set `routing: plain` in serin.yaml";
     problems.error(Code::HostNotExact, at, message, help);
+    false
 }
 
 fn host(text: &str) -> Result<Host, Wrong> {

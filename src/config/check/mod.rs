@@ -26,8 +26,9 @@ mod traffic;
 mod upstream;
 
 pub(super) use attached::references;
+pub(super) use duration::duration;
 pub(crate) use duration::parse as parse_duration;
-pub(super) use gateway::gateway;
+pub(super) use gateway::{Checked, gateway};
 pub(super) use settings::{settings, store_at};
 
 use super::problems::{At, Problems};

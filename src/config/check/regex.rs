@@ -13,6 +13,26 @@ const MAX_PROGRAM: usize = 1 << 20;
 /// The most repetitions that RE2 takes (`kMaxRepeat` of its parser).
 const MAX_REPEAT: u32 = 1000;
 
+/// The general categories that RE2 knows (its `unicode_groups.cc`), by the very names that it has for them.
+const CATEGORIES: &str = "Any C Cc Cf Co Cs L Ll Lm Lo Lt Lu M Mc Me Mn N Nd Nl No P Pc Pd Pe Pf Pi Po Ps S Sc Sk Sm So Z Zl Zp Zs";
+/// The scripts that RE2 knows. Rust knows more properties, such as `Emoji`, and more names for these.
+const SCRIPTS: &str = "Adlam Ahom Anatolian_Hieroglyphs Arabic Armenian Avestan Balinese Bamum Bassa_Vah Batak Bengali Bhaiksuki \
+    Bopomofo Brahmi Braille Buginese Buhid Canadian_Aboriginal Carian Caucasian_Albanian Chakma Cham Cherokee \
+    Chorasmian Common Coptic Cuneiform Cypriot Cypro_Minoan Cyrillic Deseret Devanagari Dives_Akuru Dogra \
+    Duployan Egyptian_Hieroglyphs Elbasan Elymaic Ethiopic Georgian Glagolitic Gothic Grantha Greek Gujarati \
+    Gunjala_Gondi Gurmukhi Han Hangul Hanifi_Rohingya Hanunoo Hatran Hebrew Hiragana Imperial_Aramaic \
+    Inherited Inscriptional_Pahlavi Inscriptional_Parthian Javanese Kaithi Kannada Katakana Kawi Kayah_Li \
+    Kharoshthi Khitan_Small_Script Khmer Khojki Khudawadi Lao Latin Lepcha Limbu Linear_A Linear_B Lisu \
+    Lycian Lydian Mahajani Makasar Malayalam Mandaic Manichaean Marchen Masaram_Gondi Medefaidrin \
+    Meetei_Mayek Mende_Kikakui Meroitic_Cursive Meroitic_Hieroglyphs Miao Modi Mongolian Mro Multani Myanmar \
+    Nabataean Nag_Mundari Nandinagari New_Tai_Lue Newa Nko Nushu Nyiakeng_Puachue_Hmong Ogham Ol_Chiki \
+    Old_Hungarian Old_Italic Old_North_Arabian Old_Permic Old_Persian Old_Sogdian Old_South_Arabian \
+    Old_Turkic Old_Uyghur Oriya Osage Osmanya Pahawh_Hmong Palmyrene Pau_Cin_Hau Phags_Pa Phoenician \
+    Psalter_Pahlavi Rejang Runic Samaritan Saurashtra Sharada Shavian Siddham SignWriting Sinhala Sogdian \
+    Sora_Sompeng Soyombo Sundanese Syloti_Nagri Syriac Tagalog Tagbanwa Tai_Le Tai_Tham Tai_Viet Takri Tamil \
+    Tangsa Tangut Telugu Thaana Thai Tibetan Tifinagh Tirhuta Toto Ugaritic Vai Vithkuqi Wancho Warang_Citi \
+    Yezidi Yi Zanabazar_Square";
+
 /// Refuses what Envoy would refuse.
 pub(super) fn check(text: &str) -> Result<(), Wrong> {
     let shown = shorten(text);
@@ -51,6 +71,16 @@ fn addition(text: &str) -> Option<&'static str> {
                 return Some("an escape");
             }
             rest = &after[escaped.len_utf8()..];
+            if matches!(escaped, 'p' | 'P') {
+                let (name, behind) = property(rest)?;
+                if ![CATEGORIES, SCRIPTS].iter().any(|known| known.split(' ').any(|k| k == name)) {
+                    return Some("a class of characters");
+                }
+                rest = behind;
+            }
+            if escaped == 'x' && rest.starts_with('{') {
+                rest = rest.split_once('}').map_or("", |(_, behind)| behind);
+            }
             continue;
         }
         if in_class {
@@ -76,12 +106,29 @@ fn addition(text: &str) -> Option<&'static str> {
             if !flags.starts_with('P') && flags.contains(['x', 'R', 'u']) {
                 return Some("a flag");
             }
-        } else if c == '{' && repeats(after) > MAX_REPEAT {
-            return Some("more than 1000 repetitions");
+        } else if matches!(c, '*' | '+' | '?' | '{') {
+            if c == '{' && repeats(after) > MAX_REPEAT {
+                return Some("more than 1000 repetitions");
+            }
+            let after = if c == '{' { after.split_once('}').map_or("", |(_, rest)| rest) } else { after };
+            // As few as possible.
+            rest = after.strip_prefix('?').unwrap_or(after);
+            if rest.starts_with(['*', '+', '?', '{']) {
+                return Some("a repetition of a repetition");
+            }
+            continue;
         }
         rest = after;
     }
     None
+}
+
+/// The name of a class such as `Lu` in `\p{Lu}` or `L` in `\pL`, and what follows it.
+fn property(text: &str) -> Option<(&str, &str)> {
+    match text.strip_prefix('{') {
+        Some(braced) => braced.split_once('}'),
+        None => text.split_at_checked(text.chars().next()?.len_utf8()),
+    }
 }
 
 /// The larger bound of a counted repetition.
@@ -107,6 +154,12 @@ mod tests {
             "(?P<n>a)",
             "(?:a|b)",
             "a{1000}",
+            r"\p{Lu}\pL[\p{Greek}\PN]+",
+            "a*?b+?c??d{2}?",
+            r"\*+\?*",
+            "[*+]?",
+            r"\x{61}+\x61*",
+            "(?i:a)?",
         ] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
@@ -115,8 +168,27 @@ mod tests {
     #[test]
     fn what_only_others_know_is_refused() {
         for bad in [
-            "(", "a**b(", "(?=a)", "(?<!a)b", r"(a)\1", "[a&&b]", "[a[b]]", "(?x) a", "a{1001}", r"\<a",
-            r"\u{61}", "(?u)a",
+            "(",
+            "a**b(",
+            "(?=a)",
+            "(?<!a)b",
+            r"(a)\1",
+            "[a&&b]",
+            "[a[b]]",
+            "(?x) a",
+            "a{1001}",
+            r"\<a",
+            r"\u{61}",
+            "(?u)a",
+            r"\p{Emoji}",
+            r"\p{Letter}",
+            r"\p{greek}",
+            r"[\p{sc=Greek}]",
+            r"\p{Alphabetic}",
+            "a**",
+            "a+*",
+            "a{2}{3}",
+            "a??+",
         ] {
             assert!(check(bad).is_err(), "{bad}");
         }

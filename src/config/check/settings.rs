@@ -5,7 +5,7 @@ use super::{Wrong, name, report};
 use crate::config::problems::{At, Problems};
 use crate::config::{raw, resolve, spelling};
 use crate::diag::Code;
-use crate::model::{AltName, Listener, ListenerTls, MutualTls, Routing, Settings, StoreAt};
+use crate::model::{AltName, CertificateFiles, Listener, ListenerTls, MutualTls, Routing, Settings, StoreAt};
 use crate::names::ListenerName;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -164,13 +164,7 @@ fn listener(raw: &raw::Listener, file: &Path, at: &At<'_>, problems: &mut Proble
         };
         report(text.parse().map_err(wrong), Code::ListenerAddress, &at.at("address"), problems)
     });
-    let tls = raw.tls.as_ref().map(|tls| {
-        let at = at.at("tls");
-        let cert_file =
-            tls.cert_file.as_ref().and_then(|text| path(text, file, &at.at("certFile"), problems));
-        let key_file = tls.key_file.as_ref().and_then(|text| path(text, file, &at.at("keyFile"), problems));
-        Some(ListenerTls { cert_file: cert_file?, key_file: key_file? })
-    });
+    let tls = raw.tls.as_ref().map(|tls| listener_tls(tls, file, &at.at("tls"), problems));
     let tls = match tls {
         None => None,
         Some(tls) => Some(tls?),
@@ -197,6 +191,67 @@ fn store(text: &str, file: &Path) -> Result<StoreAt, Wrong> {
 /// Where the store is, relative to the current folder; or what is wrong and what to do.
 pub(crate) fn store_at(text: &str) -> Result<StoreAt, String> {
     store(text, Path::new("")).map_err(|wrong| format!("{}; {}", wrong.message, wrong.help))
+}
+
+/// One certificate, or a list of them.
+fn listener_tls(
+    raw: &raw::ListenerTls,
+    file: &Path,
+    at: &At<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<ListenerTls> {
+    let mut path = |written: &Option<String>, at: &At<'_>| path(written.as_deref()?, file, at, problems);
+    let (cert_at, key_at, list_at) = (at.at("certFile"), at.at("keyFile"), at.at("certificates"));
+    let (cert_file, key_file) = (path(&raw.cert_file, &cert_at), path(&raw.key_file, &key_at));
+    let single = ["certFile", "keyFile"].into_iter().find(|key| at.at(key).is_there());
+    let (place, message, help) = match (single, list_at.is_there()) {
+        (Some(key), true) => {
+            let message = format!("`certificates` and `{key}` exclude each other");
+            (at.key(key), message, "move it into the list: the first certificate is the default")
+        }
+        (None, true) => {
+            let list = raw.certificates.as_ref()?;
+            if list.is_empty() {
+                let help = "write at least one, as in `[{ certFile: tls/edge.crt, keyFile: tls/edge.key }]`";
+                let message = "`certificates` is empty, so no client could connect";
+                problems.error(Code::ListenerCertificates, &list_at, message, help);
+                return None;
+            }
+            let checked: Vec<_> = list
+                .iter()
+                .enumerate()
+                .map(|(i, raw)| {
+                    let (raw, at) = (raw.as_ref()?, list_at.item(i));
+                    let cert_file = path(&raw.cert_file, &at.at("certFile"));
+                    let key_file = path(&raw.key_file, &at.at("keyFile"));
+                    Some(CertificateFiles { cert_file: cert_file?, key_file: key_file? })
+                })
+                .collect();
+            return Some(ListenerTls { certificates: checked.into_iter().collect::<Option<_>>()? });
+        }
+        (_, false) if cert_at.is_there() && key_at.is_there() => {
+            let files = CertificateFiles { cert_file: cert_file?, key_file: key_file? };
+            return Some(ListenerTls { certificates: vec![files] });
+        }
+        (Some("certFile"), false) => {
+            let message = "the certificate is there, and its key is not".to_owned();
+            (at.clone(), message, "add `keyFile: tls/edge.key`")
+        }
+        (Some(_), false) => {
+            let message = "the key is there, and its certificate is not".to_owned();
+            (at.clone(), message, "add `certFile: tls/edge.crt`")
+        }
+        (None, false) => {
+            let message = "the listener has no certificate".to_owned();
+            (
+                at.clone(),
+                message,
+                "add `certFile` and `keyFile`, or a list of such pairs under `certificates`",
+            )
+        }
+    };
+    problems.error(Code::ListenerCertificates, &place, message, help);
+    None
 }
 
 /// A path relative to the settings file.

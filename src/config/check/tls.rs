@@ -3,9 +3,9 @@
 use super::address::{Url, dns_name};
 use super::{Surroundings, Wrong, attached, report};
 use crate::config::problems::{At, Problems};
-use crate::config::{Reference, raw, spelling};
+use crate::config::{Half, Reference, pair, raw, spelling};
 use crate::diag::Code;
-use crate::model::{Pem, Tls};
+use crate::model::{Certificate, Pem, Tls};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use std::sync::Arc;
@@ -36,8 +36,58 @@ pub(super) fn tls(
     }
     let server_name = server_name(tls, url, at, problems);
     let file = tls.ca_file.as_deref()?;
-    let ca = report(certificates(file, around), Code::CertificateFile, &here.at("caFile"), problems);
-    Some(Tls { ca: ca?, server_name: server_name? })
+    let ca = report(authorities(file, around), Code::CertificateFile, &here.at("caFile"), problems);
+    let client = client(tls, &here, around, problems);
+    Some(Tls { ca: ca?, server_name: server_name?, client: client.ok()? })
+}
+
+/// Somebody was told what is wrong.
+struct Complained;
+
+/// What Envoy shows to the server, which may be nothing.
+fn client(
+    raw: &raw::Tls,
+    at: &At<'_>,
+    around: &Surroundings<'_>,
+    problems: &mut Problems<'_>,
+) -> Result<Option<Certificate>, Complained> {
+    match (at.at("certFile").is_there(), at.at("keyFile").is_there()) {
+        (false, false) => return Ok(None),
+        (true, true) => {}
+        (true, false) => {
+            let help = "add `keyFile` with its private key, or remove `certFile`";
+            let message = "`certFile` is of no use without `keyFile`";
+            problems.error(Code::ClientCertificate, &at.key("certFile"), message, help);
+            return Err(Complained);
+        }
+        (false, true) => {
+            let help = "add `certFile` with the certificate of this key, or remove `keyFile`";
+            let message = "`keyFile` is of no use without `certFile`";
+            problems.error(Code::ClientCertificate, &at.key("keyFile"), message, help);
+            return Err(Complained);
+        }
+    }
+    let (certificate, key) = (raw.cert_file.as_deref(), raw.key_file.as_deref());
+    let (Some(certificate), Some(key)) = (certificate, key) else { return Err(Complained) };
+    let mut find = |text, key| report(pem_file(text, around), Code::ClientCertificate, &at.at(key), problems);
+    let (chain, private) = (find(certificate, "certFile"), find(key, "keyFile"));
+    let (Some(chain), Some(private)) = (chain, private) else { return Err(Complained) };
+    if private.exposed {
+        let message = format!("every user of the machine may read {}", attached::file(key));
+        problems.warning(Code::SecretExposed, &at.at("keyFile"), message, format!("run `chmod o-r {key}`"));
+    }
+    let checked = pair(chain.bytes, private.bytes).map_err(|no| match no.half {
+        Half::Certificate => ("certFile", certificate, no),
+        Half::Key => ("keyFile", key, no),
+    });
+    match checked {
+        Ok(certificate) => Ok(Some(certificate)),
+        Err((key, file, no)) => {
+            let message = format!("{} {}", attached::file(file), no.what);
+            problems.error(Code::ClientCertificate, &at.at(key), message, no.help);
+            Err(Complained)
+        }
+    }
 }
 
 /// An `https://` URL that says nothing about its certificate.
@@ -77,15 +127,20 @@ fn server_name(
     None
 }
 
-fn certificates(file: &str, around: &Surroundings<'_>) -> Result<Pem, Wrong> {
+/// What is in a PEM file that a gateway file names.
+fn pem_file<'a>(file: &str, around: &Surroundings<'a>) -> Result<attached::Found<'a>, Wrong> {
     if file.is_empty() {
-        return Err(Wrong::new(
-            "the path of the file is empty",
-            "name a PEM file, relative to this gateway file",
-        ));
+        let help = "name a PEM file, relative to this gateway file";
+        return Err(Wrong::new("the path of the file is empty", help));
     }
-    let (origin, reference) = (attached::file(file), Reference::file(around.file, file));
-    let found = attached::find(&origin, &reference, around, "keep only the certificates that are needed")?;
+    let reference = Reference::file(around.file, file);
+    attached::find(&attached::file(file), &reference, around, "keep only the certificates that are needed")
+}
+
+/// The authorities of a server's certificate.
+fn authorities(file: &str, around: &Surroundings<'_>) -> Result<Pem, Wrong> {
+    let found = pem_file(file, around)?;
+    let origin = attached::file(file);
     let wrong = |what: &str, help: &str| Err(Wrong::new(format!("{origin} {what}"), help));
     let mut count = 0;
     for certificate in CertificateDer::pem_slice_iter(found.bytes) {

@@ -102,10 +102,19 @@ pub(crate) struct Jwt {
     pub(crate) require: Option<IndexMap<String, Option<OneOrMore>>>,
 }
 
-/// A text, or a list of them.
+/// A value, or a list of them.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum OneOrMore {
-    One(String),
-    More(Vec<Option<String>>),
+    One(ClaimValue),
+    More(Vec<Option<ClaimValue>>),
+}
+
+/// The value of a claim: text, a whole number, `true` or `false`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum ClaimValue {
+    Text(String),
+    Number(#[schemars(range(min = -9_007_199_254_740_992_i64, max = 9_007_199_254_740_992_i64))] i64),
+    Truth(bool),
 }

@@ -16,12 +16,12 @@ mod shadow;
 mod upstream;
 
 pub(super) use affinity::{SessionAffinity, SessionAffinityObject};
-pub(super) use authentication::{AccessKey, Authentication, BasicAuth, Content, Jwt, OneOrMore};
+pub(super) use authentication::{AccessKey, Authentication, BasicAuth, ClaimValue, Content, Jwt, OneOrMore};
 pub(super) use gateway::{DirectAccess, Gateway};
 pub(super) use matches::{Match, Patterns, StringMatch};
 pub(super) use rollout::{Metric, MetricName, OnFailure, Rollout, Step, StepObject, StepPause};
 pub(super) use scalar::{Duration, Percent};
 pub(super) use schema::{gateway as gateway_schema, settings as settings_schema};
-pub(super) use settings::{Listener, MutualTls, Routing, Settings};
+pub(super) use settings::{Listener, ListenerTls, MutualTls, Routing, Settings};
 pub(super) use shadow::Shadow;
 pub(super) use upstream::{HealthCheck, HealthCheckObject, Protocol, Tls, Upstream, UpstreamObject};

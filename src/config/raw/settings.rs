@@ -94,10 +94,25 @@ pub(crate) struct Listener {
     pub(crate) tls: Option<ListenerTls>,
 }
 
-/// The server certificate of a listener.
+/// The server certificate of a listener, or several for several hosts.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct ListenerTls {
+    /// A PEM file with the certificate and those it hangs on, relative to this file.
+    #[schemars(example = &"tls/edge.crt")]
+    pub(crate) cert_file: Option<String>,
+    /// A PEM file with the private key, relative to this file.
+    #[schemars(example = &"tls/edge.key")]
+    pub(crate) key_file: Option<String>,
+    /// Several certificates, in place of `certFile` and `keyFile`. Clients get the one with the name that they ask for,
+    /// and else the first.
+    pub(crate) certificates: Option<Vec<Option<CertificateFiles>>>,
+}
+
+/// One of several server certificates.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct CertificateFiles {
     /// A PEM file with the certificate and those it hangs on, relative to this file.
     #[schemars(required, example = &"tls/edge.crt")]
     pub(crate) cert_file: Option<String>,

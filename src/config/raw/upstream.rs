@@ -75,7 +75,7 @@ pub(crate) struct HealthCheckObject {
     pub(crate) healthy_threshold: Option<u32>,
 }
 
-/// How the server proves who it is.
+/// How the server proves who it is, and how Envoy does.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Tls {
@@ -85,4 +85,11 @@ pub(crate) struct Tls {
     /// The name in the server's certificate. Default: the host of `url`.
     #[schemars(example = &"model.internal")]
     pub(crate) server_name: Option<String>,
+    /// A PEM file with the certificate that Envoy shows to the server, and those it hangs on, relative to the gateway
+    /// file. Default: none is shown.
+    #[schemars(example = &"secrets/client.crt")]
+    pub(crate) cert_file: Option<String>,
+    /// A PEM file with its private key.
+    #[schemars(example = &"secrets/client.key")]
+    pub(crate) key_file: Option<String>,
 }

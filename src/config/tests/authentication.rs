@@ -1,7 +1,9 @@
 //! Who may use a gateway, and that nothing secret is ever said.
 
 use super::*;
-use crate::model::{AccessKey, Authentication, BasicAuth, Jwks, Jwt, Key, KeySource, Secret, User};
+use crate::model::{
+    AccessKey, Authentication, BasicAuth, ClaimValue, Jwks, Jwt, Key, KeySource, Secret, User,
+};
 use proptest::prelude::*;
 
 /// A gateway file with this authentication.
@@ -19,7 +21,7 @@ pub(super) const WAYS: [&str; 7] = [
     "{ accessKey: { keysFile: { env: FRAUD_KEYS }, header: X-Key, clientHeader: X-Who } }",
     "{ accessKey: { keysFile: fraud.keys, query: key } }",
     "{ accessKey: { keysFile: fraud.keys, cookie: key } }",
-    "{ jwt: { issuer: idp, jwksUri: 'https://idp/keys', audiences: [fraud, b], claimHeaders: { X-User: sub }, require: { scope: predict, team: [a, b] } } }",
+    "{ jwt: { issuer: idp, jwksUri: 'https://idp/keys', audiences: [fraud, b], claimHeaders: { X-User: sub }, require: { scope: predict, team: [a, 7, true] } } }",
 ];
 
 fn read(authentication: &str) -> Authentication {
@@ -36,13 +38,18 @@ fn each_way_is_read() {
             client_header: header.into(),
         })
     };
+    let text = |text: &str| ClaimValue::Text(text.into());
     let jwt = Jwt {
         issuer: "idp".into(),
         jwks: Jwks::Uri { uri: "https://idp/keys".into(), keys: None },
         audiences: vec!["fraud".into(), "b".into()],
         claim_headers: [("x-user".to_owned(), "sub".to_owned())].into(),
-        require: [("scope".into(), vec!["predict".into()]), ("team".into(), vec!["a".into(), "b".into()])]
-            .into(),
+        require: [
+            ("scope", vec![text("predict")]),
+            ("team", vec![text("a"), ClaimValue::Number(7), ClaimValue::Truth(true)]),
+        ]
+        .map(|(claim, values)| (claim.to_owned(), values))
+        .into(),
     };
     let expected = [
         Authentication::None,

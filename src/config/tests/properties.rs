@@ -4,8 +4,8 @@
 
 use super::*;
 use crate::model::{
-    AccessKey, Authentication, BasicAuth, Gateway, Jwks, Jwt, Key, KeySource, Secret, SessionAffinity,
-    Shadow, User,
+    AccessKey, Authentication, BasicAuth, ClaimValue, Gateway, Jwks, Jwt, Key, KeySource, Secret,
+    SessionAffinity, Shadow, User,
 };
 use crate::weight::{Split, WHOLE, Weight};
 use proptest::prelude::*;
@@ -135,8 +135,11 @@ fn an_upstream(name: UpstreamName) -> impl Strategy<Value = Upstream> {
                 }
             }),
             protocol,
-            tls: tls
-                .then(|| Tls { ca: Pem::new(CERTIFICATE.as_bytes()), server_name: "model.internal".into() }),
+            tls: tls.then(|| Tls {
+                ca: Pem::new(CERTIFICATE.as_bytes()),
+                server_name: "model.internal".into(),
+                client: None,
+            }),
             max_concurrent,
         },
     )
@@ -163,9 +166,16 @@ fn authentication() -> impl Strategy<Value = Authentication> {
         Just(Jwks::Uri { uri: "https://idp/keys".into(), keys: None })
     ];
     let audiences = prop_oneof![Just(Vec::new()), texts()];
+    let value = prop_oneof![
+        text().prop_map(ClaimValue::Text),
+        (-(1_i64 << 53)..=1 << 53).prop_map(ClaimValue::Number),
+        any::<bool>().prop_map(ClaimValue::Truth),
+    ];
+    let values =
+        prop::collection::btree_set(value, 1..3).prop_map(|s| s.into_iter().collect::<Vec<ClaimValue>>());
     let claims = (
         prop::collection::btree_map("x-[a-z]{1,8}", text(), 0..3),
-        prop::collection::btree_map(text(), texts(), 0..3),
+        prop::collection::btree_map(text(), values, 0..3),
     );
     let jwt =
         (text(), jwks, audiences, claims).prop_map(|(issuer, jwks, audiences, (claim_headers, require))| {
@@ -185,7 +195,7 @@ fn gateway() -> impl Strategy<Value = Gateway> {
         "\\.[a-z]{1,8}\\.com".prop_map(Host::Suffix)
     ];
     let condition = prop_oneof![
-        ("x-[a-z]{1,8}", pattern()).prop_map(|(n, p)| Condition::Header(n, p)),
+        ("z-[a-z]{1,8}", pattern()).prop_map(|(n, p)| Condition::Header(n, p)),
         ("[a-zA-Z]{1,8}", pattern()).prop_map(|(n, p)| Condition::Query(n, p)),
         ("[a-zA-Z]{1,8}", pattern()).prop_map(|(n, p)| Condition::Cookie(n, p)),
     ];
@@ -270,7 +280,14 @@ fn print_authentication(authentication: &Authentication) -> serde_json::Value {
                 out["audiences"] = json!(jwt.audiences);
             }
             if !jwt.require.is_empty() {
-                out["require"] = json!(jwt.require);
+                let value = |value: &ClaimValue| match value {
+                    ClaimValue::Text(text) => json!(text),
+                    ClaimValue::Number(number) => json!(number),
+                    ClaimValue::Truth(truth) => json!(truth),
+                };
+                let values = |values: &Vec<ClaimValue>| values.iter().map(value).collect::<Vec<_>>();
+                let require: BTreeMap<_, _> = jwt.require.iter().map(|(c, v)| (c, values(v))).collect();
+                out["require"] = json!(require);
             }
             json!({ "jwt": out })
         }

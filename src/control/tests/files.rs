@@ -181,23 +181,56 @@ fn a_changed_certificate_is_a_changed_gateway() {
     assert!(Arc::ptr_eq(&before, &play.snapshot()) && play.gateway("a").phase == Phase::Invalid);
 }
 
-#[test]
-fn a_listener_keeps_the_last_certificate_that_could_be_read() {
-    let tls = ListenerTls { cert_file: "/c.pem".into(), key_file: "/k.pem".into() };
+/// A control plane with one listener of the given number of certificates: `/1.crt` and `/1.key`, and so on.
+fn with_certificates(count: usize) -> Play {
+    let files =
+        |n| CertificateFiles { cert_file: format!("/{n}.crt").into(), key_file: format!("/{n}.key").into() };
+    let tls = ListenerTls { certificates: (1..=count).map(files).collect() };
     let listener = Listener { address: [127, 0, 0, 1].into(), port: 8443, tls: Some(tls) };
     let listeners = [(ListenerName::new("default").unwrap(), listener)].into();
-    let mut play = Play::with(Settings { listeners, ..Settings::default() });
-    let bytes = |text: &str| Attachment::private(text.as_bytes());
-    play.attach("/c.pem", bytes("certificate"));
-    play.attach("/k.pem", bytes("key"));
+    Play::with(Settings { listeners, ..Settings::default() })
+}
+
+/// A new certificate and its key.
+fn made() -> (Attachment, Attachment) {
+    let made = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
+    let file = |text: String| Attachment::private(text.into_bytes());
+    (file(made.cert.pem()), file(made.signing_key.serialize_pem()))
+}
+
+#[test]
+fn a_listener_keeps_the_last_certificate_that_could_be_used() {
+    let mut play = with_certificates(1);
+    let ((first, its_key), (second, other_key)) = (made(), made());
+    play.attach("/1.crt", first);
+    play.attach("/1.key", its_key);
     play.write("a.yaml", gateway("a"));
     assert_eq!(play.names(Kind::Secret), ["tls/default"]);
     let before = play.snapshot();
-    play.attach("/k.pem", Attachment::Missing);
+    let alarms = play.was_told(NoteKind::Alarm);
+    play.attach("/1.key", Attachment::Missing);
+    assert_eq!(play.was_told(NoteKind::Alarm), alarms + 1);
+    // One half of the new pair: nobody is shown a certificate without its key.
+    play.attach("/1.key", other_key);
+    assert_eq!(play.was_told(NoteKind::Alarm), alarms + 2);
     assert!(Arc::ptr_eq(&before, &play.snapshot()));
-    assert_eq!(play.was_told(NoteKind::Alarm), 1);
-    play.attach("/k.pem", bytes("another key"));
+    play.attach("/1.crt", second);
     assert_eq!(changed(&before, &play.snapshot()), [(Kind::Secret, "tls/default".into())]);
+    assert!(play.told.last().unwrap().1.contains("is right"), "{:?}", play.told);
+}
+
+#[test]
+fn one_broken_certificate_keeps_no_other_host_from_its_clients() {
+    let mut play = with_certificates(2);
+    let ((first, its_key), (second, other_key)) = (made(), made());
+    play.attach("/1.crt", first);
+    play.attach("/1.key", its_key);
+    play.attach("/2.crt", second);
+    play.write("a.yaml", gateway("a"));
+    assert_eq!(play.names(Kind::Secret), ["tls/default", "tls/default/2"], "the first stands in");
+    let before = play.snapshot();
+    play.attach("/2.key", other_key);
+    assert_eq!(changed(&before, &play.snapshot()), [(Kind::Secret, "tls/default/2".into())]);
 }
 
 #[test]
@@ -280,4 +313,36 @@ proptest! {
         direct.wait(GRACE + LINGER);
         prop_assert_eq!(versions(&long.snapshot()), versions(&direct.snapshot()));
     }
+}
+
+#[test]
+fn what_was_good_before_the_start_serves_while_the_file_is_broken() {
+    let good = |name: &str| -> Arc<str> { gateway(name).into() };
+    let remembered =
+        || [("a.yaml".into(), good("a")), ("b.yaml".into(), good("b")), ("c.yaml".into(), good("c"))];
+    let start = || {
+        let world = World::new(Settings::default()).with_last_good(remembered().into());
+        Play { world, ..Play::new() }
+    };
+    let mut play = start();
+    play.files(&[("a.yaml", Some(broken("a"))), ("b.yaml", Some(split("b", 40)))]);
+    assert!(play.is_serving("a"));
+    assert_eq!((play.gateway("a").phase, play.gateway("b").phase), (Phase::Invalid, Phase::Stable));
+    let kept = play.world.take_documents();
+    let kept: Vec<_> = kept.iter().map(|(path, text)| (&**path, text.as_deref())).collect();
+    let b = split("b", 40);
+    assert_eq!(kept, [("b.yaml", Some(b.as_str())), ("c.yaml", None)], "a's stays, c is not there any more");
+    play.write("a.yaml", gateway("a"));
+    assert!(play.world.take_documents().is_empty(), "it is what it was");
+    play.write("a.yaml", split("a", 10));
+    assert_eq!(play.world.take_documents().len(), 1);
+    play.remove("a.yaml");
+    assert!(play.world.take_documents().is_empty(), "it may come back");
+    play.wait(GRACE);
+    assert_eq!(play.world.take_documents(), [("a.yaml".into(), None)].into());
+
+    // A directory that is not mounted yet is no reason to forget.
+    let mut play = start();
+    play.files(&[]);
+    assert!(play.world.take_documents().is_empty());
 }

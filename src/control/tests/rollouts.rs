@@ -68,7 +68,7 @@ impl Kept {
             started: Some(requests),
             ..Counts::default()
         };
-        let share = self.weight() / 100.0;
+        let share = f64::from(self.weight()) / 10_000.0;
         let canary = (UpstreamName::new("v2").unwrap(), counts(requests * share, errors * share));
         let primary = (UpstreamName::new("v1").unwrap(), counts(requests * (1.0 - share), 0.0));
         let upstreams = [canary, primary].into();
@@ -89,12 +89,12 @@ impl Kept {
         self.play.world.take_answers().into_iter().for_each(|(asker, reply)| asker.answer(reply));
     }
 
-    /// The canary's share as people see it, in percent.
-    fn weight(&mut self) -> f64 {
+    /// The canary's share as people see it, in hundredths of a percent.
+    fn weight(&mut self) -> u32 {
         let view = self.play.world.view();
         let upstreams = &view.gateways["fraud"].gateway.as_ref().unwrap().upstreams;
         let canary = upstreams.iter().find(|u| u.name == "v2").unwrap();
-        f64::from(canary.weight.hundredths()) / 100.0
+        canary.weight.hundredths()
     }
 
     fn phase(&mut self) -> Phase {
@@ -109,13 +109,13 @@ impl Kept {
 #[test]
 fn a_weight_is_kept_before_envoys_hear_of_it() {
     let mut kept = Kept::new("");
-    assert_eq!((kept.phase(), kept.weight()), (Phase::Waiting, 0.0));
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Waiting, 0));
     let before = kept.snapshot();
     kept.healthy();
-    assert_eq!(kept.weight(), 0.0, "the store has not answered");
+    assert_eq!(kept.weight(), 0, "the store has not answered");
     assert_eq!(kept.snapshot().set(Kind::Route).version(), before.set(Kind::Route).version());
     assert_eq!(kept.keep(), 1);
-    assert_eq!((kept.phase(), kept.weight()), (Phase::Progressing, 5.0));
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Progressing, 500));
     let after = kept.snapshot();
     assert_ne!(after.set(Kind::Route).version(), before.set(Kind::Route).version());
     for kind in [Kind::Cluster, Kind::Endpoint, Kind::Listener, Kind::Secret] {
@@ -138,7 +138,7 @@ fn a_release_runs_to_its_end_and_the_file_takes_over() {
         kept.second(2_000.0, 0.0);
         kept.keep();
     }
-    assert_eq!((kept.phase(), kept.weight()), (Phase::Promoted, 100.0));
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Promoted, 10_000));
     let told: Vec<&str> = kept
         .play
         .told
@@ -155,7 +155,7 @@ fn a_release_runs_to_its_end_and_the_file_takes_over() {
     let served = kept.snapshot();
     kept.play.write("fraud.yaml", release("").replace("primary: v1", "primary: v2"));
     kept.keep();
-    assert_eq!((kept.phase(), kept.weight()), (Phase::Stable, 100.0));
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Stable, 10_000));
     assert_eq!(served.set(Kind::Cluster).version(), kept.snapshot().set(Kind::Cluster).version());
 }
 
@@ -171,7 +171,7 @@ fn harm_is_answered_within_seconds_and_stays_answered() {
         seconds += 1;
         assert!(seconds < 6, "{}", kept.phase().as_str());
     }
-    assert_eq!(kept.weight(), 0.0);
+    assert_eq!(kept.weight(), 0);
     assert!(
         kept.play.told.iter().any(|(k, m)| *k == NoteKind::Stopped && m.contains("all traffic goes to v1"))
     );
@@ -179,7 +179,7 @@ fn harm_is_answered_within_seconds_and_stays_answered() {
     kept.play.write("fraud.yaml", release(""));
     kept.healthy();
     assert_eq!(kept.keep(), 0);
-    assert_eq!((kept.phase(), kept.weight()), (Phase::RolledBack, 0.0));
+    assert_eq!((kept.phase(), kept.weight()), (Phase::RolledBack, 0));
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a_restart_goes_on_from_the_same_weight_and_the_same_evidence() {
     kept.play.write("fraud.yaml", release(""));
     let after = kept.play.world.view().gateways["fraud"].rollout.clone().unwrap();
     assert_eq!(after, before);
-    assert_eq!(kept.weight(), 5.0, "in the first fleet that is published");
+    assert_eq!(kept.weight(), 500, "in the first fleet that is published");
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn without_a_store_nothing_moves_and_nothing_is_raised() {
     kept.play.world = world;
     kept.play.write("fraud.yaml", release(""));
     kept.healthy();
-    assert_eq!((kept.keep(), kept.weight()), (0, 0.0));
+    assert_eq!((kept.keep(), kept.weight()), (0, 0));
     assert!(kept.play.told.iter().any(|(k, m)| *k == NoteKind::Alarm && m.contains("the disk is gone")));
     let mut reply = kept.order(Verb::Pause);
     kept.answer();
@@ -233,7 +233,7 @@ fn a_store_that_fails_stops_decisions_and_is_tried_again() {
         kept.second(50.0, 50.0);
     }
     assert_eq!(reply.try_recv().unwrap(), Err(Refusal::Store("the disk is full".to_owned())));
-    assert_eq!((kept.phase(), kept.weight()), (Phase::Progressing, 5.0));
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Progressing, 500));
     let alarms = kept.play.told[told..].iter().filter(|(kind, _)| *kind == NoteKind::Alarm);
     assert_eq!(alarms.count(), 1, "it is said once");
     while kept.phase() != Phase::RolledBack {
@@ -280,18 +280,18 @@ fn edits_lower_at_once_and_raise_nothing() {
     kept.keep();
     kept.order(Verb::SetWeight(crate::weight::Weight::parse("40").unwrap()));
     kept.keep();
-    assert_eq!(kept.weight(), 40.0);
+    assert_eq!(kept.weight(), 4_000);
     // Something else stands behind v2 now: it has shown nothing.
     kept.play.write("fraud.yaml", release("").replace("http://b", "http://c"));
-    assert_eq!(kept.weight(), 0.0, "before anything is kept");
+    assert_eq!(kept.weight(), 0, "before anything is kept");
     kept.keep();
-    assert_eq!((kept.phase(), kept.weight()), (Phase::Waiting, 0.0));
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Waiting, 0));
     // The file owns the weights.
     let split = "traffic: { v1: 70, v2: 30 }\n";
     let text = release("");
     let upstreams = text.split("rollout:").next().unwrap();
     kept.play.write("fraud.yaml", format!("{upstreams}{split}"));
-    assert_eq!((kept.phase(), kept.weight()), (Phase::Stable, 30.0));
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Stable, 3_000));
     assert_eq!(kept.keep(), 1);
     assert!(kept.store.load().unwrap().states.is_empty());
     // A broken edit changes nothing.
@@ -300,7 +300,7 @@ fn edits_lower_at_once_and_raise_nothing() {
     kept.healthy();
     kept.keep();
     kept.play.write("fraud.yaml", release("").replace("canary: v2", "canary: v9"));
-    assert_eq!((kept.phase(), kept.weight()), (Phase::Invalid, 5.0));
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Invalid, 500));
     kept.second(50.0, 50.0);
     kept.keep();
     kept.second(50.0, 50.0);
@@ -309,9 +309,5 @@ fn edits_lower_at_once_and_raise_nothing() {
     kept.keep();
     kept.second(50.0, 50.0);
     kept.keep();
-    assert_eq!(
-        (kept.phase(), kept.weight()),
-        (Phase::Invalid, 0.0),
-        "the last good version is still watched"
-    );
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Invalid, 0), "the last good version is still watched");
 }

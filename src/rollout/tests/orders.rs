@@ -24,7 +24,7 @@ fn in_phase(phase: Phase) -> Play {
         Phase::Waiting => play = Play::new(plan()),
         Phase::Progressing => {}
         Phase::Holding => {
-            play.pass(Duration::from_secs(60));
+            play.pass(Duration::from_mins(1));
             play.input(&Input::Tick);
         }
         Phase::Paused => drop(play.order(Verb::Pause).unwrap()),

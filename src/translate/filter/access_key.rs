@@ -13,6 +13,9 @@ pub(super) fn filter() -> Any {
 }
 
 pub(super) fn on_route(model: &AccessKey) -> OnRoute {
+    if model.keys.is_empty() {
+        return OnRoute::nobody();
+    }
     let header = |name: &str| KeySource { header: name.into(), ..Default::default() };
     let sources = match &model.source {
         // Envoy tries them in this order, and takes "Bearer " off the second.

@@ -12,8 +12,9 @@ use std::fmt::Write;
 /// The number of `realm` in `BasicAuthPerRoute`: Envoy 1.40 has it, the types we build with do not.
 const REALM_FIELD: u32 = 2;
 
-/// Without users of its own there is no filter, and none of them ever counts: the hash is of a random text.
-const NOBODY: &str = "nobody:{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=";
+/// Without users of its own there is no filter. It stands in the listener alone, where the filter is switched off, and
+/// each route that switches it on has its own users; no password is known that has this hash, twenty zeros.
+const NOBODY: &str = "nobody:{SHA}AAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 pub(super) fn filter() -> Any {
     any(&BasicAuth {
@@ -24,6 +25,9 @@ pub(super) fn filter() -> Any {
 }
 
 pub(super) fn on_route(basic: &Model) -> OnRoute {
+    if basic.users.is_empty() {
+        return OnRoute::nobody();
+    }
     let mut users = String::new();
     for user in &basic.users {
         // Writing to a string cannot fail.

@@ -6,7 +6,7 @@
 
 use super::super::inline;
 use super::{CLAIMS, JWT, OnRoute};
-use crate::model::{Jwks, Jwt};
+use crate::model::{ClaimValue, Jwks, Jwt};
 use crate::resource::any;
 use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
 use envoy_types::pb::envoy::config::rbac::v3::permission::Rule;
@@ -30,12 +30,13 @@ use envoy_types::pb::envoy::extensions::filters::http::jwt_authn::v3::{
     RequirementRule,
 };
 use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::{Rbac, RbacPerRoute};
+use envoy_types::pb::envoy::r#type::matcher::v3::double_matcher::MatchPattern as DoublePattern;
 use envoy_types::pb::envoy::r#type::matcher::v3::list_matcher::MatchPattern as ListPattern;
 use envoy_types::pb::envoy::r#type::matcher::v3::metadata_matcher::{PathSegment, path_segment::Segment};
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern as StringPattern;
 use envoy_types::pb::envoy::r#type::matcher::v3::value_matcher::MatchPattern;
 use envoy_types::pb::envoy::r#type::matcher::v3::{
-    ListMatcher, MetadataMatcher, StringMatcher, ValueMatcher,
+    DoubleMatcher, ListMatcher, MetadataMatcher, StringMatcher, ValueMatcher,
 };
 use envoy_types::pb::google::protobuf::Any;
 
@@ -109,12 +110,14 @@ pub(super) fn on_route(jwt: &Jwt) -> OnRoute {
 /// All claims must hold; of each, one value suffices, alone or in a list.
 fn claims(jwt: &Jwt) -> RbacPerRoute {
     let all = jwt.require.iter().map(|(claim, values)| {
-        let ids = values.iter().flat_map(|value| {
-            let text = MatchPattern::StringMatch(exact(value));
-            let one_of = ListPattern::OneOf(Box::new(value_matcher(text.clone())));
+        let patterns = values.iter().flat_map(|value| {
+            let alone = pattern(value);
+            let one_of = ListPattern::OneOf(Box::new(value_matcher(alone.clone())));
             let list = MatchPattern::ListMatch(Box::new(ListMatcher { match_pattern: Some(one_of) }));
-            [claim_is(claim, text), claim_is(claim, list)]
+            [alone, list]
         });
+        let paths = claim_paths(claim);
+        let ids = patterns.flat_map(|pattern| paths.iter().map(move |path| claim_is(path, pattern.clone())));
         principal(Identifier::OrIds(Set { ids: ids.collect() }))
     });
     let policy = Policy {
@@ -127,11 +130,31 @@ fn claims(jwt: &Jwt) -> RbacPerRoute {
     RbacPerRoute { rbac: Some(Rbac { rules: Some(rules), ..Default::default() }) }
 }
 
-fn claim_is(claim: &str, pattern: MatchPattern) -> Principal {
+/// Where a claim may stand: under its very name, and with dots in it also below others, as in `realm_access.roles`. The
+/// name of a claim that is a URL has dots of its own and stands for itself.
+fn claim_paths(claim: &str) -> Vec<Vec<&str>> {
+    let nested: Vec<&str> = claim.split('.').collect();
+    let is_path = nested.len() > 1 && !claim.contains([':', '/']) && !nested.contains(&"");
+    std::iter::once(vec![claim]).chain(is_path.then_some(nested)).collect()
+}
+
+fn pattern(value: &ClaimValue) -> MatchPattern {
+    match value {
+        ClaimValue::Text(text) => MatchPattern::StringMatch(exact(text)),
+        ClaimValue::Number(number) => {
+            #[expect(clippy::cast_precision_loss, reason = "at most 2^53 from zero")]
+            let exact = DoublePattern::Exact(*number as f64);
+            MatchPattern::DoubleMatch(DoubleMatcher { match_pattern: Some(exact) })
+        }
+        ClaimValue::Truth(truth) => MatchPattern::BoolMatch(*truth),
+    }
+}
+
+fn claim_is(path: &[&str], pattern: MatchPattern) -> Principal {
     let key = |text: &str| PathSegment { segment: Some(Segment::Key(text.to_owned())) };
     let matcher = MetadataMatcher {
         filter: "envoy.filters.http.jwt_authn".into(),
-        path: vec![key(CLAIMS_KEY), key(claim)],
+        path: [CLAIMS_KEY].iter().chain(path).map(|name| key(name)).collect(),
         value: Some(value_matcher(pattern)),
         ..Default::default()
     };

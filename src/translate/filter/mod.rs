@@ -66,8 +66,8 @@ pub(super) struct OnRoute {
     filters: Vec<(&'static str, Any)>,
     /// Credentials, which are not the model's business.
     remove_headers: Vec<String>,
-    /// Nobody can be let in, since nothing is there to tell them by.
-    closed: bool,
+    /// Set: nobody is let in, and this is the status of the answer.
+    closed: Option<u32>,
 }
 
 impl OnRoute {
@@ -89,16 +89,21 @@ impl OnRoute {
         on
     }
 
-    /// Nobody is let in.
+    /// Nobody can be let in, since it is not known whom to let in.
     fn closed() -> Self {
-        Self { closed: true, ..Self::default() }
+        Self { closed: Some(503), ..Self::default() }
+    }
+
+    /// Nobody may come in.
+    fn nobody() -> Self {
+        Self { closed: Some(403), ..Self::default() }
     }
 
     /// Says it on a route.
     pub(super) fn apply(&self, route: &mut Route) {
-        if self.closed {
+        if let Some(status) = self.closed {
             route.action =
-                Some(Action::DirectResponse(DirectResponseAction { status: 503, ..Default::default() }));
+                Some(Action::DirectResponse(DirectResponseAction { status, ..Default::default() }));
             return;
         }
         let filters = self.filters.iter().map(|(name, config)| ((*name).to_owned(), config.clone()));

@@ -41,7 +41,9 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// A client of either protocol: everything of clusters, by name of the others.
 trait Client: Sized {
-    fn connect(wanted: &BTreeSet<(Kind, String)>, held: &Holdings) -> Self;
+    /// Begins a stream with what is held from an earlier one: each resource, and the last version of each kind.
+    fn connect(wanted: &BTreeSet<(Kind, String)>, held: &Holdings, versions: &BTreeMap<Kind, String>)
+    -> Self;
     fn subscribe(&mut self, wanted: &BTreeSet<(Kind, String)>, kind: Kind, name: &str);
     fn unsubscribe(&mut self, wanted: &BTreeSet<(Kind, String)>, kind: Kind, name: &str);
     fn hear(&mut self, snapshot: &Snapshot) -> Option<Heard>;
@@ -57,7 +59,7 @@ fn names_of(wanted: &BTreeSet<(Kind, String)>, kind: Kind) -> Vec<String> {
 struct Incremental(Delta);
 
 impl Client for Incremental {
-    fn connect(wanted: &BTreeSet<(Kind, String)>, held: &Holdings) -> Self {
+    fn connect(wanted: &BTreeSet<(Kind, String)>, held: &Holdings, _: &BTreeMap<Kind, String>) -> Self {
         let mut delta = Delta::new(None);
         for kind in KINDS {
             let mine = held.iter().filter(|((k, _), _)| *k == kind);
@@ -122,8 +124,9 @@ impl Whole {
 }
 
 impl Client for Whole {
-    fn connect(wanted: &BTreeSet<(Kind, String)>, _: &Holdings) -> Self {
-        let mut whole = Self { sotw: Sotw::new(None), last: BTreeMap::new() };
+    fn connect(wanted: &BTreeSet<(Kind, String)>, _: &Holdings, versions: &BTreeMap<Kind, String>) -> Self {
+        let last = versions.iter().map(|(kind, version)| (*kind, (String::new(), version.clone())));
+        let mut whole = Self { sotw: Sotw::new(None), last: last.collect() };
         for kind in KINDS {
             whole.ask(kind, wanted, None);
         }
@@ -173,6 +176,8 @@ struct Course {
     bad: Holdings,
     wanted: BTreeSet<(Kind, String)>,
     held: Holdings,
+    /// Of each kind, of the last response that was taken.
+    versions: BTreeMap<Kind, String>,
     strict: bool,
 }
 
@@ -183,13 +188,14 @@ impl Course {
         let refused = self.strict && heard.resources.iter().any(is_bad);
         if !refused {
             C::hold(&heard, &mut self.held);
+            self.versions.insert(heard.kind, heard.version.clone());
         }
         client.answer(&heard, &self.wanted, refused);
         true
     }
 
     fn play<C: Client>(&mut self, steps: Vec<Step>) -> Result<(), TestCaseError> {
-        let mut client = C::connect(&self.wanted, &self.held);
+        let mut client = C::connect(&self.wanted, &self.held, &self.versions);
         for step in steps {
             match step {
                 Step::Snapshot(resources) => {
@@ -204,7 +210,7 @@ impl Course {
                     self.held.remove(&(KINDS[k], NAMES[n].to_owned()));
                     client.unsubscribe(&self.wanted, KINDS[k], NAMES[n]);
                 }
-                Step::Reconnect => client = C::connect(&self.wanted, &self.held),
+                Step::Reconnect => client = C::connect(&self.wanted, &self.held, &self.versions),
                 Step::Hear(count) => (0..count).for_each(|_| _ = self.hear(&mut client)),
             }
         }
@@ -227,7 +233,8 @@ impl Course {
 
 fn course(strict: bool) -> Course {
     let (snapshot, bad) = (Snapshot::default(), Holdings::new());
-    Course { snapshot, bad, wanted: BTreeSet::new(), held: Holdings::new(), strict }
+    let (wanted, held, versions) = (BTreeSet::new(), Holdings::new(), BTreeMap::new());
+    Course { snapshot, bad, wanted, held, versions, strict }
 }
 
 proptest! {

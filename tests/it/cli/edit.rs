@@ -97,7 +97,7 @@ fn what_cannot_be_right_is_refused_and_nothing_is_written() {
         ),
         (&[("fraud.yaml", FRAUD)], &["promote", "fraud", "--to", "v9"], "has no upstream v9"),
         (&[("fraud.yaml", FRAUD)], &["set-weight", "iris", "v2=5"], "no file in . describes a gateway iris"),
-        (&[("fraud.yaml", FRAUD)], &["set-weight", "fraud", "v2"], "not of the form UPSTREAM=PERCENT"),
+        (&[("fraud.yaml", FRAUD)], &["set-weight", "fraud", "v2"], "nor of the form UPSTREAM=PERCENT"),
         (&[("fraud.yaml", FRAUD)], &["set-weight", "fraud", "v2=101"], "not between 0 and 100"),
         (&[("fraud.yaml", FRAUD)], &["set-weight", "fraud", "v1=60", "v2=60"], "more than 100"),
         (&[("fraud.yaml", FRAUD)], &["set-weight", "fraud", "v1=60", "v2=30"], "leave 10 % to nobody"),

@@ -59,6 +59,56 @@ fn a_new_key_is_printed_once_and_kept_for_its_owner() {
 }
 
 #[test]
+fn a_file_that_everyone_may_read_is_warned_of() {
+    let folder = directory(&[("a.keys", ""), ("users", "")]);
+    let exposed = |name: &str, mode| {
+        set_permissions(folder.path().join(name), Permissions::from_mode(mode)).unwrap();
+    };
+    let warning =
+        |name: &str| format!("warning: every user of the machine may read {name}; run `chmod o-r {name}`");
+    exposed("a.keys", 0o644);
+    exposed("users", 0o604);
+    let run = serin_in(folder.path(), &["keys", "new", "a.keys", "acme"]);
+    assert!(run.code == 0 && run.err.contains(&warning("a.keys")), "{}", run.err);
+    let run = set(folder.path(), &["users", "ann"], b"password");
+    assert!(run.code == 0 && run.err.contains(&warning("users")), "{}", run.err);
+}
+
+/// Asks for a password on a terminal of its own, and types this; prints whether the terminal shows what is typed,
+/// while it is asked and afterwards, and the exit code.
+const TERMINAL: &str = "
+import os, pty, sys, termios
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], [sys.argv[1], 'users', 'set', 'users', 'ann'])
+shows = lambda: bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
+said = b''
+while b'Password of ann: ' not in said:
+    said += os.read(terminal, 100)
+while shows():
+    pass
+during = shows()
+os.write(terminal, sys.argv[2].encode().decode('unicode_escape').encode('latin-1'))
+_, status = os.waitpid(pid, 0)
+print(during, shows(), os.waitstatus_to_exitcode(status))
+";
+
+#[test]
+fn a_terminal_shows_what_is_typed_again_whatever_ends_the_question() {
+    let folder = directory(&[]);
+    let type_in = |keys: &str| {
+        let mut command = std::process::Command::new("python3");
+        command.args(["-c", TERMINAL, env!("CARGO_BIN_EXE_serin"), keys]).current_dir(folder.path());
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    assert_eq!(type_in("secret\\x03"), "False True 1\n", "Ctrl-C");
+    assert!(!folder.path().join("users").exists());
+    // A line that was mended: backspace, and everything taken back.
+    assert_eq!(type_in("wrong\\x15passs\\x7fword\\r"), "False True 0\n");
+    assert_eq!(read(folder.path(), "users"), "ann:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n");
+}
+
+#[test]
 fn a_password_is_hashed_as_envoy_takes_it() {
     let folder = directory(&[
         ("a.yaml", &format!("{GATEWAY}basicAuth: {{ usersFile: users }}\n")),
@@ -87,7 +137,10 @@ fn what_cannot_be_right_is_refused_and_nothing_is_written() {
     for (said, why) in [
         (serin_in(folder.path(), &["keys", "new", "k", "a:b"]).fails(1), "without a colon"),
         (serin_in(folder.path(), &["keys", "new", "latin", "a"]).fails(1), "latin is not UTF-8"),
-        (serin_in(folder.path(), &["keys", "new", "no/such/k", "a"]).fails(2), "cannot write in no/such"),
+        (
+            serin_in(folder.path(), &["keys", "new", "no/such/k", "a"]).fails(1),
+            "run `mkdir -p -m 700 no/such`",
+        ),
         (set(folder.path(), &["u", "a b"], b"x\n").fails(1), "or a space"),
         (set(folder.path(), &["u", "ann"], b"\n").fails(1), "the password is empty"),
         (set(folder.path(), &["u", "ann"], b"").fails(1), "the password is empty"),

@@ -148,6 +148,9 @@ async fn the_right_ones_pass_and_the_model_never_hears_of_others() {
         ("/jwt", vec![], 401),
         ("/jwt", vec![("x-tester", "1".into())], 401),
         ("/jwt", vec![("authorization", token(json!({ "exp": now() - 600 })))], 401),
+        // Clocks may differ by 60 s.
+        ("/jwt", vec![("authorization", token(json!({ "exp": now() - 65 })))], 401),
+        ("/jwt", vec![("authorization", token(json!({ "nbf": now() + 90 })))], 401),
         ("/jwt", vec![("authorization", token(json!({ "exp": null })))], 401),
         ("/jwt", vec![("authorization", token(json!({ "iss": "https://other.test" })))], 401),
         ("/jwt", vec![("authorization", stranger)], 401),
@@ -175,6 +178,7 @@ async fn the_right_ones_pass_and_the_model_never_hears_of_others() {
         ("/key", vec![("authorization", bearer)], "x-serin-client", Some("acme")),
         (&key_in_query, vec![], "x-who", Some("globex")),
         ("/jwt", vec![("authorization", token(json!({})))], "x-user", Some("alice")),
+        ("/jwt", vec![("authorization", token(json!({ "exp": now() - 20 })))], "x-user", Some("alice")),
         ("/jwt", vec![("authorization", token(json!({ "role": ["x", "admin"] })))], "x-user", Some("alice")),
         ("/jwt", vec![("authorization", token(json!({ "aud": ["a", "fraud"] })))], "x-user", Some("alice")),
     ];
@@ -243,6 +247,56 @@ async fn a_gateway_is_never_more_open_than_its_newest_file() {
     stage.end([envoy]).await;
 }
 
+#[tokio::test]
+async fn claims_may_be_numbers_truths_and_nested() {
+    let (model, issuer) = (toy("v1").await, Issuer::new());
+    let jwt = |require: &str| {
+        format!(
+            "authentication:\n  jwt: {{ issuer: 'https://idp.test', jwksFile: jwks.json, require: {{ {require} }} }}\n"
+        )
+    };
+    let requires = [
+        ("number", "level: [3, 4000000000]"),
+        ("truth", "staff: true"),
+        ("nested", "realm.access.roles: [scorer, 7]"),
+        ("url", "https://a.test/role: scorer"),
+        ("text", "level: '3'"),
+    ];
+    let files: Vec<(String, String)> = requires
+        .iter()
+        .map(|(name, require)| (format!("{name}.yaml"), gateway(name, &jwt(require), &model)))
+        .chain([("jwks.json".to_owned(), issuer.jwks())])
+        .collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let stage = Stage::new(&files).await;
+    let envoy = stage.envoy().await;
+    stage.taken().await;
+    for (path, claims_said, status) in [
+        ("/number", json!({ "level": 3 }), 200),
+        ("/number", json!({ "level": 3.0 }), 200),
+        ("/number", json!({ "level": [1, 4_000_000_000_u32] }), 200),
+        ("/number", json!({ "level": 4 }), 403),
+        ("/number", json!({ "level": "3" }), 403),
+        ("/number", json!({}), 403),
+        ("/truth", json!({ "staff": true }), 200),
+        ("/truth", json!({ "staff": false }), 403),
+        ("/truth", json!({ "staff": "true" }), 403),
+        ("/nested", json!({ "realm": { "access": { "roles": ["x", "scorer"] } } }), 200),
+        ("/nested", json!({ "realm": { "access": { "roles": 7 } } }), 200),
+        ("/nested", json!({ "realm.access.roles": "scorer" }), 200),
+        ("/nested", json!({ "realm": { "access": { "roles": ["reader"] } } }), 403),
+        ("/nested", json!({ "realm": { "access": "scorer" } }), 403),
+        ("/url", json!({ "https://a.test/role": "scorer" }), 200),
+        ("/url", json!({ "https://a": { "test/role": "scorer" } }), 403),
+        ("/text", json!({ "level": "3" }), 200),
+        ("/text", json!({ "level": 3 }), 403),
+    ] {
+        let token = format!("Bearer {}", issuer.token(&claims(&claims_said)));
+        assert_eq!(stage.ask(path, &[("authorization", &token)]).await.0, status, "{path} {claims_said}");
+    }
+    stage.end([envoy]).await;
+}
+
 /// Path, request headers, the wanted status.
 type Spelling<'a> = (&'a str, Vec<(&'a str, &'a str)>, u16);
 
@@ -273,54 +327,111 @@ async fn other_spellings_are_no_way_in() {
     stage.end([envoy]).await;
 }
 
-#[tokio::test]
-async fn a_rotated_key_is_live_and_fails_nobody_with_a_valid_one() {
-    let Auth { stage, issuer, model: _model } = auth().await;
-    let envoy = stage.envoy().await;
-    let load = Load::start(LoadOptions {
-        url: stage.url("/key"),
-        headers: [(http::HeaderName::from_static("x-api-key"), http::HeaderValue::from_static(KEY))]
-            .into_iter()
-            .collect(),
-        rate: Some(400.0),
-        until: Until::Stopped,
-        version: VersionIn::Json("version".into()),
-        connections: 8,
-        ..LoadOptions::default()
-    })
-    .unwrap();
-    let becomes = async |key: &str, status: u16| {
+/// A secret that comes and goes while others are in use.
+struct Rotation<'a> {
+    path: &'a str,
+    header: &'static str,
+    /// Valid all the time.
+    kept: String,
+    /// Valid while its file holds `with`, and not while it holds `without`.
+    fresh: String,
+    file: &'a str,
+    with: String,
+    without: String,
+}
+
+impl Rotation<'_> {
+    /// Comes and goes several times under 400 requests a second with what is valid, none of which fails.
+    async fn play(&self, stage: &Stage) {
+        let header = http::HeaderName::from_static(self.header);
+        let load = Load::start(LoadOptions {
+            url: stage.url(self.path),
+            headers: [(header, http::HeaderValue::from_str(&self.kept).unwrap())].into_iter().collect(),
+            rate: Some(400.0),
+            until: Until::Stopped,
+            version: VersionIn::Json("version".into()),
+            connections: 8,
+            ..LoadOptions::default()
+        })
+        .unwrap();
+        for _ in 0..5 {
+            for (text, status) in [(&self.with, 200), (&self.without, 401)] {
+                let start = tokio::time::Instant::now();
+                stage.replace(self.file, text);
+                self.becomes(stage, status).await;
+                println!("{}: {status} after {:?}", self.path, start.elapsed());
+                let_pass(Duration::from_millis(100)).await;
+            }
+        }
+        let report = load.stop().await;
+        println!("{}: {} requests, {} failed", self.path, report.requests(), report.failed());
+        assert_all_well(&report);
+    }
+
+    async fn becomes(&self, stage: &Stage, status: u16) {
         let wait = async {
-            while stage.ask("/key", &[("x-api-key", key)]).await.0 != status {
+            while stage.ask(self.path, &[(self.header, &self.fresh)]).await.0 != status {
                 let_pass(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(DEADLINE, wait)
-            .await
-            .unwrap_or_else(|_| panic!("{key} is never answered {status}"));
-    };
-    for round in 0..10 {
-        let fresh = format!("k-fresh-{round}-0123456789");
-        stage.replace("keys", &format!("acme:{KEY}\nacme:{fresh}\n"));
-        becomes(&fresh, 200).await;
-        stage.replace("keys", &format!("acme:{KEY}\n"));
-        becomes(&fresh, 401).await;
+        let done = tokio::time::timeout(DEADLINE, wait).await;
+        assert!(done.is_ok(), "{} is never answered {status}", self.path);
     }
-    assert_all_well(&load.stop().await);
+}
 
-    // Another issuer's keys: the old tokens end, the new ones count.
-    let next = Issuer::new();
-    let header = |issuer: &Issuer| format!("Bearer {}", issuer.token(&claims(&json!({}))));
-    let (old, new) = (header(&issuer), header(&next));
-    assert_eq!(stage.ask("/jwt", &[("authorization", &old)]).await.0, 200);
-    stage.replace("jwks.json", &next.jwks());
-    let wait = async {
-        while stage.ask("/jwt", &[("authorization", &new)]).await.0 != 200 {
-            let_pass(Duration::from_millis(5)).await;
-        }
+#[tokio::test]
+async fn a_rotated_access_key_is_live_and_fails_nobody_with_a_valid_one() {
+    let Auth { stage, model: _model, .. } = auth().await;
+    let envoy = stage.envoy().await;
+    let fresh = "k-fresh-0123456789".to_owned();
+    let with = format!("acme:{KEY}\nacme:{fresh}\n");
+    let (kept, without) = (KEY.to_owned(), format!("acme:{KEY}\n"));
+    let rotation = Rotation { path: "/key", header: "x-api-key", kept, fresh, file: "keys", with, without };
+    rotation.play(&stage).await;
+    stage.end([envoy]).await;
+}
+
+#[tokio::test]
+async fn a_rotated_password_is_live_and_fails_nobody_else() {
+    let Auth { stage, model: _model, .. } = auth().await;
+    let envoy = stage.envoy().await;
+    let ann = htpasswd("ann", PASSWORD);
+    let rotation = Rotation {
+        path: "/basic",
+        header: "authorization",
+        kept: basic("ann", PASSWORD),
+        fresh: basic("bob", "new"),
+        file: "users",
+        with: format!("{ann}{}", htpasswd("bob", "new")),
+        without: format!("{ann}{}", htpasswd("bob", "old")),
     };
-    tokio::time::timeout(DEADLINE, wait).await.expect("the new keys count");
-    assert_eq!(stage.ask("/jwt", &[("authorization", &old)]).await.0, 401);
+    rotation.play(&stage).await;
+    assert_eq!(stage.ask("/basic", &[("authorization", &basic("bob", "old"))]).await.0, 200);
+    stage.end([envoy]).await;
+}
+
+#[tokio::test]
+async fn a_rotated_key_of_an_issuer_is_live_and_fails_no_valid_token() {
+    let Auth { stage, issuer, model: _model } = auth().await;
+    let envoy = stage.envoy().await;
+    let next = Issuer::new();
+    let token = |issuer: &Issuer| format!("Bearer {}", issuer.token(&claims(&json!({}))));
+    let keys = |issuer: &Issuer| serde_json::from_str::<Value>(&issuer.jwks()).unwrap()["keys"][0].clone();
+    let rotation = Rotation {
+        path: "/jwt",
+        header: "authorization",
+        kept: token(&issuer),
+        fresh: token(&next),
+        file: "jwks.json",
+        with: json!({ "keys": [keys(&issuer), keys(&next)] }).to_string(),
+        without: issuer.jwks(),
+    };
+    rotation.play(&stage).await;
+    // In the end the new key alone counts, and the tokens of the old one are refused.
+    stage.replace("jwks.json", &next.jwks());
+    rotation.becomes(&stage, 200).await;
+    let old = rotation.kept.as_str();
+    assert_eq!(stage.ask("/jwt", &[("authorization", old)]).await.0, 401);
     stage.end([envoy]).await;
 }
 

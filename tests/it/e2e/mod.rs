@@ -3,12 +3,15 @@
 
 mod affinity;
 mod auth;
+mod closed;
 mod demo;
 mod edits;
 mod features;
 mod isolation;
 mod mtls;
 mod outage;
+mod pki;
+mod rollout;
 mod scoped;
 mod shadow;
 mod split;

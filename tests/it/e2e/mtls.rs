@@ -1,12 +1,10 @@
 //! Mutual TLS on the port of the discovery protocol: who comes in, who does not, and certificates that are renewed.
 
+use super::pki::{Authority, Identity, der, replace};
 use super::stage::{Stage, canary, free_port, settings, toy};
 use crate::cli::serin;
 use crate::real::{DEADLINE, envoy, eventually};
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    date_time_ymd,
-};
+use rcgen::ExtendedKeyUsagePurpose;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -20,47 +18,6 @@ use std::sync::atomic::Ordering;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-/// Signs certificates.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-/// A certificate and its key.
-struct Identity {
-    certificate: String,
-    key: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { issuer: Issuer::new(params, key), pem }
-    }
-
-    fn issue(&self, name: &str, purpose: ExtendedKeyUsagePurpose, last_year: i32) -> Identity {
-        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
-        // By the same subject as its authority's it would seem to have signed itself.
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.extended_key_usages = vec![purpose];
-        params.not_after = date_time_ymd(last_year, 1, 1);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
-        Identity { certificate, key: key.serialize_pem() }
-    }
-
-    fn client(&self, name: &str) -> Identity {
-        self.issue(name, ExtendedKeyUsagePurpose::ClientAuth, 4000)
-    }
-
-    fn server(&self) -> Identity {
-        self.issue("serin.test", ExtendedKeyUsagePurpose::ServerAuth, 4000)
-    }
-}
 
 /// The files of both sides, and the two authorities.
 struct Files {
@@ -76,7 +33,7 @@ impl Files {
             servers: Authority::new(),
             clients: Authority::new(),
         };
-        files.write_identity("serin", &files.servers.server());
+        files.write_identity("serin", &files.servers.server(&["serin.test"]));
         files.write("clients.pem", &files.clients.pem);
         files.write("servers.pem", &files.servers.pem);
         files
@@ -87,14 +44,11 @@ impl Files {
     }
 
     fn write(&self, name: &str, text: &str) {
-        let beside = self.path(&format!("{name}.new"));
-        std::fs::write(&beside, text).unwrap();
-        std::fs::rename(beside, self.path(name)).unwrap();
+        replace(self.folder.path(), name, text);
     }
 
     fn write_identity(&self, name: &str, identity: &Identity) {
-        self.write(&format!("{name}.key"), &identity.key);
-        self.write(&format!("{name}.pem"), &identity.certificate);
+        identity.write(self.folder.path(), name);
     }
 
     fn settings(&self, gateways: &Path, port: u16, allow: Option<&str>) -> Settings {
@@ -159,10 +113,6 @@ impl Files {
     }
 }
 
-fn der(pem: &str) -> CertificateDer<'static> {
-    CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
-}
-
 fn gateway(url: &str) -> String {
     format!("apiVersion: serin/v1\nname: fraud\nupstreams: {{ v1: {url} }}\n")
 }
@@ -185,8 +135,8 @@ async fn only_envoys_with_an_allowed_certificate_come_in() {
     let strangers = [
         ("no certificate", None),
         ("another authority", Some(Authority::new().client("edge-1"))),
-        ("expired", Some(files.clients.issue("edge-1", client, 2020))),
-        ("for servers", Some(files.clients.issue("edge-1", ExtendedKeyUsagePurpose::ServerAuth, 4000))),
+        ("expired", Some(files.clients.issue(&["edge-1"], client, 2020))),
+        ("for servers", Some(files.clients.issue(&["edge-1"], ExtendedKeyUsagePurpose::ServerAuth, 4000))),
         ("another name", Some(files.clients.client("edge-2"))),
     ];
     assert!(files.knock(xds, Some(&files.clients.client("edge-1"))).await.is_some());
@@ -228,7 +178,7 @@ async fn a_renewal_ends_no_stream() {
     let first = connection();
     assert_eq!(first.len(), 1);
 
-    let renewed = files.servers.server();
+    let renewed = files.servers.server(&["serin.test"]);
     files.write_identity("serin", &renewed);
     let old = files.clients.client("probe");
     let sees = async |who: &Identity, wanted: Option<CertificateDer<'static>>| {
@@ -265,7 +215,7 @@ async fn it_does_not_begin_with_what_no_client_could_use() {
     let any = Settings { xds: ([0, 0, 0, 0], 0).into(), ..settings() };
     App::start(any, Options::default()).await.unwrap().stop().await;
 
-    files.write("serin.key", &files.servers.server().key);
+    files.write("serin.key", &files.servers.server(&["serin.test"]).key);
     let text = "xds: { tls: { certFile: serin.pem, keyFile: serin.key, clientCaFile: clients.pem } }\n";
     files.write("serin.yaml", text);
     let run = serin(&["serve", "--config", files.path("serin.yaml").to_str().unwrap()]);

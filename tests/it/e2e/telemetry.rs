@@ -129,6 +129,8 @@ async fn an_envoy_that_starts_anew_and_a_second_one_are_counted_once() {
     let (v1, v2, mut stage) = two_versions(("50", "50")).await;
     let first = envoy_of(stage.app.xds, "edge-1", "edge").await;
     want(&stage.app);
+    // The stream of statistics begins with the first flush: an Envoy that ends before has told nothing.
+    eventually("Envoy reports", || numbers(&stage.app, "v1").is_some()).await;
     stage.load("/", None, Until::Requests(500)).finished().await;
     first.stop().await.unwrap();
     // The same name, and counters from zero; the last flush came when it ended.

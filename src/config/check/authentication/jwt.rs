@@ -6,8 +6,9 @@ use crate::config::problems::{At, Problems};
 use crate::config::secrets::jwks;
 use crate::config::{raw, spelling::shorten};
 use crate::diag::Code;
-use crate::model::{Jwks, Jwt};
+use crate::model::{ClaimValue, Jwks, Jwt};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 /// Nothing after a complaint.
 pub(super) fn jwt(
@@ -108,32 +109,42 @@ fn jwks_uri(text: &str) -> Result<String, Wrong> {
 fn audiences(raw: &raw::Jwt, at: &At<'_>, problems: &mut Problems<'_>) -> Option<Vec<String>> {
     match &raw.audiences {
         None => (!at.is_there()).then(Vec::new),
-        Some(list) => distinct("an audience", list, Code::Audiences, at, problems),
+        Some(list) => {
+            distinct(list, Code::Audiences, at, problems, |text: &String| text_of("an audience", text))
+        }
     }
 }
 
-/// A list of texts, at least one, each once.
-fn distinct(
-    what: &str,
-    list: &[Option<String>],
+fn claim_value(raw: &raw::ClaimValue) -> Result<ClaimValue, Wrong> {
+    match raw {
+        raw::ClaimValue::Text(text) => text_of("the value", text).map(ClaimValue::Text),
+        raw::ClaimValue::Number(number) => Ok(ClaimValue::Number(*number)),
+        raw::ClaimValue::Truth(truth) => Ok(ClaimValue::Truth(*truth)),
+    }
+}
+
+/// A list of values, at least one, each once.
+fn distinct<R, T: Clone + Ord + Display>(
+    list: &[Option<R>],
     code: Code,
     at: &At<'_>,
     problems: &mut Problems<'_>,
-) -> Option<Vec<String>> {
+    check: impl Fn(&R) -> Result<T, Wrong>,
+) -> Option<Vec<T>> {
     if list.is_empty() {
         problems.error(code, at, "the list is empty", "write at least one, or remove the key");
         return None;
     }
     let mut seen = BTreeSet::new();
-    let checked: Vec<Option<String>> = list
+    let checked: Vec<Option<T>> = list
         .iter()
         .enumerate()
         .map(|(i, item)| {
-            let text = report(text_of(what, item.as_deref()?), code, &at.item(i), problems)?;
-            if seen.insert(text.clone()) {
-                return Some(text);
+            let value = report(check(item.as_ref()?), code, &at.item(i), problems)?;
+            if seen.insert(value.clone()) {
+                return Some(value);
             }
-            let message = format!("`{}` comes twice", shorten(&text));
+            let message = format!("`{}` comes twice", shorten(&value.to_string()));
             problems.error(code, &at.item(i), message, "keep it once");
             None
         })
@@ -170,23 +181,23 @@ fn require(
     raw: &raw::Jwt,
     at: &At<'_>,
     problems: &mut Problems<'_>,
-) -> Option<BTreeMap<String, Vec<String>>> {
+) -> Option<BTreeMap<String, Vec<ClaimValue>>> {
     let Some(map) = &raw.require else { return (!at.is_there()).then(BTreeMap::new) };
     if map.is_empty() {
         let help = "write at least one claim and its value, or remove `require`";
         problems.error(Code::Claim, at, "`require` says nothing", help);
         return None;
     }
-    let checked: Vec<Option<(String, Vec<String>)>> = map
+    let checked: Vec<Option<(String, Vec<ClaimValue>)>> = map
         .iter()
         .map(|(claim, values)| {
             let name = report(text_of("the claim", claim), Code::Claim, &at.key(claim), problems);
             let here = at.at(claim);
             let values = match values.as_ref()? {
                 raw::OneOrMore::One(value) => {
-                    report(text_of("the value", value), Code::Claim, &here, problems).map(|v| vec![v])
+                    report(claim_value(value), Code::Claim, &here, problems).map(|v| vec![v])
                 }
-                raw::OneOrMore::More(list) => distinct("a value", list, Code::Claim, &here, problems),
+                raw::OneOrMore::More(list) => distinct(list, Code::Claim, &here, problems, claim_value),
             };
             Some((name?, values?))
         })

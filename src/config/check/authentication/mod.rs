@@ -12,6 +12,8 @@ use crate::model::{AccessKey, Authentication, BasicAuth, KeySource};
 
 /// The header that names the client, unless the file names another.
 const DEFAULT_CLIENT_HEADER: &str = "x-serin-client";
+/// The first header in which a key is looked for, unless the file names another.
+const DEFAULT_KEY_HEADER: &str = "x-api-key";
 const MAX_REALM: usize = 200;
 
 /// How callers are known; nothing after a complaint, for a gateway with a mistake here must not be open.
@@ -71,9 +73,8 @@ fn basic(
     let (users, faults) = users::parse(content.text);
     let good = tell(&faults, &content.origin, &at, problems);
     if users.is_empty() && good {
-        let message = format!("{} has no user", content.origin);
-        problems.error(Code::UsersFile, &at, message, "add one with `serin users set FILE USER`");
-        return None;
+        let message = format!("{} has no user, so nobody may come in", content.origin);
+        problems.warning(Code::UsersFile, &at, message, "add one with `serin users set FILE USER`");
     }
     Some(BasicAuth { users, realm: realm? }).filter(|_| good)
 }
@@ -100,21 +101,25 @@ fn access_key(
         None if at.at("clientHeader").is_there() => None,
         None => Some(DEFAULT_CLIENT_HEADER.to_owned()),
     };
-    if let (Some(KeySource::Header(key)), Some(client)) = (&source, &client_header)
+    let (carries, written) = match &source {
+        Some(KeySource::Header(key)) => (Some(key.as_str()), "header"),
+        Some(KeySource::Default) => (Some(DEFAULT_KEY_HEADER), "clientHeader"),
+        Some(KeySource::Query(_) | KeySource::Cookie(_)) | None => (None, "header"),
+    };
+    if let (Some(key), Some(client)) = (carries, &client_header)
         && key == client
     {
         let message = format!("the header `{key}` cannot carry both the key and the client");
         let help = "name two headers: one in `header`, another in `clientHeader`";
-        problems.error(Code::HeaderName, &at.at("header"), message, help);
+        problems.error(Code::HeaderName, &at.at(written), message, help);
     }
     let at = at.at("keysFile");
     let content = content(raw.keys_file.as_ref()?, &at, around, Privacy::Secret, problems)?;
     let (keys, faults) = keys::parse(content.text, source.as_ref().unwrap_or(&KeySource::Default));
     let good = tell(&faults, &content.origin, &at, problems);
     if keys.is_empty() && good {
-        let message = format!("{} has no key", content.origin);
-        problems.error(Code::KeysFile, &at, message, "add one with `serin keys new FILE CLIENT`");
-        return None;
+        let message = format!("{} has no key, so nobody may come in", content.origin);
+        problems.warning(Code::KeysFile, &at, message, "add one with `serin keys new FILE CLIENT`");
     }
     Some(AccessKey { keys, source: source?, client_header: client_header? }).filter(|_| good)
 }

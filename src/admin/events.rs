@@ -1,0 +1,215 @@
+//! The journal, as pages and as a stream that goes on where a reader left it.
+//!
+//! A stream is nothing but pages: what is in the journal after the last entry that was sent, then a wait for more. So a
+//! reader that was away misses nothing, and a slow one holds up nobody.
+
+use super::Sources;
+use super::api::find;
+use super::problem::Problem;
+use crate::names::GatewayName;
+use crate::store::run::Status;
+use crate::store::{Entry, Error, Kind, Query};
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query as Parameters, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, Stream};
+use futures_util::{FutureExt, StreamExt};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::{BTreeSet, VecDeque};
+use std::convert::Infallible;
+
+/// Entries on a page, unless the reader says how many.
+const PAGE: usize = 100;
+/// The most that a page has, and that a stream reads at once.
+const MAX_PAGE: usize = 1000;
+
+/// What a reader may ask for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wish {
+    /// Kinds, with commas between; all, if none is named.
+    kind: Option<String>,
+    /// Only entries with a larger sequence: the oldest of them, up to the limit.
+    after: Option<u64>,
+    /// Only entries with a smaller sequence: the newest of them, up to the limit.
+    before: Option<u64>,
+    limit: Option<usize>,
+}
+
+/// A page of the journal.
+#[derive(Debug, Serialize)]
+struct Page {
+    /// Oldest first.
+    events: Vec<Entry>,
+}
+
+type Wished = Result<Parameters<Wish>, QueryRejection>;
+
+/// `GET /api/v1/events`
+pub(super) async fn all(
+    State(sources): State<Sources>,
+    wish: Wished,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    answer(sources, None, wish, &headers).await
+}
+
+/// `GET /api/v1/gateways/{name}/events`: also of a gateway that is gone.
+pub(super) async fn of_gateway(
+    State(sources): State<Sources>,
+    Path(name): Path<String>,
+    wish: Wished,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let gateway = known(&sources, &name).await?;
+    answer(sources, Some(gateway), wish, &headers).await
+}
+
+/// `GET /api/v1/gateways/{name}/revisions`: the entries that came with a new revision of the rollout.
+pub(super) async fn revisions(
+    State(sources): State<Sources>,
+    Path(name): Path<String>,
+    wish: Wished,
+) -> Result<Response, Problem> {
+    let gateway = known(&sources, &name).await?;
+    let query = Query { with_revision: true, ..query(wish, Some(gateway))? };
+    page(&sources, query).await
+}
+
+async fn answer(
+    sources: Sources,
+    gateway: Option<GatewayName>,
+    wish: Wished,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let wants = headers.get(header::ACCEPT).and_then(|a| a.to_str().ok()).unwrap_or_default();
+    let mut query = query(wish, gateway)?;
+    if !wants.contains("text/event-stream") {
+        return page(&sources, query).await;
+    }
+    if query.before.is_some() {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "a stream goes on for ever: leave out `before`"));
+    }
+    let newest = sources.store.status().load().newest;
+    let last = headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default().trim().parse::<u64>());
+    let after = match (last, query.newest) {
+        (Some(Ok(id)), _) => id,
+        (Some(Err(_)), _) => {
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "`Last-Event-ID` is no sequence of an entry"));
+        }
+        (None, false) => query.after,
+        (None, true) => newest,
+    };
+    // What lies ahead is of another journal, of which this reader has seen nothing.
+    query.after = if after > newest { 0 } else { after };
+    (query.newest, query.limit) = (false, MAX_PAGE);
+    let stopped = sources.stopped.clone();
+    let stop = async move {
+        let mut stopped = stopped;
+        let _ = stopped.wait_for(|s| *s).await;
+    };
+    let events = follow(sources, query).take_until(stop.boxed());
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
+}
+
+async fn page(sources: &Sources, query: Query) -> Result<Response, Problem> {
+    let events = sources.store.entries(query).await.map_err(|e| unavailable(&e))?;
+    Ok(Json(Page { events }).into_response())
+}
+
+fn unavailable(error: &Error) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+}
+
+/// A gateway that is there, or of which the journal knows.
+async fn known(sources: &Sources, name: &str) -> Result<GatewayName, Problem> {
+    let there = find(sources, name).map(|_| ());
+    let Ok(gateway) = GatewayName::new(name) else {
+        return Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no gateway {name}")));
+    };
+    if let Err(missing) = there {
+        let query = Query { gateway: Some(gateway.clone()), limit: 1, ..Query::default() };
+        if sources.store.entries(query).await.map_err(|e| unavailable(&e))?.is_empty() {
+            return Err(missing);
+        }
+    }
+    Ok(gateway)
+}
+
+fn query(wish: Wished, gateway: Option<GatewayName>) -> Result<Query, Problem> {
+    let Parameters(wish) = wish.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
+    let limit = wish.limit.unwrap_or(PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        let why = format!("`limit` is {limit}; it can be from 1 to {MAX_PAGE}");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, why));
+    }
+    let kinds: BTreeSet<Kind> = wish
+        .kind
+        .iter()
+        .flat_map(|kinds| kinds.split(','))
+        .filter(|k| !k.is_empty())
+        .map(|k| Kind::read(k.to_owned()))
+        .collect();
+    let newest = wish.after.is_none();
+    let after = wish.after.unwrap_or(0);
+    Ok(Query { gateway, kinds, with_revision: false, after, before: wish.before, newest, limit })
+}
+
+/// Where a stream is.
+struct Follower {
+    sources: Sources,
+    query: Query,
+    waiting: VecDeque<Entry>,
+    failed: bool,
+}
+
+/// All entries after a place, for ever; when the store fails, a last event says so.
+fn follow(sources: Sources, query: Query) -> impl Stream<Item = Result<Event, Infallible>> {
+    let follower = Follower { sources, query, waiting: VecDeque::new(), failed: false };
+    stream::unfold(follower, |mut follower| async move {
+        let event = follower.next().await?;
+        Some((Ok(event), follower))
+    })
+}
+
+impl Follower {
+    async fn next(&mut self) -> Option<Event> {
+        let mut status = self.sources.store.status().subscribe();
+        loop {
+            if self.failed {
+                return None;
+            }
+            if let Some(entry) = self.waiting.pop_front() {
+                return Some(event(&entry));
+            }
+            let Status { newest, .. } = *status.load();
+            match self.sources.store.entries(self.query.clone()).await {
+                Ok(found) => {
+                    // Of what is not ours nothing has to be looked at again.
+                    let seen = if found.len() < self.query.limit { newest } else { 0 };
+                    let last = found.last().map_or(0, |e| e.sequence);
+                    self.query.after = self.query.after.max(seen).max(last);
+                    self.waiting = found.into();
+                }
+                Err(error) => {
+                    self.failed = true;
+                    return Some(
+                        Event::default().event("problem").data(json!(error.to_string()).to_string()),
+                    );
+                }
+            }
+            if self.waiting.is_empty() && !status.changed().await {
+                return None;
+            }
+        }
+    }
+}
+
+fn event(entry: &Entry) -> Event {
+    // Without a name, so that a browser's `onmessage` gets all; JSON has no line breaks, which would end an event.
+    Event::default().id(entry.sequence.to_string()).data(json!(entry).to_string())
+}

@@ -1,0 +1,74 @@
+//! What of the world is about rollouts: orders, what the store keeps, and what follows from it.
+
+use super::super::command::{Asker, Command};
+use super::super::event::{Note, NoteKind};
+use super::super::files::Chosen;
+use super::super::rollouts::{Answered, Compared, Proposal, Rollouts};
+use super::World;
+use crate::clock::Timestamp;
+use crate::names::GatewayName;
+use crate::rollout::{EntryKind, Refusal};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+impl World {
+    /// With what was kept of rollouts before the start, by revision and state, or why that is not known; and with the
+    /// upper ends of the latency buckets of [`Measured`](crate::control::Measured), in seconds, the last one endless.
+    #[must_use]
+    pub fn with_rollouts(
+        mut self,
+        kept: Result<BTreeMap<GatewayName, (u64, serde_json::Value)>, String>,
+        bounds: Vec<f64>,
+        now: Timestamp,
+    ) -> Self {
+        let (rollouts, alarms) = Rollouts::restored(kept, bounds);
+        self.rollouts = rollouts;
+        let alarm = |(gateway, message)| Note::new(now, gateway, NoteKind::Alarm, message);
+        self.notes.extend(alarms.into_iter().map(alarm));
+        self
+    }
+
+    /// What the store is to keep before it counts, once. One proposal is under way at a time.
+    pub fn take_proposal(&mut self) -> Option<Proposal> {
+        self.rollouts.take_proposal()
+    }
+
+    /// The gateways that are to be measured; `None`: the same as when it was asked last.
+    pub fn take_compared(&mut self) -> Option<Compared> {
+        self.rollouts.take_compared()
+    }
+
+    /// What an operator says.
+    pub(super) fn take_command(&mut self, Command { gateway, order }: Command, asker: Asker, now: Timestamp) {
+        if self.wanted.contains_key(&gateway) {
+            self.rollouts.order(gateway, order, asker, now);
+        } else {
+            self.answers.push((asker, Err(Refusal::UnknownGateway(gateway))));
+        }
+    }
+
+    /// What is kept counts from now on.
+    pub(super) fn take_answer(&mut self, id: u64, result: Result<(), String>, now: Timestamp) -> bool {
+        let Answered { gateways, entries, alarm } = self.rollouts.committed(id, result, now);
+        for (name, entry) in entries {
+            let kind = match entry.kind {
+                EntryKind::Paused | EntryKind::RolledBack => NoteKind::Stopped,
+                _ => NoteKind::Rollout,
+            };
+            self.note(now, &name, kind, format!("gateway {name}: {}", entry.message));
+        }
+        let alarm = alarm.map(|works| match works {
+            Ok(()) => (NoteKind::Repaired, "the store works again, and rollouts move".to_owned()),
+            Err(why) => (NoteKind::Alarm, format!("rollouts do not move, since nothing can be kept: {why}")),
+        });
+        let note = |(kind, message)| Note::new(now, None, kind, message);
+        self.notes.extend(alarm.map(note));
+        for name in &gateways {
+            let Some(wanted) = self.wanted.get(name) else { continue };
+            self.unseen.insert(Arc::clone(&wanted.file));
+            let (file, gateway) = (Arc::clone(&wanted.file), Arc::clone(&wanted.newest));
+            self.choose(Chosen { file, gateway }, now);
+        }
+        !gateways.is_empty()
+    }
+}
