@@ -44,9 +44,10 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("config/raw/scalar.rs", "", "schemars serde"),
     ("config/raw/schema.rs", "", "schemars serde_json"),
     ("config/raw/settings.rs", "", "indexmap schemars serde"),
+    ("config/raw/shadow.rs", "", "schemars serde"),
     ("config/raw/upstream.rs", "", "schemars serde"),
     ("resource", "", "blake3 bytes envoy_types prost prost_reflect"),
-    ("translate", "model names resource", "bytes envoy_types prost"),
+    ("translate", "model names resource weight", "bytes envoy_types prost"),
     ("translate/ownership.rs", "resource", "serde_json"), // reads what was dumped
     ("snapshot", "resource", ""),
     ("snapshot/set.rs", "resource", "bytes imbl"),
@@ -93,7 +94,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("admin/events.rs", "names store", "axum futures_util serde serde_json"),
     ("admin/api.rs", "clock control resource snapshot translate xds", "axum serde serde_json"),
     ("admin/grpc.rs", "control diag resource xds", "futures_util tokio tokio_stream tonic"),
-    ("admin/metrics.rs", "clock control diag", "prometheus_client"),
+    ("admin/metrics.rs", "clock control diag translate", "prometheus_client"),
     ("admin/problem.rs", "", "axum serde_json"),
     // Envoy for people; nothing that serves Envoys needs it.
     // The keys of token issuers: the plan is pure, the fetch waits.

@@ -5,6 +5,7 @@ use super::numbers::whole;
 use crate::clock;
 use crate::control::Phase;
 use crate::diag::Severity;
+use crate::translate::Leg;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -79,7 +80,8 @@ pub(super) fn render(sources: &Sources) -> String {
     gateways(sources, &mut registry);
     rollouts(sources, &mut registry);
     proxies(sources, &mut registry);
-    upstreams(sources, &mut registry);
+    upstreams(sources, Leg::Live, &mut registry);
+    upstreams(sources, Leg::Shadow, &mut registry);
     told(sources, &mut registry);
     let mut text = String::new();
     match encode(&mut text, &registry) {
@@ -165,15 +167,16 @@ fn rollouts(sources: &Sources, registry: &mut Registry) {
 }
 
 /// What Envoys measured. Of ten thousand gateways most have a canary that never had a request: only upstreams that
-/// had one are listed, so that nobody stores zeros.
-fn upstreams(sources: &Sources, registry: &mut Registry) {
+/// had one are listed, so that nobody stores zeros. Copies for shadows have names of their own: who adds up requests should
+/// not count them.
+fn upstreams(sources: &Sources, leg: Leg, registry: &mut Registry) {
     let (requests, errors, client_errors) =
         (Family::default(), Family::default(), Family::<ByUpstream, Counter>::default());
     let (active, endpoints, healthy) =
         (Family::default(), Family::default(), Family::<ByUpstream, Fraction>::default());
     let latency = Family::<ByQuantile, Fraction>::default();
     let table = sources.table.load();
-    for (gateway, upstream, numbers) in table.used(clock::now()) {
+    for (gateway, upstream, numbers) in table.used(leg, clock::now()) {
         let labels = ByUpstream { gateway: gateway.to_string(), upstream: upstream.to_string() };
         let count = |family: &Family<ByUpstream, Counter>, count: f64| {
             family.get_or_create(&labels).inc_by(whole(count));
@@ -194,13 +197,17 @@ fn upstreams(sources: &Sources, registry: &mut Registry) {
             }
         }
     }
-    registry.register("upstream_requests", "Requests that Envoys completed", requests);
-    registry.register("upstream_errors", "Of them: 5xx, or failed without an answer", errors);
-    registry.register("upstream_client_errors", "Of them: 4xx", client_errors);
-    registry.register("upstream_in_flight", "Requests under way", active);
-    registry.register("upstream_endpoints", "Endpoints that Envoys know", endpoints);
-    registry.register("upstream_healthy_endpoints", "Endpoints that get requests", healthy);
-    registry.register("upstream_latency_seconds", "Quantiles of the last minute", latency);
+    let name = |what: &str| match leg {
+        Leg::Live => format!("upstream_{what}"),
+        Leg::Shadow => format!("shadow_{what}"),
+    };
+    registry.register(name("requests"), "Requests that Envoys completed", requests);
+    registry.register(name("errors"), "Of them: 5xx, or failed without an answer", errors);
+    registry.register(name("client_errors"), "Of them: 4xx", client_errors);
+    registry.register(name("in_flight"), "Requests under way", active);
+    registry.register(name("endpoints"), "Endpoints that Envoys know", endpoints);
+    registry.register(name("healthy_endpoints"), "Endpoints that get requests", healthy);
+    registry.register(name("latency_seconds"), "Quantiles of the last minute", latency);
 }
 
 fn proxies(sources: &Sources, registry: &mut Registry) {

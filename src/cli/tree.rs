@@ -47,6 +47,12 @@ pub(super) fn tree(gateway: &Value, now: Timestamp) -> String {
             let _ = writeln!(out, "│    {measured}");
         }
     }
+    if let Some(shadow) = gateway.get("shadow") {
+        let _ = writeln!(out, "├─ shadow {}: copies of {} %", text(shadow, "upstream"), shadow["percent"]);
+        if let Some(measured) = measured(&shadow["metrics"]) {
+            let _ = writeln!(out, "│    {measured}");
+        }
+    }
     for d in list(gateway, "diagnostics") {
         let (file, line, column) = (text(d, "file"), &d["line"], &d["column"]);
         let _ = writeln!(
@@ -96,13 +102,15 @@ mod tests {
         let idle = json!({ "lastMinute": { "requestRate": 0.0, "errorRate": null } });
         let upstream = |name: &str| json!({ "name": name, "endpoints": ["a:1"], "weight": 50 });
         let gateway = json!({ "name": "fraud", "upstreams": [upstream("v1"), upstream("v2")],
-            "metrics": { "v1": numbers, "v2": idle } });
+            "metrics": { "v1": numbers, "v2": idle },
+            "shadow": { "upstream": "v3", "percent": 10, "metrics": idle } });
         let tree = tree(&gateway, Timestamp(0));
         let lines: Vec<_> = tree.lines().filter(|l| l.contains("req/s")).collect();
         assert_eq!(
             lines,
             ["│    12.3 req/s, 1.25 % errors, p50 20 ms, p95 41 ms, 3 in flight, 1 of 2 endpoints healthy"]
         );
+        assert!(tree.ends_with("└─ shadow v3: copies of 10 %\n"), "{tree}");
     }
 
     #[test]

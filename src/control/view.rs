@@ -12,7 +12,7 @@ use crate::model::Gateway;
 use crate::names::GatewayName;
 use crate::rollout;
 use crate::snapshot::Fleet;
-use crate::translate;
+use crate::translate::{self, Leg};
 use crate::weight::Weight;
 use imbl::OrdMap;
 use serde::Serialize;
@@ -147,6 +147,21 @@ pub struct Served {
     pub authentication: &'static str,
     /// In the order of the file.
     pub upstreams: Vec<UpstreamView>,
+    /// Who gets copies of requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowView>,
+}
+
+/// An upstream that gets copies of requests.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShadowView {
+    /// Its name.
+    pub upstream: String,
+    /// Of how many requests of the split, in percent.
+    pub percent: Weight,
+    /// The name of the copies' cluster in Envoy's statistics.
+    pub cluster: String,
 }
 
 /// One upstream.
@@ -342,8 +357,13 @@ fn served(gateway: &Gateway) -> Served {
                 model: u.model.clone(),
                 version: u.version.clone(),
                 weight: gateway.traffic.of(&u.name),
-                cluster: translate::cluster_name(&gateway.name, &u.name),
+                cluster: translate::cluster_name(&gateway.name, &u.name, Leg::Live),
             })
             .collect(),
+        shadow: gateway.shadow.as_ref().map(|shadow| ShadowView {
+            upstream: shadow.upstream.to_string(),
+            percent: shadow.percent,
+            cluster: translate::cluster_name(&gateway.name, &shadow.upstream, Leg::Shadow),
+        }),
     }
 }

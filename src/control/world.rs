@@ -482,7 +482,9 @@ impl World {
     /// The gateways on trial whose newest version a resource holds.
     fn suspects_in(&self, resource: &Resource) -> Vec<GatewayName> {
         let upstream = match resource.kind() {
-            Kind::Cluster | Kind::Endpoint => translate::parse_cluster_name(resource.name()),
+            Kind::Cluster | Kind::Endpoint => {
+                translate::parse_cluster_name(resource.name()).map(|(g, u, _)| (g, u))
+            }
             Kind::Secret => translate::parse_secret_name(resource.name()),
             // A listener depends on no gateway.
             Kind::Runtime | Kind::Listener => None,
@@ -548,6 +550,7 @@ fn closed(gateway: &Gateway) -> Gateway {
         authentication: Authentication::Closed,
         matches: Vec::new(),
         direct_access: None,
+        shadow: None,
         ..gateway.clone()
     }
 }

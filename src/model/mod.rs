@@ -11,6 +11,7 @@ mod metric;
 mod rollout;
 mod secret;
 mod settings;
+mod shadow;
 mod switches;
 mod told;
 mod upstream;
@@ -24,6 +25,7 @@ pub use secret::{Certificate, Pem, Secret};
 pub use settings::{
     AltName, CertificateFiles, Listener, ListenerTls, MutualTls, PrometheusServer, Routing, Settings, StoreAt,
 };
+pub use shadow::Shadow;
 pub use switches::Switches;
 pub use told::{Format, Notify, Occasion};
 pub use upstream::{Endpoint, HealthCheck, Protocol, Tls, Upstream};

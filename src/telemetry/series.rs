@@ -15,6 +15,7 @@ use super::sample::{Cluster, Sample};
 use crate::clock::Timestamp;
 use crate::names::{GatewayName, UpstreamName};
 use crate::stats::Counts;
+use crate::translate::Leg;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -128,8 +129,10 @@ impl Series {
             pending.to = pending.to.max(at);
             pending.proxies.insert(stream);
         }
-        for (Cluster { gateway, upstream }, sample, _) in &flush.changed {
-            let is_compared = self.wanted.get(gateway).is_some_and(|arms| arms.contains(upstream));
+        for (Cluster { gateway, upstream, leg }, sample, _) in &flush.changed {
+            // What a shadow does, no client saw.
+            let is_compared =
+                *leg == Leg::Live && self.wanted.get(gateway).is_some_and(|arms| arms.contains(upstream));
             if let Some(pending) = self.pending.get_mut(gateway)
                 && is_compared
                 && proxy.measures.contains(gateway)
@@ -177,7 +180,7 @@ impl Series {
         let arms = self.wanted.get(&gateway)?;
         let mut upstreams = BTreeMap::new();
         for upstream in arms {
-            let cluster = Cluster { gateway: gateway.clone(), upstream: upstream.clone() };
+            let cluster = Cluster { gateway: gateway.clone(), upstream: upstream.clone(), leg: Leg::Live };
             let mut sample = pending.upstreams.remove(upstream).unwrap_or_default();
             if let Some(excess) = self.excess.remove(&cluster) {
                 sample.add(&excess);
@@ -197,7 +200,8 @@ impl Series {
 
 fn has_all(flush: &Flush, gateway: &GatewayName, arms: &BTreeSet<UpstreamName>) -> bool {
     arms.iter().all(|upstream| {
-        flush.reported.contains(&Cluster { gateway: gateway.clone(), upstream: upstream.clone() })
+        let (gateway, upstream) = (gateway.clone(), upstream.clone());
+        flush.reported.contains(&Cluster { gateway, upstream, leg: Leg::Live })
     })
 }
 

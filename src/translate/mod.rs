@@ -4,6 +4,7 @@
 //! | resource | name |
 //! |---|---|
 //! | cluster, load assignment | `<gateway>/<upstream>`: statistics tell gateway and upstream apart by the name |
+//! | of a shadow | `<gateway>/<upstream>/shadow`, also where the upstream answers requests |
 //! | listener, route configuration (plain layout) | the listener's name |
 //! | runtime layer | `serin` |
 //! | scope, route configuration (scoped layout) | `host/<listener>/<host>` |
@@ -27,6 +28,7 @@ mod proxyless;
 mod route;
 mod runtime;
 mod scope;
+mod shadow;
 mod virtual_host;
 
 pub use listener::{listener, listener_secret, listener_secret_names};
@@ -60,15 +62,32 @@ pub struct Parts {
     pub routes: Bytes,
 }
 
-/// The name of an upstream's cluster and of its load assignment.
-pub fn cluster_name(gateway: &GatewayName, upstream: &UpstreamName) -> String {
-    format!("{gateway}/{upstream}")
+/// What an upstream is asked for: two clusters of Envoy, so that neither is counted as the other, nor takes its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Leg {
+    /// To answer.
+    Live,
+    /// To do the same work on a copy.
+    Shadow,
 }
 
-/// The gateway and the upstream that a cluster name stands for: the inverse of [`cluster_name`].
-pub fn parse_cluster_name(name: &str) -> Option<(GatewayName, UpstreamName)> {
-    let (gateway, upstream) = name.split_once('/')?;
-    Some((GatewayName::new(gateway).ok()?, UpstreamName::new(upstream).ok()?))
+/// The name of an upstream's cluster and of its load assignment.
+pub fn cluster_name(gateway: &GatewayName, upstream: &UpstreamName, leg: Leg) -> String {
+    match leg {
+        Leg::Live => format!("{gateway}/{upstream}"),
+        Leg::Shadow => format!("{gateway}/{upstream}/shadow"),
+    }
+}
+
+/// What a cluster name stands for: the inverse of [`cluster_name`].
+pub fn parse_cluster_name(name: &str) -> Option<(GatewayName, UpstreamName, Leg)> {
+    let (gateway, rest) = name.split_once('/')?;
+    let (upstream, leg) = match rest.split_once('/') {
+        None => (rest, Leg::Live),
+        Some((upstream, "shadow")) => (upstream, Leg::Shadow),
+        Some(_) => return None,
+    };
+    Some((GatewayName::new(gateway).ok()?, UpstreamName::new(upstream).ok()?, leg))
 }
 
 /// The name of the secret that holds the authorities of an upstream's server certificate.
@@ -83,7 +102,10 @@ fn client_secret_name(gateway: &GatewayName, upstream: &UpstreamName) -> String 
 
 /// The gateway and the upstream that a secret is for; `None`: it is for no upstream.
 pub fn parse_secret_name(name: &str) -> Option<(GatewayName, UpstreamName)> {
-    parse_cluster_name(name.strip_prefix("ca/").or_else(|| name.strip_prefix("client/"))?)
+    let name = name.strip_prefix("ca/").or_else(|| name.strip_prefix("client/"))?;
+    parse_cluster_name(name)
+        .filter(|(.., leg)| *leg == Leg::Live)
+        .map(|(gateway, upstream, _)| (gateway, upstream))
 }
 
 /// Translates one gateway.
@@ -93,6 +115,10 @@ pub fn gateway(gateway: &Gateway) -> Parts {
     if gateway.authentication != Authentication::Closed {
         for upstream in &gateway.upstreams {
             upstream_resources(gateway, upstream, &mut resources);
+        }
+        let shadow = gateway.shadow.as_ref().map(|s| &s.upstream);
+        for upstream in gateway.upstreams.iter().filter(|u| Some(&u.name) == shadow) {
+            cluster_resources(gateway, upstream, Leg::Shadow, &mut resources);
         }
     }
     Parts { resources, routes: encode_routes(route::routes(gateway)) }
@@ -105,17 +131,19 @@ fn encode_routes(routes: Vec<Route>) -> Bytes {
 }
 
 fn upstream_resources(gateway: &Gateway, upstream: &Upstream, out: &mut Vec<Arc<Resource>>) {
-    let name = cluster_name(&gateway.name, &upstream.name);
-    let add = |out: &mut Vec<_>, resource| out.push(Arc::new(resource));
-    add(out, Resource::new(Kind::Cluster, &name, &cluster::cluster(gateway, upstream)));
-    if let Some(assignment) = cluster::load_assignment(gateway, upstream) {
-        add(out, Resource::new(Kind::Endpoint, &name, &assignment));
+    cluster_resources(gateway, upstream, Leg::Live, out);
+    // Both legs of an upstream refer to the same secrets.
+    let secrets = [cluster::ca_secret(gateway, upstream), cluster::client_secret(gateway, upstream)];
+    for secret in secrets.into_iter().flatten() {
+        out.push(Arc::new(Resource::new(Kind::Secret, &secret.name, &secret)));
     }
-    if let Some(secret) = cluster::ca_secret(gateway, upstream) {
-        add(out, Resource::new(Kind::Secret, &secret.name, &secret));
-    }
-    if let Some(secret) = cluster::client_secret(gateway, upstream) {
-        add(out, Resource::new(Kind::Secret, &secret.name, &secret));
+}
+
+fn cluster_resources(gateway: &Gateway, upstream: &Upstream, leg: Leg, out: &mut Vec<Arc<Resource>>) {
+    let name = cluster_name(&gateway.name, &upstream.name, leg);
+    out.push(Arc::new(Resource::new(Kind::Cluster, &name, &cluster::cluster(gateway, upstream, leg))));
+    if let Some(assignment) = cluster::load_assignment(gateway, upstream, leg) {
+        out.push(Arc::new(Resource::new(Kind::Endpoint, &name, &assignment)));
     }
 }
 

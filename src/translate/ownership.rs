@@ -7,7 +7,7 @@ use serde_json::Value;
 /// Whether a resource belongs to a gateway with this listener and these hosts, or holds its routes.
 pub fn concerns(resource: &Resource, gateway: &str, listener: &str, hosts: &[String]) -> bool {
     let of = match resource.kind() {
-        Kind::Cluster | Kind::Endpoint => parse_cluster_name(resource.name()),
+        Kind::Cluster | Kind::Endpoint => parse_cluster_name(resource.name()).map(|(g, u, _)| (g, u)),
         Kind::Secret => parse_secret_name(resource.name()),
         Kind::Runtime | Kind::Listener => None,
         Kind::ScopedRoute | Kind::Route => {

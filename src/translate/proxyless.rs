@@ -9,7 +9,7 @@
 
 use super::cluster;
 use super::virtual_host::{Changed, HostRoutes};
-use super::{Parts, ads, cluster_name, encode_routes, filter, route, uint32};
+use super::{Leg, Parts, ads, cluster_name, encode_routes, filter, route, uint32};
 use crate::model::{Authentication, Condition, Gateway, Host, Protocol, Upstream};
 use crate::names::GatewayName;
 use crate::resource::{Kind, Resource, any};
@@ -44,7 +44,7 @@ pub fn proxyless(gateway: &Gateway) -> Option<Parts> {
         return Some(Parts { resources, routes: encode_routes(vec![nobody(gateway, path)]) });
     }
     for upstream in &gateway.upstreams {
-        let name = cluster_name(&gateway.name, &upstream.name);
+        let name = cluster_name(&gateway.name, &upstream.name, Leg::Live);
         resources.push(Arc::new(Resource::new(Kind::Cluster, &name, &cluster(&name, upstream))));
         if upstream.is_by_address() {
             let assignment = assignment(&name, upstream);
@@ -129,7 +129,7 @@ fn cluster(name: &str, upstream: &Upstream) -> Cluster {
         // Of the implementations only Java's knows the least busy of two, which Envoy is told
         // (<https://github.com/grpc/grpc/blob/master/doc/grpc_xds_features.md>).
         lb_policy: LbPolicy::RoundRobin as i32,
-        circuit_breakers: Some(cluster::circuit_breakers(upstream)),
+        circuit_breakers: Some(cluster::circuit_breakers(upstream, Leg::Live)),
         ..Default::default()
     }
 }

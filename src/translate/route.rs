@@ -1,8 +1,8 @@
 //! The routes of one gateway, in the order in which Envoy tries them: direct access, the key splits of `match`,
-//! the weighted split.
+//! the weighted split, its sample for the shadow first.
 
 use super::filter::OnRoute;
-use super::{affinity, cluster_name, duration, uint32};
+use super::{Leg, affinity, cluster_name, duration, shadow, uint32};
 use crate::model::{Condition, Gateway, Match, Pattern, Protocol};
 use crate::names::UpstreamName;
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
@@ -42,7 +42,8 @@ pub(super) fn routes(gateway: &Gateway) -> Vec<Route> {
     let mut routes = Vec::new();
     routes.extend(direct_access(gateway).into_iter().flat_map(with_paths));
     routes.extend(gateway.matches.iter().enumerate().flat_map(|(i, m)| with_paths(key_split(gateway, i, m))));
-    routes.extend(affinity::splits(gateway, split(gateway)).into_iter().flat_map(with_paths));
+    let splits = affinity::splits(gateway, split(gateway)).into_iter();
+    routes.extend(splits.flat_map(|route| shadow::with_twin(gateway, route)).flat_map(with_paths));
     // All routes alike: a tester's header or a name in direct access is no side door.
     let authentication = OnRoute::new(gateway);
     routes.iter_mut().for_each(|route| authentication.apply(route));
@@ -138,7 +139,7 @@ fn to_upstream(gateway: &Gateway, upstream: &UpstreamName, name: String) -> Rout
         r#match: Some(RouteMatch::default()),
         action: Some(Action::Route(action(
             gateway,
-            ClusterSpecifier::Cluster(cluster_name(&gateway.name, upstream)),
+            ClusterSpecifier::Cluster(cluster_name(&gateway.name, upstream, Leg::Live)),
         ))),
         response_headers_to_add: exposed(gateway, upstream),
         ..Default::default()
@@ -155,7 +156,7 @@ pub(super) fn key_split(gateway: &Gateway, number: usize, m: &Match) -> Route {
 /// The split. Also with one upstream a weighted cluster, so that a second one changes weights and nothing else.
 pub(super) fn split(gateway: &Gateway) -> Route {
     let clusters = gateway.traffic.parts().iter().map(|(upstream, weight)| ClusterWeight {
-        name: cluster_name(&gateway.name, upstream),
+        name: cluster_name(&gateway.name, upstream, Leg::Live),
         weight: Some(uint32(weight.hundredths())),
         response_headers_to_add: exposed(gateway, upstream),
         ..Default::default()

@@ -15,6 +15,7 @@ mod proxyless;
 mod python;
 mod rollout;
 mod scoped;
+mod shadow;
 mod split;
 pub(crate) mod stage;
 mod steering;
