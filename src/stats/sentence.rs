@@ -39,7 +39,6 @@ fn rates(evidence: &Evidence) -> String {
         (Test::Stall, _) => "requests overdue".to_owned(),
         (Test::Shadow, _) => "shadow mismatches".to_owned(),
         (Test::Latency(quantile), Some(_)) => format!("slow requests ({quantile})"),
-        (Test::User(name), _) => format!("{name} beyond its limit"),
         (test, _) => test.to_string(),
     };
     let above = |bound: Option<f64>| bound.map_or(String::new(), |b| format!(" > {} s", significant(b)));

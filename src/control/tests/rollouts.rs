@@ -369,7 +369,7 @@ fn others_are_asked_while_the_canary_has_traffic_and_their_answers_decide() {
     assert_eq!(told, ["rolled-back"]);
     let release = notices[0].release.as_ref().unwrap();
     assert_eq!((release.canary.as_str(), release.weight, notices[0].to.len()), ("v2", Weight::NONE, 1));
-    assert!(notices[0].message.contains("drift beyond its limit"), "{}", notices[0].message);
+    assert!(notices[0].message.contains("user:drift"), "{}", notices[0].message);
     assert!(!format!("{notices:?}").contains("hook"), "the URL is a secret");
     assert_eq!(kept.play.world.take_wants().unwrap().questions.len(), 0);
 }

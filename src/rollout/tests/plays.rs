@@ -210,7 +210,7 @@ fn a_metric_of_the_user_decides_as_any_other() {
     play.user = [("drift".to_owned(), 1.0)].into();
     let seconds = play.until(Phase::RolledBack, 500.0, (0.01, 0.01));
     assert!((5..20).contains(&seconds), "{seconds}");
-    assert!(play.state.sentence.contains("canary drift beyond its limit 100.0%"), "{}", play.state.sentence);
+    assert!(play.state.sentence.contains("canary user:drift 100.0%"), "{}", play.state.sentence);
     // Without answers it does not go on, however well everything else is.
     let mut play = Play::begun(with_metric(false));
     for _ in 0..120 {
