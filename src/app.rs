@@ -1,5 +1,8 @@
 //! The whole control plane: makes the rooms, starts every task, awaits every end.
 
+mod session;
+mod trusted;
+
 use crate::admin::{self, Sources, grpc};
 use crate::client;
 use crate::control::run::{Outputs, run};
@@ -73,6 +76,9 @@ pub enum Error {
     /// The directory cannot be watched.
     #[error("cannot start to read {0}")]
     Source(String, #[source] std::io::Error),
+    /// The key of logins is not there and cannot be made, or is none.
+    #[error("the key from which logins are signed cannot be used")]
+    SessionKey(#[source] std::io::Error),
     /// The descriptors for reflection are broken: a bug.
     #[error("gRPC reflection")]
     Reflection(#[source] tonic_reflection::server::Error),
@@ -101,6 +107,8 @@ pub struct Options {
     pub insecure_xds: bool,
     /// The variables to which gateway files may refer.
     pub environment: Environment,
+    /// Where the key of all logins is kept, and made if it is not there; `None`: the logins of this run end with it.
+    pub session_key: Option<PathBuf>,
 }
 
 impl App {
@@ -109,6 +117,7 @@ impl App {
         client::choose_provider();
         let settings = with_absolute_paths(settings);
         let credentials = protection(&settings, options.insecure_xds)?;
+        let session_key = session::key(options.session_key.as_deref()).map_err(Error::SessionKey)?;
         refuse_exposed(settings.http, "HTTP", "")?;
         let xds = bind(settings.xds, "xDS", "--xds").await?;
         let http = bind(settings.http, "HTTP", "--http").await?;
@@ -152,7 +161,10 @@ impl App {
                 tasks.spawn(serve_grpc(mtls::mutual(xds, door), grpc, stopped.clone()))
             }
         };
-        let mut world = World::new(settings);
+        let mut world = World::new(settings).with_session_key(session_key);
+        if let Some(trusted) = trusted::authorities() {
+            world = world.with_authorities(&trusted);
+        }
         if let Some(credentials) = credentials {
             world = world.with_credentials(credentials);
         }

@@ -23,6 +23,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("stats", "", "serde"),
     // What is decided: no runtime, no file, no socket.
     ("model", "names weight", ""),
+    ("model/session.rs", "names", "base64 ring"),
     (
         "config",
         "diag model names weight",
@@ -39,7 +40,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("config/raw/upstream.rs", "", "schemars serde"),
     ("resource", "", "blake3 bytes envoy_types prost prost_reflect"),
     ("translate", "model names resource", "bytes envoy_types prost"),
-    ("translate/ownership.rs", "resource", "serde_json"), // reads what was dumped
+    ("translate/ownership.rs", "names resource", "serde_json"), // reads what was dumped
     ("snapshot", "resource", "bytes"),
     ("snapshot/dump.rs", "resource", "prost_reflect serde_json"),
     // The protocol: state machines without a socket, and one file with all of it.
@@ -71,7 +72,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     // The keys of token issuers: the plan is pure, the fetch waits.
     ("issuer", "clock control latest", "tokio tracing"),
     ("issuer/plan.rs", "", ""),
-    ("issuer/fetch.rs", "client config", "reqwest"),
+    ("issuer/fetch.rs", "client config control", "reqwest"),
     ("launch", "client model", "http reqwest rustix serde_json sha2 tempfile tokio tracing"),
     ("launch/toy.rs", "client weight", "axum http serde_json tokio tokio_stream tracing"),
     // Where everything meets.
@@ -80,6 +81,8 @@ const HOUSE: &[(&str, &str, &str)] = &[
         "admin client control issuer latest model mtls snapshot source xds",
         "axum futures_util tokio tonic tonic_health tonic_reflection tracing",
     ),
+    ("app/session.rs", "model", "getrandom"), // the key of all logins, and where it is kept
+    ("app/trusted.rs", "model", "base64 rustls_native_certs tracing"),
     ("observe", "", "clap tracing_subscriber"),
     (
         "cli",

@@ -6,6 +6,7 @@ use super::{Failure, Outcome, environment, wrong};
 use crate::config::{self, Content, Context, Document, Loaded};
 use crate::control::Changes;
 use crate::diag::{Diagnostic, Severity};
+use crate::model::Listener;
 use crate::names::ListenerName;
 use crate::source::{Scanner, Watched};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +27,6 @@ pub(super) struct ValidateArgs {
 
 pub(super) fn run(args: &ValidateArgs, out: &Output) -> Outcome {
     let settings = args.settings.settings(out)?;
-    let listeners: BTreeSet<ListenerName> = settings.listeners.keys().cloned().collect();
     let mut diagnostics = Vec::new();
     let mut files = 0;
     for path in &args.paths {
@@ -38,7 +38,7 @@ pub(super) fn run(args: &ValidateArgs, out: &Output) -> Outcome {
                 .extend(config::settings(&document).map_or_else(|errors| errors, |(_, warnings)| warnings));
             continue;
         }
-        let loaded = load(path, &listeners)?;
+        let loaded = load(path, &settings.listeners)?;
         files += loaded.len();
         diagnostics.extend(complaints(&loaded));
     }
@@ -63,7 +63,7 @@ fn complaints(loaded: &BTreeMap<Arc<str>, Loaded>) -> Vec<Diagnostic> {
 /// command line, so that editors find them.
 pub(super) fn load(
     path: &Path,
-    listeners: &BTreeSet<ListenerName>,
+    listeners: &BTreeMap<ListenerName, Listener>,
 ) -> Result<BTreeMap<Arc<str>, Loaded>, Failure> {
     let (directory, only) = if path.is_dir() { (path, None) } else { split(path)? };
     let changes = read(directory, only.as_deref());

@@ -74,8 +74,7 @@ fn find(name: &str, place: &PlaceArgs, out: &Output) -> Result<(PathBuf, Gateway
     if !directory.is_dir() {
         return Err(wrong(format!("{} is not a directory; name one with --gateways", directory.display())));
     }
-    let listeners = settings.listeners.keys().cloned().collect();
-    let files = check::load(directory, &listeners)?;
+    let files = check::load(directory, &settings.listeners)?;
     let named = |l: &&Loaded| l.name.as_ref().is_some_and(|n| n.as_str() == name);
     let mut found = files.iter().filter(|(_, l)| named(l));
     let Some((file, loaded)) = found.next() else {

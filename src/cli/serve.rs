@@ -5,6 +5,7 @@ use super::settings::{DirectoryArgs, PortArgs, SettingsArgs};
 use super::{Outcome, environment};
 use crate::app::{App, Options};
 use anyhow::Context;
+use std::path::PathBuf;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -18,6 +19,10 @@ pub(super) struct ServeArgs {
     /// Serve xDS to other machines in plain text; everyone on the network can read it
     #[arg(long)]
     insecure_xds: bool,
+    /// The file with the key from which the logins of `oauth2` are signed; made if it is not there. Without one, all
+    /// have to log in again when Serin starts again
+    #[arg(long, env = "SERIN_SESSION_KEY", value_name = "FILE")]
+    session_key: Option<PathBuf>,
 }
 
 pub(super) async fn run(args: ServeArgs, out: &Output) -> Outcome {
@@ -31,8 +36,12 @@ pub(super) async fn run(args: ServeArgs, out: &Output) -> Outcome {
         ));
     }
     let mut signals = StopSignals::listen()?;
-    let mut app =
-        App::start(settings, Options { insecure_xds: args.insecure_xds, environment: environment() }).await?;
+    let options = Options {
+        insecure_xds: args.insecure_xds,
+        environment: environment(),
+        session_key: args.session_key,
+    };
+    let mut app = App::start(settings, options).await?;
     tracing::info!("xDS on {}, HTTP on http://{}", app.xds, app.http);
     tokio::select! {
         signal = signals.next() => tracing::info!("{signal}: stopping"),

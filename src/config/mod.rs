@@ -15,6 +15,7 @@
 
 mod check;
 mod conflict;
+mod discovery;
 mod edit;
 mod problems;
 mod raw;
@@ -24,9 +25,11 @@ mod shape;
 mod source;
 mod spelling;
 mod tree;
+mod trust;
 mod yaml;
 
 pub use conflict::conflicts;
+pub use discovery::{discovery_url, read_metadata};
 pub use edit::{EditError, set_weights};
 pub use reference::{Attachment, Reference};
 pub use secrets::SecretEditError;
@@ -36,7 +39,7 @@ pub use secrets::users::set_user;
 pub use source::MAX_FILE;
 
 use crate::diag::{Code, Diagnostic, Place};
-use crate::model::{Authentication, Gateway, Settings};
+use crate::model::{Authentication, Gateway, Listener, Settings};
 use crate::names::{GatewayName, ListenerName};
 use check::Surroundings;
 use problems::{At, Problems, has_error};
@@ -71,7 +74,7 @@ pub enum Content {
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The listeners of the settings.
-    pub listeners: &'a BTreeSet<ListenerName>,
+    pub listeners: &'a BTreeMap<ListenerName, Listener>,
     /// What the documents refer to, as [`references`] gives it.
     pub attached: &'a BTreeMap<Reference, Attachment>,
 }

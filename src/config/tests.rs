@@ -26,6 +26,7 @@ fn attached() -> BTreeMap<Reference, Attachment> {
         ("fraud.htpasswd", "# people\nann:{SHA}UerAMSLQqYbz6Llq6MIZZr8lHaw=\n"),
         ("fraud.keys", "acme:0123456789abcdef\n"),
         ("idp.jwks", JWKS),
+        ("client", "0123456789abcdef\n"),
     ]
     .map(|(path, text)| (Reference::File(path.into()), Attachment::private(text.as_bytes())))
     .into_iter()
@@ -37,8 +38,14 @@ fn document(path: &str, text: &str) -> Document {
     Document { path: path.into(), content: Content::Text(text.as_bytes().into()) }
 }
 
+/// `default` and `edge`, on this machine.
+fn listeners() -> BTreeMap<ListenerName, Listener> {
+    let listener = Listener { address: std::net::Ipv4Addr::LOCALHOST.into(), port: 8080, tls: None };
+    ["default", "edge"].map(|name| (ListenerName::new(name).unwrap(), listener.clone())).into()
+}
+
 fn load_at(path: &str, bytes: &[u8]) -> Loaded {
-    let listeners = ["default", "edge"].map(|name| ListenerName::new(name).unwrap()).into();
+    let listeners = listeners();
     let document = Document { path: path.into(), content: Content::Text(bytes.into()) };
     load(&document, &Context { listeners: &listeners, attached: &attached() })
 }
@@ -150,8 +157,7 @@ fn references_are_meant_from_the_folder_of_the_file() {
 #[test]
 fn what_cannot_be_read_is_one_diagnostic() {
     let only = |content| {
-        let listeners = BTreeSet::new();
-        let context = Context { listeners: &listeners, attached: &BTreeMap::new() };
+        let context = Context { listeners: &BTreeMap::new(), attached: &BTreeMap::new() };
         let loaded = load(&Document { path: "a.yaml".into(), content }, &context);
         assert_eq!(loaded.diagnostics.len(), 1);
         loaded.diagnostics[0].clone()

@@ -7,7 +7,7 @@ use super::{Changes, GRACE};
 use crate::clock::Timestamp;
 use crate::config::{self, Attachment, Context, Document, Loaded, Reference};
 use crate::diag::{Diagnostic, Severity};
-use crate::model::Gateway;
+use crate::model::{Gateway, Listener};
 use crate::names::{GatewayName, ListenerName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -131,7 +131,7 @@ impl Files {
     pub(super) fn apply(
         &mut self,
         changes: Changes,
-        listeners: &BTreeSet<ListenerName>,
+        listeners: &BTreeMap<ListenerName, Listener>,
         now: Timestamp,
     ) -> Outcome {
         let was_broken: BTreeMap<Arc<str>, Arc<Loaded>> = self

@@ -24,6 +24,7 @@ mod view;
 mod world;
 
 pub use event::{Changes, Event, Note, NoteKind};
+pub use issuers::{Fetch, Fetched};
 pub use view::{GatewayView, Phase, UpstreamView, View};
 pub use world::World;
 

@@ -1,6 +1,7 @@
 //! Courses of events, played without a clock.
 
 mod files;
+mod logins;
 mod refusals;
 mod secrets;
 

@@ -1,7 +1,7 @@
 //! What people may see: plain values, without secrets, made anew in each turn that changes something.
 
 use super::files::Files;
-use super::issuers::{self, Issuers};
+use super::issuers::{self, Fetch, Issuers, Unfetched};
 use super::trial::Trial;
 use super::world::Wanted;
 use crate::config::Loaded;
@@ -24,8 +24,8 @@ pub struct View {
     pub fleet: Fleet,
     /// All gateway files are gone at once.
     pub all_vanished: bool,
-    /// Where keys of token issuers are to be fetched.
-    pub issuer_keys: BTreeSet<String>,
+    /// What is to be fetched of token issuers and providers of logins.
+    pub fetches: BTreeSet<Fetch>,
 }
 
 /// Where a gateway stands.
@@ -82,7 +82,7 @@ pub struct Served {
     pub hosts: Vec<String>,
     /// As in the file.
     pub path: String,
-    /// "none", "basicAuth", "accessKey" or "jwt".
+    /// "none", "basicAuth", "accessKey", "jwt" or "oauth2"; "closed" when nobody is let in.
     pub authentication: &'static str,
     /// In the order of the file.
     pub upstreams: Vec<UpstreamView>,
@@ -123,8 +123,8 @@ struct Facts {
     loaded: Arc<Loaded>,
     conflicts: Vec<Diagnostic>,
     refusal: Option<String>,
-    /// Why the keys of its issuer cannot be fetched, and whether there are older ones.
-    unfetched: Option<(String, bool)>,
+    /// What it wants of others and cannot get.
+    unfetched: Vec<Unfetched>,
     serving: Option<Arc<Gateway>>,
 }
 
@@ -146,8 +146,7 @@ impl Facts {
     fn view(&self, path: &Arc<str>) -> GatewayView {
         let mut diagnostics = [&self.loaded.diagnostics[..], &self.conflicts[..]].concat();
         diagnostics.extend(self.refusal.as_deref().map(|text| refusal(path, text)));
-        let unfetched = self.unfetched.as_ref();
-        diagnostics.extend(unfetched.map(|(why, has_older)| keys_not_fetched(path, why, *has_older)));
+        diagnostics.extend(self.unfetched.iter().map(|unfetched| not_fetched(path, unfetched)));
         let broken = diagnostics.iter().any(|d| d.severity == Severity::Error);
         GatewayView {
             name: Arc::clone(&self.name),
@@ -187,9 +186,7 @@ pub(super) fn view(
             loaded: Arc::clone(file.newest()),
             conflicts: file.conflicts().to_vec(),
             refusal: own.and_then(|w| w.refusal(trial)).map(str::to_owned),
-            unfetched: own
-                .and_then(|w| issuers.failure(&w.newest))
-                .map(|(why, older)| (why.to_owned(), older)),
+            unfetched: own.map(|w| issuers.unfetched(&w.newest)).unwrap_or_default(),
             serving: own.and_then(|w| w.serving(trial)),
         };
         let view = match cache.by_path.remove(path) {
@@ -200,22 +197,35 @@ pub(super) fn view(
         next.insert(Arc::clone(path), (facts, view));
     }
     cache.by_path = next;
-    let issuer_keys = wanted.values().filter_map(|w| issuers::uri(&w.newest)).map(str::to_owned).collect();
-    View { gateways, fleet: fleet.clone(), all_vanished: files.all_vanished, issuer_keys }
+    let fetches = wanted.values().flat_map(|w| issuers::wants(&w.newest)).collect();
+    View { gateways, fleet: fleet.clone(), all_vanished: files.all_vanished, fetches }
 }
 
-fn keys_not_fetched(path: &Arc<str>, why: &str, has_older: bool) -> Diagnostic {
-    let (severity, then) = if has_older {
+fn not_fetched(path: &Arc<str>, unfetched: &Unfetched) -> Diagnostic {
+    let Unfetched { what, why, has_older } = unfetched;
+    let (severity, then) = if *has_older {
         (Severity::Warning, "those of last time count")
     } else {
         (Severity::Error, "the gateway answers 503 to everyone")
     };
+    let (code, what, help) = match what {
+        Fetch::Keys(_) => (
+            Code::KeysNotFetched,
+            "keys of the issuer",
+            "look whether `jwksUri` is right and can be reached from here, or use `jwksFile`",
+        ),
+        Fetch::Metadata(_) => (
+            Code::ProviderNotFound,
+            "endpoints of the issuer",
+            "look whether `issuer` is right and can be reached from here, or write its endpoints",
+        ),
+    };
     Diagnostic {
         severity,
-        code: Code::KeysNotFetched,
+        code,
         place: Place::file(Arc::clone(path)),
-        message: format!("the keys of the issuer cannot be fetched, {then}: {why}"),
-        help: Some("look whether `jwksUri` is right and can be reached from here, or use `jwksFile`".into()),
+        message: format!("the {what} cannot be fetched, {then}: {why}"),
+        help: Some(help.into()),
     }
 }
 

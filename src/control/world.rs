@@ -10,7 +10,7 @@ use super::view::{self, View};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Reference};
 use crate::diag::Severity;
-use crate::model::{Authentication, Gateway, Listener, Settings};
+use crate::model::{Authentication, Gateway, Listener, Pem, SessionKey, Settings};
 use crate::mtls::Credentials;
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
@@ -25,7 +25,6 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct World {
     settings: Settings,
-    names: BTreeSet<ListenerName>,
     listeners: BTreeMap<ListenerName, Arc<Resource>>,
     renewal: Option<Renewal>,
     files: Files,
@@ -36,6 +35,9 @@ pub struct World {
     /// What Envoys refused though it is of no gateway, so that people are told once and not by every Envoy.
     told_refused: BTreeMap<(Kind, Arc<str>), crate::resource::Version>,
     issuers: Issuers,
+    session_key: Option<SessionKey>,
+    /// Who signs the certificates of providers of logins.
+    authorities: Option<Arc<Resource>>,
     views: view::Cache,
     notes: Vec<Note>,
     /// How many notes were taken.
@@ -63,7 +65,6 @@ impl World {
             })
             .collect();
         Self {
-            names: settings.listeners.keys().cloned().collect(),
             settings,
             listeners,
             renewal: None,
@@ -74,6 +75,8 @@ impl World {
             fleet: Fleet::default(),
             told_refused: BTreeMap::new(),
             issuers: Issuers::default(),
+            session_key: None,
+            authorities: None,
             views: view::Cache::default(),
             notes: Vec::new(),
             told: 0,
@@ -87,6 +90,20 @@ impl World {
         self
     }
 
+    /// With the key from which the secrets of all logins are made; without it nobody can log in anywhere.
+    #[must_use]
+    pub fn with_session_key(mut self, key: SessionKey) -> Self {
+        self.session_key = Some(key);
+        self
+    }
+
+    /// With the authorities, in PEM, that sign the certificates of providers of logins.
+    #[must_use]
+    pub fn with_authorities(mut self, trusted: &Pem) -> Self {
+        self.authorities = Some(Arc::new(translate::authorities(trusted)));
+        self
+    }
+
     /// Takes an event. True when what Envoys or people should see may be different now.
     pub fn apply(&mut self, event: Event, now: Timestamp) -> bool {
         let changed = match event {
@@ -95,8 +112,8 @@ impl World {
                 true
             }
             Event::Verdict(verdict) => self.take_verdict(verdict, now),
-            Event::IssuerKeys { uri, keys } => {
-                let (changed, alarm) = self.issuers.take(&uri, keys);
+            Event::Fetched { what, result } => {
+                let (changed, alarm) = self.issuers.take(what, result);
                 if let Some(message) = alarm {
                     self.notes.push(Note {
                         sequence: 0,
@@ -176,6 +193,9 @@ impl World {
             resources.extend(self.listener_secret(name));
             resources.push(Arc::new(translate::route_configuration(name, gateways)));
         }
+        if resources.iter().any(|r| translate::needs_authorities(r)) {
+            resources.extend(self.authorities.clone());
+        }
         let next = Snapshot::next(previous, resources);
         if next.is_same(previous) { Arc::clone(previous) } else { Arc::new(next) }
     }
@@ -216,7 +236,7 @@ impl World {
                 });
             }
         }
-        let outcome = self.files.apply(changes, &self.names, now);
+        let outcome = self.files.apply(changes, &self.settings.listeners, now);
         self.notes.extend(self.renewal.as_mut().and_then(|r| r.look(&self.files.attached, now)));
         let mut lines = Vec::new();
         for (path, file) in self.files.iter() {
@@ -269,7 +289,7 @@ impl World {
 
     /// From now on this version of a gateway should be served.
     fn choose(&mut self, Chosen { file, gateway }: Chosen, now: Timestamp) {
-        let gateway = self.issuers.with_keys(gateway);
+        let gateway = self.with_session_secret(self.issuers.complete(gateway));
         let name = gateway.name.clone();
         match self.wanted.get_mut(&name) {
             Some(wanted) if wanted.newest == gateway => wanted.file = file,
@@ -290,6 +310,17 @@ impl World {
                 self.offer(&name, now);
             }
         }
+    }
+
+    /// The gateway with the secret of its logins.
+    fn with_session_secret(&self, mut gateway: Arc<Gateway>) -> Arc<Gateway> {
+        if matches!(gateway.authentication, Authentication::OAuth2(_)) {
+            let secret = self.session_key.as_ref().map(|key| key.of_gateway(&gateway.name));
+            if let Authentication::OAuth2(oauth2) = &mut Arc::make_mut(&mut gateway).authentication {
+                oauth2.session_secret = secret;
+            }
+        }
+        gateway
     }
 
     /// Offers the version of a gateway that its standing allows.
@@ -380,7 +411,8 @@ impl World {
     fn tell_of_common(&mut self, resources: &[Arc<Resource>], text: &str, now: Timestamp) {
         for resource in resources {
             let (kind, name, version) = (resource.kind(), resource.name(), resource.version());
-            let common = kind == Kind::Listener || (kind == Kind::Secret && name.starts_with("tls/"));
+            let common =
+                kind == Kind::Listener || (kind == Kind::Secret && translate::owner(resource).is_none());
             if !common || !self.is_current(resource) {
                 continue;
             }
@@ -417,10 +449,8 @@ impl World {
         let told = |name: &&GatewayName| {
             self.wanted.get(*name).is_some_and(|w| self.offers.told(name, &w.newest).is_some())
         };
-        let cluster = |name: &str| translate::parse_cluster_name(name).map(|(gateway, _)| gateway);
         match resource.kind() {
-            Kind::Cluster | Kind::Endpoint => cluster(resource.name()).into_iter().collect(),
-            Kind::Secret => resource.name().strip_prefix("ca/").and_then(cluster).into_iter().collect(),
+            Kind::Cluster | Kind::Endpoint | Kind::Secret => translate::owner(resource).into_iter().collect(),
             // A listener depends on no gateway.
             Kind::Listener => Vec::new(),
             Kind::Route => {

@@ -63,6 +63,22 @@ codes! {
     Audiences = "A015",
     /// A claim, or the value of one, that no token can have.
     Claim = "A016",
+    /// Neither an issuer nor its endpoints, or both, or half of them.
+    OAuth2Provider = "A017",
+    /// A URL to which no login can be sent safely.
+    OAuth2Url = "A018",
+    /// A client id or a client secret that no provider gives.
+    OAuth2Client = "A019",
+    /// A scope that no provider has, or one that is missing.
+    Scopes = "A020",
+    /// A cookie domain that does not cover the hosts of the gateway.
+    CookieDomain = "A021",
+    /// Tokens are to be verified, and nothing says by what.
+    OAuth2Tokens = "A022",
+    /// Logins on a listener without TLS.
+    LoginInTheClear = "A023",
+    /// Logins for every host.
+    LoginAnywhere = "A024",
 
     /// Two files claim one gateway name.
     SameName = "C001",
@@ -73,6 +89,8 @@ codes! {
     RefusedByEnvoy = "E001",
     /// The keys of a token issuer cannot be fetched.
     KeysNotFetched = "E002",
+    /// What a provider of logins says of itself cannot be fetched.
+    ProviderNotFound = "E003",
 
     /// The file cannot be read.
     Unreadable = "F001",

@@ -6,12 +6,16 @@
 
 mod auth;
 mod gateway;
+mod oauth2;
 mod secret;
+mod session;
 mod settings;
 mod upstream;
 
 pub use auth::{AccessKey, Authentication, BasicAuth, Jwks, Jwt, Key, KeySource, User};
 pub use gateway::{Condition, DirectAccess, Gateway, Host, Match, Pattern};
+pub use oauth2::{Endpoints, Metadata, OAuth2, Provider, TokenEndpoint};
 pub use secret::{Pem, Secret};
+pub use session::SessionKey;
 pub use settings::{AltName, Listener, ListenerTls, MutualTls, Settings};
 pub use upstream::{Endpoint, HealthCheck, Protocol, Tls, Upstream};

@@ -5,7 +5,8 @@
 //! |---|---|
 //! | cluster, load assignment | `<gateway>/<upstream>`: statistics tell gateway and upstream apart by the name |
 //! | listener, route configuration | the listener's name |
-//! | secret | `ca/<gateway>/<upstream>`, `tls/<listener>` |
+//! | cluster | `<gateway>/_oauth2`: the token endpoint of a login, no upstream |
+//! | secret | `ca/<gateway>/<upstream>`, `oauth2/<gateway>/client` and `session`, `ca/system`, `tls/<listener>` |
 //!
 //! No name has a dot, since Envoy's statistics use dots between their parts.
 //!
@@ -19,13 +20,15 @@ mod filter;
 mod listener;
 mod ownership;
 mod route;
+mod token_endpoint;
 mod virtual_host;
 
 pub use listener::{listener, listener_secret};
-pub use ownership::{concerns, keep_gateway};
+pub use ownership::{concerns, keep_gateway, owner};
+pub use token_endpoint::{authorities, needs_authorities};
 pub use virtual_host::route_configuration;
 
-use crate::model::{Authentication, Gateway, Upstream};
+use crate::model::{Authentication, Gateway, OAuth2, Upstream};
 use crate::names::{GatewayName, ListenerName, UpstreamName};
 use crate::resource::{Kind, Resource, canonical, field};
 use bytes::Bytes;
@@ -77,6 +80,9 @@ pub fn gateway(gateway: &Gateway) -> Parts {
         for upstream in &gateway.upstreams {
             upstream_resources(gateway, upstream, &mut resources);
         }
+        if let Authentication::OAuth2(oauth2) = &gateway.authentication {
+            login_resources(&gateway.name, oauth2, &mut resources);
+        }
     }
     // Encoded as a virtual host with nothing but routes, the routes get their field header and canonical form.
     let host = VirtualHost { routes: route::routes(gateway), ..Default::default() };
@@ -93,6 +99,16 @@ fn upstream_resources(gateway: &Gateway, upstream: &Upstream, out: &mut Vec<Arc<
     }
     if let Some(secret) = cluster::ca_secret(gateway, upstream) {
         add(out, Resource::new(Kind::Secret, &secret.name, &secret));
+    }
+}
+
+/// What a login needs before the routes that begin one.
+fn login_resources(gateway: &GatewayName, oauth2: &OAuth2, out: &mut Vec<Arc<Resource>>) {
+    let Some(endpoints) = oauth2.endpoints() else { return };
+    let cluster = token_endpoint::cluster(gateway, &endpoints.token);
+    out.push(Arc::new(Resource::new(Kind::Cluster, &cluster.name, &cluster)));
+    for secret in filter::login_secrets(gateway, oauth2) {
+        out.push(Arc::new(Resource::new(Kind::Secret, &secret.name, &secret)));
     }
 }
 

@@ -1,17 +1,30 @@
 //! Which resources, and which parts of shared ones, are one gateway's: for showing them.
 
-use super::parse_cluster_name;
+use super::{parse_cluster_name, token_endpoint};
+use crate::names::GatewayName;
 use crate::resource::{Kind, Resource};
 use serde_json::Value;
 
+/// The gateway that a resource was made for; `None`: several share it.
+pub fn owner(resource: &Resource) -> Option<GatewayName> {
+    let name = resource.name();
+    let of_upstream = |name: &str| parse_cluster_name(name).map(|(gateway, _)| gateway);
+    match resource.kind() {
+        Kind::Cluster | Kind::Endpoint => of_upstream(name).or_else(|| token_endpoint::gateway_of(name)),
+        Kind::Secret => match name.split_once('/')? {
+            ("ca", rest) => of_upstream(rest),
+            ("oauth2", rest) => GatewayName::new(rest.split('/').next()?).ok(),
+            _ => None,
+        },
+        Kind::Listener | Kind::Route => None,
+    }
+}
+
 /// Whether a resource belongs to a gateway, or holds its routes.
 pub fn concerns(resource: &Resource, gateway: &str, listener: &str) -> bool {
-    let of_cluster = |name: &str| parse_cluster_name(name).is_some_and(|(g, _)| g.as_str() == gateway);
     match resource.kind() {
-        Kind::Cluster | Kind::Endpoint => of_cluster(resource.name()),
-        Kind::Secret => resource.name().strip_prefix("ca/").is_some_and(of_cluster),
-        Kind::Listener => false,
         Kind::Route => &**resource.name() == listener,
+        _ => owner(resource).is_some_and(|g| g.as_str() == gateway),
     }
 }
 

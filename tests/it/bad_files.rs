@@ -6,8 +6,10 @@
 
 use serin::config::{Attachment, Content, Context, Document, Reference, load, settings};
 use serin::diag::{Severity, Style, render};
+use serin::model::{Listener, ListenerTls};
 use serin::names::ListenerName;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 #[test]
@@ -43,8 +45,7 @@ fn explain(case: &str, bytes: &[u8], attached: &BTreeMap<Reference, Attachment>)
     let diagnostics = if case.starts_with("settings-") {
         settings(&document).expect_err(case)
     } else {
-        let listeners = ["default", "edge"].map(|name| ListenerName::new(name).unwrap()).into();
-        load(&document, &Context { listeners: &listeners, attached }).diagnostics
+        load(&document, &Context { listeners: &listeners(), attached }).diagnostics
     };
     assert!(!diagnostics.is_empty(), "{case} has no mistake");
     assert!(diagnostics.iter().all(|d| d.help.is_some()), "{case}: a mistake without help");
@@ -58,6 +59,17 @@ fn explain(case: &str, bytes: &[u8], attached: &BTreeMap<Reference, Attachment>)
         "{case} says a secret"
     );
     text
+}
+
+/// `default` is open to other machines, `edge` has TLS.
+fn listeners() -> BTreeMap<ListenerName, Listener> {
+    let files = ListenerTls { cert_file: "edge.crt".into(), key_file: "edge.key".into() };
+    [("default", None), ("edge", Some(files))]
+        .map(|(name, tls)| {
+            let listener = Listener { address: Ipv4Addr::UNSPECIFIED.into(), port: 8080, tls };
+            (ListenerName::new(name).unwrap(), listener)
+        })
+        .into()
 }
 
 /// What the cases refer to: the files of `attached` as `secrets/<name>`, and what no file can be.

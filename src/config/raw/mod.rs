@@ -12,7 +12,7 @@ mod schema;
 mod settings;
 mod upstream;
 
-pub(super) use authentication::{AccessKey, Authentication, BasicAuth, Content, Jwt, OneOrMore};
+pub(super) use authentication::{AccessKey, Authentication, BasicAuth, Content, Jwt, OAuth2, OneOrMore};
 pub(super) use gateway::{DirectAccess, Gateway};
 pub(super) use matches::{Match, Patterns, StringMatch};
 pub(super) use scalar::{Duration, Percent};

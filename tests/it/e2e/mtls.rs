@@ -22,19 +22,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Signs certificates.
-struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pem: String,
+    pub(crate) pem: String,
 }
 
 /// A certificate and its key.
-struct Identity {
-    certificate: String,
-    key: String,
+pub(crate) struct Identity {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -42,7 +42,7 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    fn issue(&self, name: &str, purpose: ExtendedKeyUsagePurpose, last_year: i32) -> Identity {
+    pub(crate) fn issue(&self, name: &str, purpose: ExtendedKeyUsagePurpose, last_year: i32) -> Identity {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         // By the same subject as its authority's it would seem to have signed itself.
         params.distinguished_name.push(DnType::CommonName, name);
