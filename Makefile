@@ -1,10 +1,10 @@
-# The few commands of this project. Rust and Python 3 are all it takes; Python only to install Envoy, once.
+# The few commands of this project. Rust and Python 3 are all it takes; Python to install Envoy, once, and for tests.
 
 SHELL := bash
 export RUSTDOCFLAGS := -D warnings
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bless envoy clean
+.PHONY: help demo test check bench bless envoy browser clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ bless: ## rewrite the expected files of tests, to be reviewed as a diff
 
 envoy: ## find an Envoy, or install the pinned one
 	cargo run --quiet --locked -- envoy
+
+browser: ## a login in Chromium, which apt-get downloads beside Envoy, once (Debian, Ubuntu)
+	SERIN_CHROMIUM=$$(tests/it/e2e/chromium.sh) cargo test --locked --test it e2e::browser -- --ignored
 
 clean: ## forget what was built
 	cargo clean

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod auth;
+mod browser;
 mod demo;
 mod edits;
 mod features;
