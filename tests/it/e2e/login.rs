@@ -227,7 +227,7 @@ async fn a_rotated_client_secret_counts_at_once_and_ends_no_login() {
     };
     let routes = || stage.app.view.load().fleet.everyone.set(serin::resource::Kind::Route).version();
     let before = routes();
-    for _ in 0..3 {
+    for _ in 0..10 {
         stage.replace("app.secret", "not-the-secret\n");
         logs_in(false).await;
         stage.replace("app.secret", &format!("{}\n", app.secret));
