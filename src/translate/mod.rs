@@ -7,7 +7,9 @@
 //! | listener, route configuration (plain layout) | the listener's name |
 //! | runtime layer | `serin` |
 //! | scope, route configuration (scoped layout) | `host/<listener>/<host>` |
+//! | cluster | `<gateway>/_oauth2`: the token endpoint of a login, no upstream |
 //! | secret | `ca/<gateway>/<upstream>`, `client/<gateway>/<upstream>`, `tls/<listener>`, `tls/<listener>/<number>` |
+//! | secret | `oauth2/<gateway>/client`, `oauth2/<gateway>/session`, `ca/system` |
 //!
 //! No name of a cluster has a dot, since Envoy's statistics use dots between their parts.
 //!
@@ -25,15 +27,17 @@ mod ownership;
 mod route;
 mod runtime;
 mod scope;
+mod token_endpoint;
 mod virtual_host;
 
 pub use listener::{listener, listener_secret, listener_secret_names};
-pub use ownership::{concerns, keep_gateway};
+pub use ownership::{concerns, keep_gateway, owner};
 pub use runtime::{RUNTIME_LAYER, SHADOW_KEY, runtime};
 pub use scope::parse_scope_name;
+pub use token_endpoint::{authorities, needs_authorities};
 pub use virtual_host::{Changed, RouteTable};
 
-use crate::model::{Authentication, Gateway, Pem, Upstream};
+use crate::model::{Authentication, Gateway, OAuth2, Pem, Upstream};
 use crate::names::{GatewayName, UpstreamName};
 use crate::resource::{Kind, Resource, canonical};
 use bytes::Bytes;
@@ -78,11 +82,6 @@ fn client_secret_name(gateway: &GatewayName, upstream: &UpstreamName) -> String 
     format!("client/{gateway}/{upstream}")
 }
 
-/// The gateway and the upstream that a secret is for; `None`: it is for no upstream.
-pub fn parse_secret_name(name: &str) -> Option<(GatewayName, UpstreamName)> {
-    parse_cluster_name(name.strip_prefix("ca/").or_else(|| name.strip_prefix("client/"))?)
-}
-
 /// Translates one gateway.
 pub fn gateway(gateway: &Gateway) -> Parts {
     let mut resources = Vec::new();
@@ -90,6 +89,9 @@ pub fn gateway(gateway: &Gateway) -> Parts {
     if gateway.authentication != Authentication::Closed {
         for upstream in &gateway.upstreams {
             upstream_resources(gateway, upstream, &mut resources);
+        }
+        if let Authentication::OAuth2(oauth2) = &gateway.authentication {
+            login_resources(&gateway.name, oauth2, &mut resources);
         }
     }
     // Encoded as a virtual host with nothing but routes, the routes get their field header and canonical form.
@@ -110,6 +112,16 @@ fn upstream_resources(gateway: &Gateway, upstream: &Upstream, out: &mut Vec<Arc<
     }
     if let Some(secret) = cluster::client_secret(gateway, upstream) {
         add(out, Resource::new(Kind::Secret, &secret.name, &secret));
+    }
+}
+
+/// What a login needs before the routes that begin one.
+fn login_resources(gateway: &GatewayName, oauth2: &OAuth2, out: &mut Vec<Arc<Resource>>) {
+    let Some(endpoints) = oauth2.endpoints() else { return };
+    let cluster = token_endpoint::cluster(gateway, &endpoints.token);
+    out.push(Arc::new(Resource::new(Kind::Cluster, &cluster.name, &cluster)));
+    for secret in filter::login_secrets(gateway, oauth2) {
+        out.push(Arc::new(Resource::new(Kind::Secret, &secret.name, &secret)));
     }
 }
 

@@ -248,7 +248,7 @@ proptest! {
 
 #[test]
 fn only_our_own_cluster_names_parse() {
-    for text in ["", "a", "a/", "/b", "a/b/c", "A/b", "a/b.c"] {
+    for text in ["", "a", "a/", "/b", "a/b/c", "A/b", "a/b.c", "a/_oauth2"] {
         assert_eq!(parse_cluster_name(text), None, "{text}");
     }
 }

@@ -60,12 +60,16 @@ pub(crate) async fn toy(version: &str) -> Toy {
 impl Stage {
     /// With these files.
     pub(crate) async fn new(files: &[(&str, &str)]) -> Self {
+        Self::on(free_port(), files, Options::default()).await
+    }
+
+    /// With these files, and its listener on this port.
+    pub(crate) async fn on(port: u16, files: &[(&str, &str)], options: Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
-        let port = free_port();
-        let app = App::start(settings(folder.path(), port, None), Options::default()).await.unwrap();
+        let app = App::start(settings(folder.path(), port, None), options).await.unwrap();
         app.ready().await;
         Self { folder, app, port }
     }
