@@ -246,8 +246,9 @@ async fn own_file(count: usize, binary: &EnvoyBinary, models: &[Toy; 2]) -> Spre
     let mut world = World::new(settings(&gateways, port));
     let mut routes = |second: bool| {
         std::fs::write(gateways.join(format!("g{n}.yaml")), text(n, models, second)).expect("a file");
-        world = World::new(settings(&gateways, port));
-        world.apply(Event::Files(cli::read_directory(&gateways, &settings(&gateways, port))), clock::now());
+        let settings = settings(&gateways, port);
+        world = World::new(settings.clone());
+        world.apply(Event::Files(cli::read_directory(&gateways, &settings)), clock::now());
         let fleet = world.fleet();
         let mut all = dump_bootstrap(fleet.everyone.resources()).expect("YAML");
         let config =

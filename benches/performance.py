@@ -166,7 +166,7 @@ class Cell:
 
     def manners(self, clients, bad, seconds):
         """How much the others wait for clients that do not read, or refuse everything."""
-        out = {"clients": clients, "bad": bad, "seconds": seconds}
+        out = {"clients": clients, "each": bad, "seconds": seconds}
         for name, extra in [("good", []), ("bad", ["--slow", bad, "--slow-for", seconds, "--nack", bad])]:
             with self.serin() as child:
                 wait_until(child, lambda: is_ready(self.http))
@@ -223,7 +223,7 @@ def manners_table(m):
     lines = ["| streams | median, ms | last client, ms | CPU per change, ms | MB before, peak, when all left |",
              "|---|---|---|---|---|"]
     names = {"good": f"{m['clients']:,}",
-             "bad": f"the same, {m['bad']} of them deaf for {m['seconds']} s and {m['bad']} refusing everything"}
+             "bad": f"the same, {m['each']} of them deaf for {m['seconds']} s and {m['each']} refusing everything"}
     for key, name in names.items():
         x = m[key]
         lines.append(f"| {name} | {x['p50_ms']:.1f} | {x['last_ms']:.1f} | {x['cpu_s'] * 1e3:.1f} | "

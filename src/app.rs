@@ -137,13 +137,9 @@ impl App {
     pub async fn start(settings: Settings, options: Options) -> Result<Self, Error> {
         client::choose_provider();
         let settings = with_absolute_paths(settings);
-        let credentials = protection(&settings, options.insecure_xds)?;
-        refuse_exposed(settings.http, "HTTP", "")?;
+        let credentials = protection(&settings, &options)?;
         let (xds, xds_address) = bind(settings.xds, "xDS", "--xds").await?;
         let (http, http_address) = bind(settings.http, "HTTP", "--http").await?;
-        if options.insecure_admin {
-            tracing::warn!("everyone on this machine may steer rollouts over HTTP (--insecure-admin)");
-        }
         let (kept, restored, failure) = open_store(settings.store.clone()).await?;
         let (store, store_work, answers) = store::run::start(kept, failure.clone());
 
@@ -393,8 +389,13 @@ async fn forward(mut verdicts: mpsc::Receiver<Verdict>, events: mpsc::Sender<Eve
     }
 }
 
-/// What keeps strangers from the xDS port: certificates, or that nobody else can reach it.
-fn protection(settings: &Settings, insecure_xds: bool) -> Result<Option<Credentials>, Error> {
+/// What keeps strangers from our ports. For xDS: certificates, or that nobody else can reach it.
+fn protection(settings: &Settings, options: &Options) -> Result<Option<Credentials>, Error> {
+    refuse_exposed(settings.http, "HTTP", "")?;
+    if options.insecure_admin {
+        tracing::warn!("everyone on this machine may steer rollouts over HTTP (--insecure-admin)");
+    }
+    let insecure_xds = options.insecure_xds;
     if let Some(files) = &settings.xds_tls {
         if insecure_xds {
             return Err(Error::PlainAndTls);

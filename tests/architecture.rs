@@ -22,7 +22,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("diag", "", "serde unicode_width"),
     ("stats", "", "serde"),
     ("simulate", "stats", "serde"),
-    ("simulate/file.rs", "model stats weight", ""),
+    ("simulate/file.rs", "model weight", ""),
     ("simulate/vectors.rs", "stats", "serde serde_json"),
     // What is decided: no runtime, no file, no socket.
     ("model", "names weight", ""),
@@ -45,9 +45,10 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("config/raw/scalar.rs", "", "schemars serde"),
     ("config/raw/schema.rs", "", "schemars serde_json"),
     ("config/raw/settings.rs", "", "indexmap schemars serde"),
+    ("config/raw/shadow.rs", "", "schemars serde"),
     ("config/raw/upstream.rs", "", "schemars serde"),
     ("resource", "", "blake3 bytes envoy_types prost prost_reflect"),
-    ("translate", "model names resource", "bytes envoy_types prost"),
+    ("translate", "model names resource weight", "bytes envoy_types prost"),
     ("translate/ownership.rs", "names resource", "serde_json"), // reads what was dumped
     ("snapshot", "resource", ""),
     ("snapshot/set.rs", "resource", "bytes imbl"),
@@ -94,7 +95,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("admin/events.rs", "names store", "axum futures_util serde serde_json"),
     ("admin/api.rs", "clock control resource snapshot translate xds", "axum serde serde_json"),
     ("admin/grpc.rs", "control diag resource xds", "futures_util tokio tokio_stream tonic"),
-    ("admin/metrics.rs", "clock control diag", "prometheus_client"),
+    ("admin/metrics.rs", "clock control diag translate", "prometheus_client"),
     ("admin/problem.rs", "", "axum serde_json"),
     // Envoy for people; nothing that serves Envoys needs it.
     // The keys of token issuers: the plan is pure, the fetch waits.
@@ -126,7 +127,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("observe", "", "clap tracing_subscriber"),
     (
         "cli",
-        "admin app clock config control diag launch model names observe resource simulate snapshot source stats translate weight xds",
+        "admin app clock config control diag latest launch model names observe resource rollout simulate snapshot source stats translate weight xds",
         "anyhow base64 clap clap_complete clap_mangen getrandom rustix serde serde_json serde_yaml sha1 similar tempfile tokio tracing",
     ),
     ("cli/client.rs", "client", "anyhow clap reqwest serde_json"),

@@ -14,6 +14,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::Value;
 
+/// The longest key of an order, in bytes.
+const MAX_KEY: usize = 255;
 /// The longest reason, in bytes.
 const MAX_REASON: usize = 1000;
 
@@ -51,9 +53,10 @@ pub(super) async fn act(
         (a, b) => a.or(b),
     };
     let order = Order { verb: meaning(&verb, body)?, actor: actor.to_owned(), reason, if_revision };
+    let key = key(&headers)?;
     let (asker, answer) = Asker::new();
     // A queue without a reader drops the asker, which the answer then tells.
-    let _ = sources.events.send(Event::Command(Command { gateway, order }, asker)).await;
+    let _ = sources.events.send(Event::Command(Command { gateway, order, key }, asker)).await;
     let stopping = |_| {
         let why = "Serin is stopping; ask again, and look first whether the order was carried out";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, why)
@@ -96,6 +99,20 @@ fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     revision.map(Some).ok_or_else(|| bad("`If-Match` is one revision in quotes, as in \"7\", or *"))
 }
 
+/// The key of an order, as draft-ietf-httpapi-idempotency-key-header has it: a string in quotes. Many clients leave the
+/// quotes out.
+fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    let text = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text);
+    if text.is_empty() || text.len() > MAX_KEY {
+        return Err(bad(format!(
+            "`Idempotency-Key` is a text of 1 to {MAX_KEY} visible characters of ASCII"
+        )));
+    }
+    Ok(Some(text.to_owned()))
+}
+
 /// The verb with its own keys; one of another verb is a mistake, not nothing.
 fn meaning(word: &str, body: Body) -> Result<Verb, Problem> {
     let Body { full, weight, to_revision, .. } = body;
@@ -136,7 +153,7 @@ fn status(refusal: &Refusal, matched: bool) -> StatusCode {
         Refusal::UnknownGateway(_) => StatusCode::NOT_FOUND,
         Refusal::Conflict { .. } if matched => StatusCode::PRECONDITION_FAILED,
         Refusal::NoRollout(_) | Refusal::NotNow { .. } | Refusal::Conflict { .. } => StatusCode::CONFLICT,
-        Refusal::Revision { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        Refusal::Revision { .. } | Refusal::KeyUsed => StatusCode::UNPROCESSABLE_ENTITY,
         Refusal::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
@@ -168,6 +185,17 @@ mod tests {
         assert!(verb("set-weight", "{}").unwrap_err().starts_with("`weight` is missing"));
         assert!(verb("set-weight", r#"{"weight": 101}"#).unwrap_err().contains("not between 0 and 100"));
         assert!(verb("ramp", "").unwrap_err().starts_with("there is no action ramp"));
+    }
+
+    #[test]
+    fn a_key_may_stand_in_quotes() {
+        let key =
+            |v: &str| key(&HeaderMap::from_iter([("idempotency-key".parse().unwrap(), v.parse().unwrap())]));
+        assert_eq!(key("a-1").ok(), Some(Some("a-1".to_owned())));
+        assert_eq!(key("\"a-1\"").ok(), Some(Some("a-1".to_owned())));
+        for wrong in ["", "\"\"", "é", &"k".repeat(256)] {
+            assert!(key(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::numbers::whole;
 use crate::clock;
 use crate::control::Phase;
 use crate::diag::Severity;
+use crate::translate::Leg;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -22,6 +23,30 @@ struct ByPhase {
 struct ByUpstream {
     gateway: String,
     upstream: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByGateway {
+    gateway: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseOf {
+    gateway: String,
+    phase: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByTest {
+    gateway: String,
+    test: String,
+    /// "harm" or "safety".
+    of: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByKind {
+    kind: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -53,8 +78,10 @@ struct Refused {
 pub(super) fn render(sources: &Sources) -> String {
     let mut registry = Registry::with_prefix("serin");
     gateways(sources, &mut registry);
+    rollouts(sources, &mut registry);
     proxies(sources, &mut registry);
-    upstreams(sources, &mut registry);
+    upstreams(sources, Leg::Live, &mut registry);
+    upstreams(sources, Leg::Shadow, &mut registry);
     told(sources, &mut registry);
     let mut text = String::new();
     match encode(&mut text, &registry) {
@@ -102,16 +129,54 @@ fn gateways(sources: &Sources, registry: &mut Registry) {
     registry.register("publications", "States that were published", published);
 }
 
+/// Where releases stand. Evidence is of those that run.
+fn rollouts(sources: &Sources, registry: &mut Registry) {
+    let (phases, weights) = (Family::<PhaseOf, Gauge>::default(), Family::<ByGateway, Fraction>::default());
+    let (step, steps) = (Family::<ByGateway, Gauge>::default(), Family::<ByGateway, Gauge>::default());
+    let (evidence, needed) = (Family::<ByTest, Fraction>::default(), Family::<ByTest, Fraction>::default());
+    let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    let view = sources.view.load();
+    for (name, rollout) in view.gateways.values().filter_map(|g| Some((&g.name, g.rollout.as_ref()?))) {
+        let gateway = name.to_string();
+        phases.get_or_create(&PhaseOf { gateway: gateway.clone(), phase: rollout.phase.as_str() }).set(1);
+        let labels = ByGateway { gateway: gateway.clone() };
+        weights.get_or_create(&labels).set(f64::from(rollout.weight.hundredths()) / 10_000.0);
+        let reached = rollout.steps.iter().filter(|step| step.weight <= rollout.weight).count();
+        step.get_or_create(&labels).set(number(reached));
+        steps.get_or_create(&labels).set(number(rollout.steps.len()));
+        for test in rollout.evidence.iter().filter(|_| rollout.phase.is_running()) {
+            let safety = test.safety_needed.map(|threshold| ("safety", test.safety, threshold));
+            for (of, wealth, threshold) in [("harm", test.harm, test.harm_needed)].into_iter().chain(safety) {
+                let labels = ByTest { gateway: gateway.clone(), test: test.test.to_string(), of };
+                evidence.get_or_create(&labels).set(wealth);
+                needed.get_or_create(&labels).set(threshold);
+            }
+        }
+    }
+    let decisions = Family::<ByKind, Counter>::default();
+    for (kind, count) in &view.decisions {
+        decisions.get_or_create(&ByKind { kind: kind.as_str() }).inc_by(*count);
+    }
+    registry.register("rollout_phase", "1 for the phase in which a release is", phases);
+    registry.register("rollout_weight", "Share of a release's canary, from 0 to 1", weights);
+    registry.register("rollout_step", "How many steps a release has reached", step);
+    registry.register("rollout_steps", "How many steps it has", steps);
+    registry.register("rollout_evidence", "Logarithm of the capital of a test", evidence);
+    registry.register("rollout_evidence_needed", "With how much of it the test alone decides", needed);
+    registry.register("rollout_decisions", "Decisions that were kept, by kind", decisions);
+}
+
 /// What Envoys measured. Of ten thousand gateways most have a canary that never had a request: only upstreams that
-/// had one are listed, so that nobody stores zeros.
-fn upstreams(sources: &Sources, registry: &mut Registry) {
+/// had one are listed, so that nobody stores zeros. Copies for shadows have names of their own: who adds up requests should
+/// not count them.
+fn upstreams(sources: &Sources, leg: Leg, registry: &mut Registry) {
     let (requests, errors, client_errors) =
         (Family::default(), Family::default(), Family::<ByUpstream, Counter>::default());
     let (active, endpoints, healthy) =
         (Family::default(), Family::default(), Family::<ByUpstream, Fraction>::default());
     let latency = Family::<ByQuantile, Fraction>::default();
     let table = sources.table.load();
-    for (gateway, upstream, numbers) in table.used(clock::now()) {
+    for (gateway, upstream, numbers) in table.used(leg, clock::now()) {
         let labels = ByUpstream { gateway: gateway.to_string(), upstream: upstream.to_string() };
         let count = |family: &Family<ByUpstream, Counter>, count: f64| {
             family.get_or_create(&labels).inc_by(whole(count));
@@ -132,13 +197,17 @@ fn upstreams(sources: &Sources, registry: &mut Registry) {
             }
         }
     }
-    registry.register("upstream_requests", "Requests that Envoys completed", requests);
-    registry.register("upstream_errors", "Of them: 5xx, or failed without an answer", errors);
-    registry.register("upstream_client_errors", "Of them: 4xx", client_errors);
-    registry.register("upstream_in_flight", "Requests under way", active);
-    registry.register("upstream_endpoints", "Endpoints that Envoys know", endpoints);
-    registry.register("upstream_healthy_endpoints", "Endpoints that get requests", healthy);
-    registry.register("upstream_latency_seconds", "Quantiles of the last minute", latency);
+    let name = |what: &str| match leg {
+        Leg::Live => format!("upstream_{what}"),
+        Leg::Shadow => format!("shadow_{what}"),
+    };
+    registry.register(name("requests"), "Requests that Envoys completed", requests);
+    registry.register(name("errors"), "Of them: 5xx, or failed without an answer", errors);
+    registry.register(name("client_errors"), "Of them: 4xx", client_errors);
+    registry.register(name("in_flight"), "Requests under way", active);
+    registry.register(name("endpoints"), "Endpoints that Envoys know", endpoints);
+    registry.register(name("healthy_endpoints"), "Endpoints that get requests", healthy);
+    registry.register(name("latency_seconds"), "Quantiles of the last minute", latency);
 }
 
 fn proxies(sources: &Sources, registry: &mut Registry) {

@@ -17,6 +17,20 @@ pub struct GatewayNumbers {
     pub primary: Option<String>,
     /// By name: those of the file, and those that answered a short while ago.
     pub upstreams: BTreeMap<String, UpstreamNumbers>,
+    /// The copies that a shadow got. They are in no number above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowNumbers>,
+}
+
+/// What is known of a shadow.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShadowNumbers {
+    /// Who it is.
+    pub upstream: String,
+    /// As for an upstream that answers.
+    #[serde(flatten)]
+    pub numbers: UpstreamNumbers,
 }
 
 /// What is known of one upstream.
@@ -94,7 +108,13 @@ pub(super) fn of(gateway: &GatewayView, table: &Table, now: Timestamp) -> Gatewa
         let other = standard.filter(|_| Some(name) != primary.as_ref());
         numbers.difference = other.map(|standard| difference(&numbers.last_minute, &standard));
     }
-    GatewayNumbers { gateway: gateway.name.to_string(), primary, upstreams: numbers }
+    let shadow = gateway.gateway.as_ref().and_then(|g| g.shadow.as_ref()).map(|shadow| {
+        let known = table.shadow(&gateway.name, &shadow.upstream, now);
+        let mut numbers = known.as_ref().map(upstream_numbers).unwrap_or_default();
+        numbers.difference = standard.map(|standard| difference(&numbers.last_minute, &standard));
+        ShadowNumbers { upstream: shadow.upstream.clone(), numbers }
+    });
+    GatewayNumbers { gateway: gateway.name.to_string(), primary, upstreams: numbers, shadow }
 }
 
 fn primary(upstreams: &[UpstreamView]) -> Option<&UpstreamView> {

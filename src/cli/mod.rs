@@ -30,7 +30,7 @@ pub use check::read_directory;
 
 use crate::observe;
 use crate::source::Environment;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use output::Output;
 use std::process::ExitCode;
 
@@ -139,9 +139,16 @@ fn environment() -> Environment {
 
 type Outcome = Result<(), Failure>;
 
+/// The words of this process.
+fn parse() -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches()?;
+    matches.subcommand_matches("simulate").map_or(Ok(()), simulate::check)?;
+    Cli::from_arg_matches(&matches)
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => {
             // It fails only when nobody reads it.

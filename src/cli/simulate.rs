@@ -2,14 +2,18 @@
 
 use super::output::{Format, Output};
 use super::settings::SettingsArgs;
-use super::{Failure, Outcome, check, wrong};
+use super::{Failure, Outcome, wrong};
 use crate::config::parse_duration;
 use crate::model::Rollout;
+use crate::rollout;
 use crate::simulate::{
-    Behaviour, Disturbance, Forecast, Plan, Restart, Scenario, Spread, Stop, forecast, plan, replay, settings,
+    Behaviour, Disturbance, Forecast, Plan, Restart, Scenario, Spread, Stop, forecast, plan, replay,
 };
 use crate::stats::{Settings, log_linear};
 use crate::weight::{WHOLE, Weight};
+use clap::ArgMatches;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -68,6 +72,19 @@ pub(super) struct SimulateArgs {
     output: Format,
 }
 
+/// Settings say how a file is read: without one they have no effect. A variable of the environment is not about this
+/// command alone, so it may be there.
+pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
+    let is_said = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    match ["config", "routing"].into_iter().find(|id| is_said(id) && !matches.contains_id("file")) {
+        Some(id) => {
+            let why = format!("--{id} is for the gateway FILE, and none is named\n");
+            Err(clap::Error::raw(ErrorKind::MissingRequiredArgument, why))
+        }
+        None => Ok(()),
+    }
+}
+
 pub(super) fn run(args: &SimulateArgs, out: &Output) -> Outcome {
     if let Some(directory) = &args.vectors {
         return vectors(directory, args.output, out);
@@ -78,8 +95,8 @@ pub(super) fn run(args: &SimulateArgs, out: &Output) -> Outcome {
     let bounds = log_linear(BUCKETS.0, BUCKETS.1);
     let (plan, settings) = match &args.file {
         Some(file) => {
-            let rollout = rollout(file, args, out)?;
-            (plan(&rollout), settings(&rollout, bounds.clone()))
+            let (rollout, timeout) = of_file(file, args, out)?;
+            (plan(&rollout), rollout::settings(&rollout, timeout, &bounds))
         }
         None => by_flags(args, bounds.clone())?,
     };
@@ -100,12 +117,12 @@ pub(super) fn run(args: &SimulateArgs, out: &Output) -> Outcome {
     Ok(())
 }
 
-/// The rollout of a gateway file.
-fn rollout(file: &Path, args: &SimulateArgs, out: &Output) -> Result<Rollout, Failure> {
+/// The rollout of a gateway file, and the timeout of its requests.
+fn of_file(file: &Path, args: &SimulateArgs, out: &Output) -> Result<(Rollout, Duration), Failure> {
     if file.is_dir() {
         return Err(wrong(format!("{} is a directory; name one gateway file in it", file.display())));
     }
-    let loaded = check::load(file, &args.settings.settings(out)?)?;
+    let loaded = super::check::load(file, &args.settings.settings(out)?)?;
     let mut gateway = None;
     for loaded in loaded.into_values() {
         out.diagnostics(&loaded.diagnostics);
@@ -115,7 +132,8 @@ fn rollout(file: &Path, args: &SimulateArgs, out: &Output) -> Result<Rollout, Fa
     let missing = || {
         wrong(format!("{} has no `rollout`; add one, or leave the file out and use --steps", file.display()))
     };
-    gateway.rollout.clone().ok_or_else(missing)
+    let timeout = gateway.timeout;
+    gateway.rollout.clone().ok_or_else(missing).map(|rollout| (rollout, timeout))
 }
 
 fn by_flags(args: &SimulateArgs, bounds: Vec<f64>) -> Result<(Plan, Settings), Failure> {

@@ -71,7 +71,7 @@ async fn look(args: &StatusArgs, out: &Output) -> Outcome {
             Ok(Answer::NotFound(sentence)) => return Err(wrong(sentence)),
             // A server that starts anew ends no pipeline that has time.
             Err(silence @ Silence::Gone(..)) if !late => {
-                news(&mut said, format!("{:#}", anyhow::Error::from(silence)), out);
+                news(&mut said, "gone", || format!("{:#}", anyhow::Error::from(silence)), out);
                 tokio::time::sleep(AGAIN).await;
                 continue;
             }
@@ -79,7 +79,9 @@ async fn look(args: &StatusArgs, out: &Output) -> Outcome {
         };
         let end = end(gateway["phase"].as_str().unwrap_or_default());
         if end == End::Open && !late {
-            news(&mut said, line(&gateway), out);
+            // The sentence grows with each request; a revision is what people are told of.
+            let stand = format!("{} {}", gateway["phase"], gateway["rollout"]["revision"]);
+            news(&mut said, &stand, || line(&gateway), out);
             tokio::time::sleep(AGAIN.min(args.timeout.saturating_sub(watch.elapsed()))).await;
             continue;
         }
@@ -96,10 +98,10 @@ async fn look(args: &StatusArgs, out: &Output) -> Outcome {
 }
 
 /// What is new, once.
-fn news(said: &mut String, now: String, out: &Output) {
-    if *said != now {
-        out.note(&now);
-        *said = now;
+fn news(said: &mut String, now: &str, line: impl FnOnce() -> String, out: &Output) {
+    if said != now {
+        out.note(&line());
+        now.clone_into(said);
     }
 }
 

@@ -26,6 +26,9 @@ pub(super) fn tree(gateway: &Value, now: Timestamp) -> String {
     if gateway.get("listener").is_some() {
         let place = format!("{}{}", joined(gateway, "hosts"), text(gateway, "path"));
         let _ = writeln!(out, "├─ {place} on listener {}", text(gateway, "listener"));
+        for target in list(gateway, "grpcTargets").filter_map(Value::as_str) {
+            let _ = writeln!(out, "├─ {target} for gRPC without a proxy");
+        }
     } else {
         let _ = writeln!(out, "├─ not served");
     }
@@ -41,6 +44,12 @@ pub(super) fn tree(gateway: &Value, now: Timestamp) -> String {
         let (name, endpoints) = (text(upstream, "name"), joined(upstream, "endpoints"));
         let _ = writeln!(out, "├─ {name:<12} {weight:>8}  {endpoints}  {}", version.join(" "));
         if let Some(measured) = measured(&gateway["metrics"][name]) {
+            let _ = writeln!(out, "│    {measured}");
+        }
+    }
+    if let Some(shadow) = gateway.get("shadow") {
+        let _ = writeln!(out, "├─ shadow {}: copies of {} %", text(shadow, "upstream"), shadow["percent"]);
+        if let Some(measured) = measured(&shadow["metrics"]) {
             let _ = writeln!(out, "│    {measured}");
         }
     }
@@ -93,13 +102,15 @@ mod tests {
         let idle = json!({ "lastMinute": { "requestRate": 0.0, "errorRate": null } });
         let upstream = |name: &str| json!({ "name": name, "endpoints": ["a:1"], "weight": 50 });
         let gateway = json!({ "name": "fraud", "upstreams": [upstream("v1"), upstream("v2")],
-            "metrics": { "v1": numbers, "v2": idle } });
+            "metrics": { "v1": numbers, "v2": idle },
+            "shadow": { "upstream": "v3", "percent": 10, "metrics": idle } });
         let tree = tree(&gateway, Timestamp(0));
         let lines: Vec<_> = tree.lines().filter(|l| l.contains("req/s")).collect();
         assert_eq!(
             lines,
             ["│    12.3 req/s, 1.25 % errors, p50 20 ms, p95 41 ms, 3 in flight, 1 of 2 endpoints healthy"]
         );
+        assert!(tree.ends_with("└─ shadow v3: copies of 10 %\n"), "{tree}");
     }
 
     #[test]

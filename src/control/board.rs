@@ -1,6 +1,7 @@
 //! What each audience is told, put together: of all gateways, only those that changed are looked at.
 
 use super::offer::{Offers, Version};
+use super::proxyless::Proxyless;
 use crate::model::Routing;
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
@@ -34,6 +35,7 @@ pub(super) struct Boards {
     naming: BTreeMap<Arc<str>, BTreeSet<GatewayName>>,
     /// The audiences that a gateway names.
     named_by: BTreeMap<GatewayName, BTreeSet<Arc<str>>>,
+    grpc: Proxyless,
 }
 
 /// What one audience is told.
@@ -57,7 +59,14 @@ impl Boards {
     /// Nobody is told anything.
     pub(super) fn new(routing: Routing) -> Self {
         let everyone = Board::new(routing, Arc::default());
-        Self { routing, everyone, named: BTreeMap::new(), naming: BTreeMap::new(), named_by: BTreeMap::new() }
+        Self {
+            routing,
+            everyone,
+            named: BTreeMap::new(),
+            naming: BTreeMap::new(),
+            named_by: BTreeMap::new(),
+            grpc: Proxyless::default(),
+        }
     }
 
     /// Follows the offers of these gateways. Snapshots in which nothing changed stay the ones they were.
@@ -79,12 +88,17 @@ impl Boards {
             }
         }
         self.everyone.follow(gateways, offers, None, common, Patch::default());
+        self.grpc.follow(gateways, offers);
     }
 
     /// What Envoys should be told.
     pub(super) fn fleet(&self) -> Fleet {
         let named = self.named.iter().map(|(name, board)| (Arc::clone(name), Arc::clone(&board.snapshot)));
-        Fleet { everyone: Arc::clone(&self.everyone.snapshot), named: named.collect() }
+        Fleet {
+            everyone: Arc::clone(&self.everyone.snapshot),
+            named: named.collect(),
+            grpc: Arc::clone(self.grpc.snapshot()),
+        }
     }
 
     /// The gateways on an exact host of a listener, as an audience (`None`: everyone) is told.

@@ -11,6 +11,8 @@ pub struct Command {
     pub gateway: GatewayName,
     /// What, who and why.
     pub order: Order,
+    /// Said again with the same key, it is not carried out again.
+    pub key: Option<String>,
 }
 
 /// What it came to: after it was kept, and before any Envoy hears of it.

@@ -20,6 +20,8 @@ use std::time::Duration;
 pub(super) struct Version {
     pub(super) gateway: Arc<Gateway>,
     parts: Arc<Parts>,
+    /// The same for applications that use gRPC without a proxy; `None`: it is not there for them.
+    grpc: Option<Arc<Parts>>,
 }
 
 /// What is told about one gateway.
@@ -35,6 +37,8 @@ struct Told {
 #[derive(Debug)]
 struct Lingering {
     resource: Arc<Resource>,
+    /// The same for applications that use gRPC without a proxy.
+    grpc: Option<Arc<Resource>>,
     proxies: BTreeSet<String>,
     until: Timestamp,
 }
@@ -53,7 +57,8 @@ pub(super) struct Offers {
 
 impl Version {
     pub(super) fn new(gateway: Arc<Gateway>) -> Self {
-        Self { parts: Arc::new(translate::gateway(&gateway)), gateway }
+        let (parts, grpc) = (translate::gateway(&gateway), translate::proxyless(&gateway));
+        Self { parts: Arc::new(parts), grpc: grpc.map(Arc::new), gateway }
     }
 
     /// The encoded routes.
@@ -64,6 +69,11 @@ impl Version {
     /// Whether it is this very translation.
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.parts, &other.parts)
+    }
+
+    /// What applications that use gRPC without a proxy are told.
+    pub(super) fn grpc(&self) -> Option<&Arc<Parts>> {
+        self.grpc.as_ref()
     }
 
     fn clusters(&self) -> impl Iterator<Item = &Arc<str>> {
@@ -219,6 +229,13 @@ impl Offers {
         self.versions(name).flat_map(|v| &v.gateway.proxies).map(|p| Arc::from(p.as_str())).collect()
     }
 
+    /// The resources of a gateway that applications that use gRPC without a proxy should know, what counts most first.
+    pub(super) fn grpc_resources(&self, name: &GatewayName) -> impl Iterator<Item = &Arc<Resource>> {
+        let told = self.versions(name).filter_map(Version::grpc).flat_map(|parts| &parts.resources);
+        let lingering = self.lingering.get(name).into_iter().flatten();
+        told.chain(lingering.filter_map(|l| l.grpc.as_ref()))
+    }
+
     fn versions(&self, name: &GatewayName) -> impl Iterator<Item = &Version> {
         self.told.get(name).into_iter().flat_map(|t| t.warming.iter().map(|(v, _)| v).chain([&t.routes]))
     }
@@ -236,8 +253,10 @@ impl Offers {
             .collect();
         for resource in &old.parts.resources {
             if !told.contains(&(resource.kind(), Arc::clone(resource.name()))) {
+                let same = |r: &&Arc<Resource>| (r.kind(), r.name()) == (resource.kind(), resource.name());
+                let grpc = old.grpc().and_then(|parts| parts.resources.iter().find(same)).cloned();
                 let (resource, proxies) = (Arc::clone(resource), old.gateway.proxies.clone());
-                let lingering = Lingering { resource, proxies, until };
+                let lingering = Lingering { resource, grpc, proxies, until };
                 self.lingering.entry(name.clone()).or_default().push(lingering);
             }
         }

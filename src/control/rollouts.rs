@@ -5,9 +5,10 @@
 //! fails, everything stays as it is, and the file and the clock ask again a little later; what Envoys measured in that
 //! time is lost, in both versions alike.
 
-use super::command::{Asker, Reply};
+use super::command::{Asker, Command, Reply};
 use super::event::{Answered as Said, Measured};
 use super::questions::{self, Answers, News, Questions};
+use super::replies::{self, Replies};
 use crate::clock::Timestamp;
 use crate::model::Gateway;
 use crate::names::{GatewayName, UpstreamName};
@@ -61,10 +62,13 @@ pub(super) struct Rollouts {
     unreadable: BTreeMap<GatewayName, String>,
     /// What is to be proposed next.
     next: Decided,
+    /// When time alone does something to a rollout, in order, and by rollout.
+    due: BTreeSet<(Timestamp, GatewayName)>,
+    due_at: BTreeMap<GatewayName, Timestamp>,
     /// What is proposed, under its number.
     under_way: Option<(u64, Decided)>,
     /// What happened since.
-    waiting: Vec<(GatewayName, Waiting)>,
+    waiting: Vec<Waiting>,
     /// Gateways whose file was not compared with the state, since that was under way or nothing can be kept.
     unseen: BTreeSet<GatewayName>,
     /// Other gateways may have to be measured than before.
@@ -75,6 +79,9 @@ pub(super) struct Rollouts {
     answers: Vec<(Asker, Reply)>,
     /// What others said of metrics.
     said: Answers,
+    replies: Replies,
+    /// How many decisions of each kind were kept since the start.
+    decisions: BTreeMap<EntryKind, u64>,
 }
 
 /// Decisions that are not kept yet.
@@ -83,13 +90,13 @@ struct Decided {
     /// `None`: there is no rollout any more.
     states: BTreeMap<GatewayName, Option<State>>,
     entries: Vec<(GatewayName, Entry)>,
-    answers: Vec<(Asker, Outcome)>,
+    answers: Vec<(Asker, Command, Outcome)>,
 }
 
 #[derive(Debug)]
 enum Waiting {
-    Input(Input),
-    Order(Order, Asker),
+    Input(GatewayName, Input),
+    Order(Command, Asker),
 }
 
 /// What an answer of the store changes.
@@ -163,6 +170,7 @@ impl Rollouts {
                 self.look(name, now);
             }
         }
+        self.note_deadline(name);
     }
 
     /// A gateway serves no more. What is kept of it counts again when its file is back.
@@ -170,6 +178,7 @@ impl Rollouts {
         self.is_compared_anew |= self.plans.remove(name).is_some();
         self.said.forget(name);
         self.ended.remove(name);
+        self.note_deadline(name);
     }
 
     /// What Envoys measured.
@@ -220,11 +229,8 @@ impl Rollouts {
             return;
         }
         self.look_again(now);
-        let is_due = |(name, plan): (&GatewayName, &Plan)| {
-            let due = rollout::deadline(plan, self.state(name)?)?;
-            (due <= now).then(|| name.clone())
-        };
-        let due: Vec<GatewayName> = self.plans.iter().filter_map(is_due).collect();
+        let due = self.due.iter().take_while(|(at, _)| *at <= now);
+        let due: Vec<GatewayName> = due.map(|(_, name)| name.clone()).collect();
         for name in due {
             self.input(name, Input::Tick, now);
         }
@@ -235,23 +241,33 @@ impl Rollouts {
         match (&self.under_way, &self.failure) {
             (Some(_), _) => None,
             (None, Some((_, retry))) => (retry.0 < i64::MAX).then_some(*retry),
-            (None, None) => {
-                let due = |(name, plan): (&GatewayName, &Plan)| rollout::deadline(plan, self.state(name)?);
-                self.plans.iter().filter_map(due).min()
-            }
+            (None, None) => self.due.first().map(|(at, _)| *at),
         }
     }
 
     /// What an operator says about the rollout of a gateway that serves.
-    pub(super) fn order(&mut self, name: GatewayName, order: Order, asker: Asker, now: Timestamp) {
+    pub(super) fn order(&mut self, command: Command, asker: Asker, now: Timestamp) {
         if self.under_way.is_some() {
-            return self.waiting.push((name, Waiting::Order(order, asker)));
+            return self.waiting.push(Waiting::Order(command, asker));
         }
-        match self.carry_out(&name, &order, now) {
-            Ok((None, outcome)) => self.answers.push((asker, Ok(outcome))),
+        if let Some(reply) = self.replies.find(&command, now) {
+            return self.answers.push((asker, reply));
+        }
+        // Decided and not kept: both wait for the same answer.
+        let mut decided = self.next.answers.iter();
+        match decided.find_map(|(_, before, outcome)| replies::again(&command, (before, outcome))) {
+            Some(Ok(outcome)) => return self.next.answers.push((asker, command, outcome)),
+            Some(Err(refusal)) => return self.answers.push((asker, Err(refusal))),
+            None => {}
+        }
+        match self.carry_out(&command.gateway, &command.order, now) {
+            Ok((None, outcome)) => {
+                self.replies.keep(command, outcome.clone(), now);
+                self.answers.push((asker, Ok(outcome)));
+            }
             Ok((Some(transition), outcome)) => {
-                self.decide(&name, transition);
-                self.next.answers.push((asker, outcome));
+                self.decide(&command.gateway, transition);
+                self.next.answers.push((asker, command, outcome));
             }
             Err(refusal) => self.answers.push((asker, Err(refusal))),
         }
@@ -310,23 +326,32 @@ impl Rollouts {
                         self.kept.remove(&name);
                         self.ended.remove(&name);
                     }
+                    self.note_deadline(&name);
                     answered.gateways.push(name);
                 }
+                for (_, entry) in &decided.entries {
+                    *self.decisions.entry(entry.kind).or_default() += 1;
+                }
                 answered.entries = decided.entries;
-                self.answers.extend(decided.answers.into_iter().map(|(asker, outcome)| (asker, Ok(outcome))));
+                for (asker, command, outcome) in decided.answers {
+                    self.replies.keep(command, outcome.clone(), now);
+                    self.answers.push((asker, Ok(outcome)));
+                }
             }
             Err(why) => {
-                let refused = |(asker, _)| (asker, Err(Refusal::Store(why.clone())));
+                let refused =
+                    |(asker, ..): (Asker, Command, Outcome)| (asker, Err(Refusal::Store(why.clone())));
                 self.answers.extend(decided.answers.into_iter().map(refused));
+                decided.states.keys().for_each(|name| self.note_deadline(name));
                 self.unseen.extend(decided.states.into_keys());
                 answered.alarm = self.failure.is_none().then(|| Err(why.clone()));
                 self.failure = Some((why, now.plus(RETRY)));
             }
         }
-        for (name, waiting) in std::mem::take(&mut self.waiting) {
+        for waiting in std::mem::take(&mut self.waiting) {
             match waiting {
-                Waiting::Input(input) => self.input(name, input, now),
-                Waiting::Order(order, asker) => self.order(name, order, asker, now),
+                Waiting::Input(name, input) => self.input(name, input, now),
+                Waiting::Order(command, asker) => self.order(command, asker, now),
             }
         }
         self.is_compared_anew |= !answered.entries.is_empty();
@@ -356,6 +381,11 @@ impl Rollouts {
             wants.questions.extend(asked);
         }
         Some(wants)
+    }
+
+    /// How many decisions of each kind were kept since the start.
+    pub(super) fn decisions(&self) -> &BTreeMap<EntryKind, u64> {
+        &self.decisions
     }
 
     /// What is kept of a rollout, and what its file asks for.
@@ -406,7 +436,7 @@ impl Rollouts {
     fn input(&mut self, name: GatewayName, input: Input, now: Timestamp) {
         if self.under_way.is_some() {
             if self.waiting.len() < MAX_WAITING {
-                self.waiting.push((name, Waiting::Input(input)));
+                self.waiting.push(Waiting::Input(name, input));
             }
             return;
         }
@@ -424,6 +454,22 @@ impl Rollouts {
     fn decide(&mut self, name: &GatewayName, Transition { state, entries }: Transition) {
         self.next.states.insert(name.clone(), Some(state));
         self.next.entries.extend(entries.into_iter().map(|entry| (name.clone(), entry)));
+        self.note_deadline(name);
+    }
+
+    /// Follows the plan and the state of a rollout.
+    fn note_deadline(&mut self, name: &GatewayName) {
+        let at = self.plans.get(name).and_then(|plan| rollout::deadline(plan, self.state(name)?));
+        let before = match at {
+            Some(at) => self.due_at.insert(name.clone(), at),
+            None => self.due_at.remove(name),
+        };
+        if before != at {
+            self.due.extend(at.map(|at| (at, name.clone())));
+            if let Some(before) = before {
+                self.due.remove(&(before, name.clone()));
+            }
+        }
     }
 }
 

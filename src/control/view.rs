@@ -12,7 +12,7 @@ use crate::model::Gateway;
 use crate::names::GatewayName;
 use crate::rollout;
 use crate::snapshot::Fleet;
-use crate::translate;
+use crate::translate::{self, Leg};
 use crate::weight::Weight;
 use imbl::OrdMap;
 use serde::Serialize;
@@ -28,6 +28,8 @@ pub struct View {
     pub fleet: Fleet,
     /// All gateway files are gone at once.
     pub all_vanished: bool,
+    /// How many decisions about releases of each kind were kept since the start.
+    pub decisions: BTreeMap<rollout::EntryKind, u64>,
     /// What is to be fetched of token issuers and providers of logins.
     pub fetches: Arc<BTreeSet<Fetch>>,
 }
@@ -138,10 +140,28 @@ pub struct Served {
     pub hosts: Vec<String>,
     /// As in the file.
     pub path: String,
+    /// The targets (`xds:///...`) under which applications find it that use gRPC without a proxy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub grpc_targets: Vec<String>,
     /// "none", "basicAuth", "accessKey", "jwt" or "oauth2"; "closed" when nobody is let in.
     pub authentication: &'static str,
     /// In the order of the file.
     pub upstreams: Vec<UpstreamView>,
+    /// Who gets copies of requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowView>,
+}
+
+/// An upstream that gets copies of requests.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShadowView {
+    /// Its name.
+    pub upstream: String,
+    /// Of how many requests of the split, in percent.
+    pub percent: Weight,
+    /// The name of the copies' cluster in Envoy's statistics.
+    pub cluster: String,
 }
 
 /// One upstream.
@@ -338,6 +358,7 @@ fn served(gateway: &Gateway) -> Served {
         listener: gateway.listener.to_string(),
         hosts: gateway.hosts.iter().map(ToString::to_string).collect(),
         path: gateway.path.clone(),
+        grpc_targets: translate::targets(gateway).map(|host| format!("xds:///{host}")).collect(),
         authentication: gateway.authentication.as_str(),
         upstreams: gateway
             .upstreams
@@ -349,8 +370,13 @@ fn served(gateway: &Gateway) -> Served {
                 model: u.model.clone(),
                 version: u.version.clone(),
                 weight: gateway.traffic.of(&u.name),
-                cluster: translate::cluster_name(&gateway.name, &u.name),
+                cluster: translate::cluster_name(&gateway.name, &u.name, Leg::Live),
             })
             .collect(),
+        shadow: gateway.shadow.as_ref().map(|shadow| ShadowView {
+            upstream: shadow.upstream.to_string(),
+            percent: shadow.percent,
+            cluster: translate::cluster_name(&gateway.name, &shadow.upstream, Leg::Shadow),
+        }),
     }
 }

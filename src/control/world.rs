@@ -223,6 +223,7 @@ impl World {
             gateways: self.views.renew(std::mem::take(&mut self.unseen), facts),
             fleet: self.fleet.clone(),
             all_vanished: self.files.all_vanished,
+            decisions: self.rollouts.decisions().clone(),
             fetches: self.issuers.wanted(),
         }
     }
@@ -548,6 +549,7 @@ fn closed(gateway: &Gateway) -> Gateway {
         authentication: Authentication::Closed,
         matches: Vec::new(),
         direct_access: None,
+        shadow: None,
         ..gateway.clone()
     }
 }

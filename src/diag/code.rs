@@ -225,6 +225,12 @@ codes! {
     TooManyMatches = "T009",
     /// `sessionAffinity` that says nothing, or two things.
     SessionAffinity = "T010",
+    /// A shadow of more than half of the requests.
+    ShadowShare = "T011",
+    /// A shadow where requests have no limit of time.
+    ShadowTimeout = "T012",
+    /// A shadow of the upstream that answers everything.
+    ShadowOfItself = "T013",
 
     /// No upstream at all.
     NoUpstream = "U001",

@@ -1,6 +1,6 @@
 //! A gateway: where requests come in and which upstream answers them.
 
-use super::{Authentication, Notify, Rollout, SessionAffinity, Upstream};
+use super::{Authentication, Notify, Rollout, SessionAffinity, Shadow, Upstream};
 use crate::names::{GatewayName, ListenerName, UpstreamName};
 use crate::weight::Split;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +37,8 @@ pub struct Gateway {
     pub traffic: Split,
     /// How traffic moves to the next version by itself; `None`: the file owns the split.
     pub rollout: Option<Rollout>,
+    /// Who gets copies of requests; `None`: nobody.
+    pub shadow: Option<Shadow>,
     /// Users keep their version; `None`: each request goes its own way.
     pub affinity: Option<SessionAffinity>,
     /// Whom to tell what its rollout does.

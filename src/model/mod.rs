@@ -13,6 +13,7 @@ mod rollout;
 mod secret;
 mod session;
 mod settings;
+mod shadow;
 mod switches;
 mod told;
 mod upstream;
@@ -28,6 +29,7 @@ pub use session::SessionKey;
 pub use settings::{
     AltName, CertificateFiles, Listener, ListenerTls, MutualTls, PrometheusServer, Routing, Settings, StoreAt,
 };
+pub use shadow::Shadow;
 pub use switches::Switches;
 pub use told::{Format, Notify, Occasion};
 pub use upstream::{Endpoint, HealthCheck, Protocol, Tls, Upstream};

@@ -27,6 +27,13 @@ pub struct Upstream {
     pub max_concurrent: Option<u32>,
 }
 
+impl Upstream {
+    /// Whether all endpoints are addresses; if not, they are names.
+    pub fn is_by_address(&self) -> bool {
+        self.endpoints.iter().all(|e| e.ip().is_some())
+    }
+}
+
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Endpoint {

@@ -18,7 +18,7 @@ pub use badness::badness;
 pub use entry::{Entry, EntryKind, Transition};
 pub use orders::{Done, order};
 pub use phase::Phase;
-pub use plan::{Identity, Plan, Side};
+pub use plan::{Identity, Plan, Side, settings};
 pub use state::{Cause, ENGINE, Evidence, FILE, Pause, Stage, State, WeightAt};
 pub use step::{Input, Report, adopt, deadline, step};
 pub use verbs::{Order, Outcome, Refusal, Verb};

@@ -15,7 +15,8 @@ pub fn order(plan: &Plan, state: &State, order: &Order, now: Timestamp) -> Resul
     if let Some(expected) = order.if_revision.filter(|r| *r != state.revision) {
         return Err(Refusal::Conflict { expected, found: state.revision });
     }
-    let now = now.max(state.seen);
+    let turned = state.by_clock(now);
+    let state = turned.as_ref().unwrap_or(state);
     let told = Told { state, verb: order.verb, order, now };
     match order.verb {
         Verb::Promote { full } => told.promote(plan, full),

@@ -149,8 +149,9 @@ impl Side {
     }
 }
 
-/// How the limits of a file are those of the statistics.
-fn settings(rollout: &Rollout, timeout: Duration, bounds: &[f64]) -> stats::Settings {
+/// How the limits of a file are those of the statistics. `timeout` is that of the gateway's requests, and `bounds` are the
+/// upper ends of the latency buckets of reports in seconds, ascending, the last one endless.
+pub fn settings(rollout: &Rollout, timeout: Duration, bounds: &[f64]) -> stats::Settings {
     let part = |weight: Weight| f64::from(weight.hundredths()) / f64::from(Weight::ALL.hundredths());
     let errors = rollout.metrics.error_rate;
     let tolerated = part(errors.max_increase);

@@ -64,7 +64,7 @@ pub(super) fn silent(since: Duration) -> String {
     format!("no Envoy has reported for {}", time(since))
 }
 
-pub(super) fn too_few(rate: f64, least: f64) -> String {
+pub(super) fn rate_too_low(rate: f64, least: f64) -> String {
     format!("it gets {rate:.2} requests a second, and `request-rate` wants {least} at least")
 }
 
@@ -102,4 +102,9 @@ pub(super) fn by_hand(actor: &str, reason: Option<&str>) -> String {
 /// What is now to be written into the file.
 pub(super) fn patch(identity: &Identity) -> String {
     format!("rollout:\n  primary: {}\n", identity.canary.name)
+}
+
+/// There is no evidence yet, and why: a step has a least number of requests, at which the canary is not yet.
+pub(super) fn too_few(why: &str, has: f64, wants: f64) -> String {
+    format!("{why}; {has} of {wants} requests at least")
 }

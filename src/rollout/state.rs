@@ -137,6 +137,23 @@ impl State {
         (!watched.is_zero()).then(|| requests / watched.as_secs_f64())
     }
 
+    /// The state by a clock that was set back: what counts was as long ago as before. What people are told, when the
+    /// release began and when it had which weight, stays as it was said. `None`: time has not gone back.
+    pub(super) fn by_clock(&self, now: Timestamp) -> Option<Self> {
+        let back = self.seen.since(now);
+        if back.is_zero() {
+            return None;
+        }
+        let mut state = self.clone();
+        let Self { seen, stage, evidence, .. } = &mut state;
+        let stay = [&mut stage.began, &mut stage.waiting_since];
+        let evidence = evidence.iter_mut().flat_map(|e| [&mut e.origin, &mut e.from, &mut e.to]);
+        for moment in [seen].into_iter().chain(stay).chain(evidence) {
+            *moment = moment.minus(back);
+        }
+        Some(state)
+    }
+
     /// Whether the canary of this identity was rolled back.
     pub(super) fn was_rolled_back(&self, identity: &Identity) -> bool {
         self.rolled_back.contains(identity)

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! Laws: the weight only rises by evidence and time together, never by time alone; harm takes all of it at once;
-//! after a roll-back it is 0 until an edit or an order; the same input twice is the same as once; time that goes back
-//! changes nothing.
+//! after a roll-back it is 0 until an edit or an order; the same input twice is the same as once; a clock
+//! that is set back changes neither what was seen nor how long ago it was.
 
 use super::entry::{By, EntryKind, Transition};
 use super::sentence;
@@ -110,9 +110,15 @@ fn begin(plan: &Plan, before: Option<&State>, now: Timestamp) -> Transition {
 
 /// What an input does to a rollout. `None`: nothing.
 pub fn step(plan: &Plan, state: &State, input: &Input, now: Timestamp) -> Option<Transition> {
-    if now < state.seen {
-        return None;
-    }
+    let turned = state.by_clock(now);
+    let state = turned.as_ref().unwrap_or(state);
+    let follows = what_follows(plan, state, input, now);
+    // Kept also when nothing follows: the next report is to be after this moment, not again at it.
+    let turned = || turned.clone().filter(|state| state.phase.is_running());
+    follows.or_else(|| turned().map(|state| Transition { state, entries: Vec::new() }))
+}
+
+fn what_follows(plan: &Plan, state: &State, input: &Input, now: Timestamp) -> Option<Transition> {
     match (state.phase, input) {
         (Phase::Waiting, Input::Healthy(1..)) => {
             let first = plan.step_after(Weight::NONE)?;
@@ -175,8 +181,8 @@ fn silent_from(state: &State) -> Timestamp {
 /// Weighs a report, and does what follows at once.
 fn judge(plan: &Plan, state: &State, report: &Report, now: Timestamp) -> Option<Transition> {
     let known = state.evidence.as_ref().filter(|_| state.weight > Weight::NONE)?;
-    // What was said before, or began when the canary had no traffic yet.
-    if report.to <= known.to || report.from < known.origin {
+    // What was said before, began when the canary had no traffic yet, or was measured before the clock was set back.
+    if report.to <= known.to || report.from < known.origin || report.to > now {
         return None;
     }
     let mut next = at(state, now);
@@ -196,7 +202,11 @@ fn judge(plan: &Plan, state: &State, report: &Report, now: Timestamp) -> Option<
         Err(why) => return Some(hold(state, next, &sentence::untrue(&why.to_string()), now)),
     };
     evidence.action = Some(decision.action);
-    let why = evidence.analysis.sentence(&plan.settings, &decision);
+    let mut why = evidence.analysis.sentence(&plan.settings, &decision);
+    let (has, wants) = (evidence.analysis.stage_requests(), plan.settings.min_requests);
+    if decision.action == Action::Wait && has < wants {
+        why = sentence::too_few(&why, has, wants);
+    }
     let watched = next.stage.watched.saturating_add(u64::try_from(news.as_millis()).unwrap_or(u64::MAX));
     next.stage.watched = watched;
     // What was shown before is enough, but nobody should get more traffic by a second in which there was none.
@@ -219,7 +229,7 @@ fn follow(
     match (decision.action, state.phase) {
         (Action::Rollback, _) => harm(plan, state, next, why, now),
         (_, Phase::Paused) => quiet(next, sentence::stays(state, why)),
-        (Action::Advance, _) if is_time => match too_few(plan, &next) {
+        (Action::Advance, _) if is_time => match rate_too_low(plan, &next) {
             Some(why) => hold(state, next, &why, now),
             None => next_weight(plan, state, next, (BY_ENGINE, why.to_owned()), now),
         },
@@ -236,10 +246,10 @@ fn follow(
 }
 
 /// Why a step may not end although the canary does no harm: it had fewer requests a second than the file wants.
-fn too_few(plan: &Plan, next: &State) -> Option<String> {
+fn rate_too_low(plan: &Plan, next: &State) -> Option<String> {
     let least = plan.request_rate.filter(|_| !plan.is_request_rate_dry)?;
     let rate = next.request_rate().unwrap_or(0.0);
-    (rate < least).then(|| sentence::too_few(rate, least))
+    (rate < least).then(|| sentence::rate_too_low(rate, least))
 }
 
 /// Stays, and says so once.
@@ -336,11 +346,12 @@ pub(super) fn next_weight(
         if state.phase == Phase::Waiting { why } else { sentence::advanced(state, step.weight, &why) };
     let mut transition = Transition::tell(Some(state), next, (EntryKind::Advanced, by, message), now);
     if is_manual {
+        transition.state.sentence = sentence::manual(&transition.state);
         let mut also = transition.entries.clone();
         for entry in &mut also {
             entry.kind = EntryKind::Paused;
             entry.before.clone_from(&entry.after);
-            entry.message = sentence::manual(&transition.state);
+            entry.message.clone_from(&transition.state.sentence);
         }
         transition.entries.extend(also);
     }

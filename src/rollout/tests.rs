@@ -4,6 +4,7 @@ mod edits;
 mod laws;
 mod orders;
 mod plays;
+mod series;
 
 use super::*;
 use crate::clock::Timestamp;

@@ -112,6 +112,9 @@ pub enum Refusal {
         /// What there is instead.
         why: String,
     },
+    /// The key was used for another order.
+    #[error("this `Idempotency-Key` came with another order before; every order has a key of its own")]
+    KeyUsed,
     /// It could not be kept, so it is not done.
     #[error("nothing was changed: {0}")]
     Store(String),

@@ -1,10 +1,9 @@
-//! What a gateway file asks of its rollout, in the terms of the mathematics.
+//! The steps that a gateway file asks for, in seconds and shares. How its limits are weighed is said by
+//! [`rollout::settings`](crate::rollout::settings), for real releases and for these.
 
 use super::plan::{Plan, Stop};
-use crate::model::{Quantile as Named, Rollout, Step, StepPause};
-use crate::stats::{Quantile, Settings};
+use crate::model::{Rollout, Step, StepPause};
 use crate::weight::{WHOLE, Weight};
-use std::collections::BTreeMap;
 
 /// The steps. A step that waits for somebody's word gets it as soon as the evidence is there.
 pub fn plan(rollout: &Rollout) -> Plan {
@@ -17,33 +16,6 @@ pub fn plan(rollout: &Rollout) -> Plan {
         steps: rollout.steps.iter().map(stop).collect(),
         bake: rollout.bake.as_secs_f64(),
         deadline: rollout.deadline.as_secs_f64(),
-    }
-}
-
-/// The constants, those of the file in place of the defaults. `bounds` are those of the latency buckets.
-pub fn settings(rollout: &Rollout, bounds: Vec<f64>) -> Settings {
-    let defaults = Settings::default();
-    let metrics = &rollout.metrics;
-    let quantile = |named: &Named| match named {
-        Named::P50 => Quantile::P50,
-        Named::P90 => Quantile::P90,
-        Named::P95 => Quantile::P95,
-        Named::P99 => Quantile::P99,
-    };
-    let own = metrics.latency.iter().map(|(named, increase)| (quantile(named), share(*increase)));
-    let tau_of: BTreeMap<Quantile, f64> = own.collect();
-    let mut quantiles = defaults.quantiles.clone();
-    quantiles.extend(tau_of.keys());
-    quantiles.sort_unstable();
-    quantiles.dedup();
-    Settings {
-        alpha: 1.0 - share(rollout.confidence),
-        ceiling: share(metrics.error_rate.max),
-        rtol: share(metrics.error_rate.max_increase),
-        bounds,
-        quantiles,
-        tau_of,
-        ..defaults
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which Envoy gets which snapshot.
 //!
 //! Gateways may be meant for some Envoys only, named by `node.cluster`. All Envoys whose cluster no gateway names
-//! are one audience; each cluster that is named is another.
+//! are one audience; each cluster that is named is another. Applications that use gRPC without a proxy are one more.
 
 use super::Snapshot;
 use std::collections::BTreeMap;
@@ -14,6 +14,8 @@ pub struct Fleet {
     pub everyone: Arc<Snapshot>,
     /// For the clusters that gateways name.
     pub named: BTreeMap<Arc<str>, Arc<Snapshot>>,
+    /// For applications that use gRPC without a proxy.
+    pub grpc: Arc<Snapshot>,
 }
 
 impl Fleet {
@@ -25,12 +27,13 @@ impl Fleet {
     /// Whether it holds the very snapshots of another.
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.everyone, &other.everyone)
+            && Arc::ptr_eq(&self.grpc, &other.grpc)
             && self.named.len() == other.named.len()
             && self.named.iter().zip(&other.named).all(|((a, x), (b, y))| a == b && Arc::ptr_eq(x, y))
     }
 
     /// All snapshots.
     pub fn snapshots(&self) -> impl Iterator<Item = &Arc<Snapshot>> {
-        std::iter::once(&self.everyone).chain(self.named.values())
+        [&self.everyone, &self.grpc].into_iter().chain(self.named.values())
     }
 }

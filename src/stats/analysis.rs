@@ -88,6 +88,8 @@ impl Analysis {
         self.stage = Stage { at, weight, requests: 0.0 };
         self.events.values_mut().for_each(Event::start_stage);
         self.ratio = Ratio::default();
+        // At 100 % nothing is compared any more, and the last word would stay for ever.
+        self.outage = false;
         self.stall.start_stage();
         let Tally { events, requests } = self.totals.primary;
         if weight > HARDLY_A_CONTROL && requests > 0.0 {

@@ -112,7 +112,7 @@ impl Assembly {
             None if self.clusters.len() >= MAX_CLUSTERS => return None,
             None => {
                 let cluster = std::str::from_utf8(name).ok().and_then(translate::parse_cluster_name);
-                let cluster = cluster.map(|(gateway, upstream)| Cluster { gateway, upstream });
+                let cluster = cluster.map(|(gateway, upstream, leg)| Cluster { gateway, upstream, leg });
                 self.is_new = true;
                 self.clusters.insert_full(name.into(), Slot { cluster, ..Slot::default() }).0
             }

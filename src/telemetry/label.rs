@@ -81,7 +81,7 @@ pub(super) fn parse(name: &[u8]) -> Option<(&[u8], Statistic)> {
 mod tests {
     use super::*;
     use crate::names::{GatewayName, UpstreamName};
-    use crate::translate::{cluster_name, parse_cluster_name};
+    use crate::translate::{Leg, cluster_name, parse_cluster_name};
     use proptest::prelude::*;
 
     proptest! {
@@ -90,10 +90,12 @@ mod tests {
             gateway in "[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?",
             upstream in "[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?",
             which in 0..STATISTICS.len(),
+            is_shadow: bool,
         ) {
-            let names = (GatewayName::new(&gateway).unwrap(), UpstreamName::new(&upstream).unwrap());
+            let leg = if is_shadow { Leg::Shadow } else { Leg::Live };
+            let names = (GatewayName::new(&gateway).unwrap(), UpstreamName::new(&upstream).unwrap(), leg);
             let (statistic, meaning) = STATISTICS[which];
-            let name = format!("cluster.{}.{statistic}", cluster_name(&names.0, &names.1));
+            let name = format!("cluster.{}.{statistic}", cluster_name(&names.0, &names.1, leg));
             let (cluster, seen) = parse(name.as_bytes()).unwrap();
             prop_assert_eq!(seen, meaning);
             prop_assert_eq!(parse_cluster_name(std::str::from_utf8(cluster).unwrap()), Some(names));

@@ -2,14 +2,17 @@
 
 use super::buckets::Histogram;
 use crate::names::{GatewayName, UpstreamName};
+use crate::translate::Leg;
 
-/// An upstream of a gateway.
+/// An upstream of a gateway, asked to answer or as a shadow.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cluster {
     /// Whose it is.
     pub gateway: GatewayName,
     /// Unique in its gateway.
     pub upstream: UpstreamName,
+    /// What it is asked for.
+    pub leg: Leg,
 }
 
 /// Numbers of requests of an interval.

@@ -15,6 +15,7 @@ use super::sample::{Cluster, Sample};
 use crate::clock::Timestamp;
 use crate::names::{GatewayName, UpstreamName};
 use crate::stats::Counts;
+use crate::translate::Leg;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -103,7 +104,8 @@ impl Series {
             measures: BTreeSet::new(),
             active: BTreeMap::new(),
         });
-        let from = proxy.last.min(at);
+        // A clock that was set back tells nothing of the length of this interval; it is taken to be as long as the last.
+        let from = if proxy.last < at { proxy.last } else { at.minus(proxy.interval) };
         (proxy.interval, proxy.last) = (at.since(from), at);
         for (cluster, _, gauges) in &flush.changed {
             if gauges.active > 0.0 {
@@ -127,8 +129,10 @@ impl Series {
             pending.to = pending.to.max(at);
             pending.proxies.insert(stream);
         }
-        for (Cluster { gateway, upstream }, sample, _) in &flush.changed {
-            let is_compared = self.wanted.get(gateway).is_some_and(|arms| arms.contains(upstream));
+        for (Cluster { gateway, upstream, leg }, sample, _) in &flush.changed {
+            // What a shadow does, no client saw.
+            let is_compared =
+                *leg == Leg::Live && self.wanted.get(gateway).is_some_and(|arms| arms.contains(upstream));
             if let Some(pending) = self.pending.get_mut(gateway)
                 && is_compared
                 && proxy.measures.contains(gateway)
@@ -176,7 +180,7 @@ impl Series {
         let arms = self.wanted.get(&gateway)?;
         let mut upstreams = BTreeMap::new();
         for upstream in arms {
-            let cluster = Cluster { gateway: gateway.clone(), upstream: upstream.clone() };
+            let cluster = Cluster { gateway: gateway.clone(), upstream: upstream.clone(), leg: Leg::Live };
             let mut sample = pending.upstreams.remove(upstream).unwrap_or_default();
             if let Some(excess) = self.excess.remove(&cluster) {
                 sample.add(&excess);
@@ -196,7 +200,8 @@ impl Series {
 
 fn has_all(flush: &Flush, gateway: &GatewayName, arms: &BTreeSet<UpstreamName>) -> bool {
     arms.iter().all(|upstream| {
-        flush.reported.contains(&Cluster { gateway: gateway.clone(), upstream: upstream.clone() })
+        let (gateway, upstream) = (gateway.clone(), upstream.clone());
+        flush.reported.contains(&Cluster { gateway, upstream, leg: Leg::Live })
     })
 }
 

@@ -8,6 +8,7 @@ use super::flush::Flush;
 use super::sample::{Cluster, Gauges, Sample};
 use crate::clock::Timestamp;
 use crate::names::{GatewayName, UpstreamName};
+use crate::translate::Leg;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,7 @@ pub struct Table {
     swept: Timestamp,
 }
 
-type Rows = BTreeMap<UpstreamName, Row>;
+type Rows = BTreeMap<(UpstreamName, Leg), Row>;
 
 #[derive(Clone, Debug, Default)]
 struct Row {
@@ -70,9 +71,10 @@ pub struct Numbers {
 impl Table {
     /// Takes a flush that came over a stream.
     pub fn take(&mut self, stream: u64, flush: &Flush, at: Timestamp) {
-        for (Cluster { gateway, upstream }, sample, gauges) in &flush.changed {
+        for (Cluster { gateway, upstream, leg }, sample, gauges) in &flush.changed {
             let rows = Arc::make_mut(self.gateways.entry(gateway.clone()).or_default());
-            let row = rows.entry(upstream.clone()).or_insert_with(|| Row { first: at, ..Row::default() });
+            let row = rows.entry((upstream.clone(), *leg));
+            let row = row.or_insert_with(|| Row { first: at, ..Row::default() });
             row.take(sample, at);
             row.gauges.insert(stream, *gauges);
         }
@@ -92,7 +94,7 @@ impl Table {
 
     fn forget_gauges(&mut self, stream: u64, cluster: &Cluster) {
         if let Some(rows) = self.gateways.get_mut(&cluster.gateway)
-            && let Some(row) = Arc::make_mut(rows).get_mut(&cluster.upstream)
+            && let Some(row) = Arc::make_mut(rows).get_mut(&(cluster.upstream.clone(), cluster.leg))
         {
             row.gauges.remove(&stream);
         }
@@ -110,16 +112,30 @@ impl Table {
         self.gateways.retain(|_, rows| !rows.is_empty());
     }
 
-    /// The upstreams of a gateway that are known, and their numbers.
+    /// The upstreams of a gateway that are known to answer requests, and their numbers.
     pub fn gateway(&self, name: &str, now: Timestamp) -> BTreeMap<&UpstreamName, Numbers> {
         let rows = self.gateways.get(name).into_iter().flat_map(|rows| rows.iter());
-        rows.map(|(upstream, row)| (upstream, row.numbers(now))).collect()
+        let live = rows.filter(|((_, leg), _)| *leg == Leg::Live);
+        live.map(|((upstream, _), row)| (upstream, row.numbers(now))).collect()
     }
 
-    /// All upstreams that ever had a request, and their numbers.
-    pub fn used(&self, now: Timestamp) -> impl Iterator<Item = (&GatewayName, &UpstreamName, Numbers)> {
-        let rows = self.gateways.iter().flat_map(|(g, rows)| rows.iter().map(move |(u, row)| (g, u, row)));
-        rows.filter(|(.., row)| row.total.requests > 0.0).map(move |(g, u, row)| (g, u, row.numbers(now)))
+    /// The numbers of the copies that an upstream of a gateway got; `None`: nothing is known.
+    pub fn shadow(&self, name: &str, upstream: &str, now: Timestamp) -> Option<Numbers> {
+        let is_it = |(name, leg): &(UpstreamName, Leg)| name.as_str() == upstream && *leg == Leg::Shadow;
+        let row = self.gateways.get(name)?.iter().find(|(key, _)| is_it(key));
+        row.map(|(_, row)| row.numbers(now))
+    }
+
+    /// All upstreams that ever had a request on a leg, and their numbers.
+    pub fn used(
+        &self,
+        leg: Leg,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (&GatewayName, &UpstreamName, Numbers)> {
+        let rows =
+            self.gateways.iter().flat_map(|(g, rows)| rows.iter().map(move |(key, row)| (g, key, row)));
+        rows.filter(move |(_, key, row)| key.1 == leg && row.total.requests > 0.0)
+            .map(move |(g, key, row)| (g, &key.0, row.numbers(now)))
     }
 }
 

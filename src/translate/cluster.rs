@@ -1,7 +1,7 @@
 //! Clusters, load assignments and the secrets that clusters refer to.
 
 use super::{
-    ads, ca_secret_name, certificate_secret, client_secret_name, cluster_name, duration, inline, uint32,
+    Leg, ads, ca_secret_name, certificate_secret, client_secret_name, cluster_name, duration, inline, uint32,
 };
 use crate::model::{Certificate, Endpoint, Gateway, HealthCheck, Protocol, Tls, Upstream};
 use crate::resource::any;
@@ -51,10 +51,15 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 /// Envoy's own default of 1,024 is a limit nobody asked for; a limit belongs to `maxConcurrent`.
 const NO_LIMIT: u32 = 1_000_000;
 
-/// The cluster of one upstream.
-pub(super) fn cluster(gateway: &Gateway, upstream: &Upstream) -> Cluster {
-    let name = cluster_name(&gateway.name, &upstream.name);
-    let by_address = is_by_address(upstream);
+/// What a shadow holds at most in each Envoy: so many requests under way, on so many connections, and as many that wait
+/// for a connection. So one that hangs costs Envoy the memory of so many requests and no more; copies beyond that are
+/// dropped, and counted as errors of the shadow.
+const SHADOW_REQUESTS: u32 = 32;
+
+/// The cluster of one leg of an upstream.
+pub(super) fn cluster(gateway: &Gateway, upstream: &Upstream, leg: Leg) -> Cluster {
+    let name = cluster_name(&gateway.name, &upstream.name, leg);
+    let by_address = upstream.is_by_address();
     let (discovery, eds, assignment) = if by_address {
         let eds = EdsClusterConfig { eds_config: Some(ads()), ..Default::default() };
         (DiscoveryType::Eds, Some(eds), None)
@@ -76,15 +81,7 @@ pub(super) fn cluster(gateway: &Gateway, upstream: &Upstream) -> Cluster {
             healthy_panic_threshold: Some(Percent { value: 0.0 }),
             ..Default::default()
         }),
-        circuit_breakers: Some(CircuitBreakers {
-            thresholds: vec![Thresholds {
-                max_connections: Some(uint32(NO_LIMIT)),
-                max_pending_requests: Some(uint32(NO_LIMIT)),
-                max_requests: Some(uint32(upstream.max_concurrent.unwrap_or(NO_LIMIT))),
-                ..Default::default()
-            }],
-            ..Default::default()
-        }),
+        circuit_breakers: Some(circuit_breakers(upstream, leg)),
         health_checks: upstream.health_check.iter().map(|h| health_check(upstream, h)).collect(),
         // An endpoint that left the file is gone, whether or not it still answers checks.
         ignore_health_on_host_removal: true,
@@ -95,9 +92,31 @@ pub(super) fn cluster(gateway: &Gateway, upstream: &Upstream) -> Cluster {
     }
 }
 
+/// How much may go on at once with a leg of an upstream.
+pub(super) fn circuit_breakers(upstream: &Upstream, leg: Leg) -> CircuitBreakers {
+    let concurrent = upstream.max_concurrent.unwrap_or(NO_LIMIT);
+    let [connections, pending, requests] = match leg {
+        Leg::Live => [NO_LIMIT, NO_LIMIT, concurrent],
+        Leg::Shadow => [SHADOW_REQUESTS, SHADOW_REQUESTS, concurrent.min(SHADOW_REQUESTS)],
+    };
+    CircuitBreakers {
+        thresholds: vec![Thresholds {
+            max_connections: Some(uint32(connections)),
+            max_pending_requests: Some(uint32(pending)),
+            max_requests: Some(uint32(requests)),
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
 /// The endpoints of an upstream that has addresses; names are resolved by Envoy and stand in the cluster.
-pub(super) fn load_assignment(gateway: &Gateway, upstream: &Upstream) -> Option<ClusterLoadAssignment> {
-    is_by_address(upstream).then(|| assignment(&cluster_name(&gateway.name, &upstream.name), upstream))
+pub(super) fn load_assignment(
+    gateway: &Gateway,
+    upstream: &Upstream,
+    leg: Leg,
+) -> Option<ClusterLoadAssignment> {
+    upstream.is_by_address().then(|| assignment(&cluster_name(&gateway.name, &upstream.name, leg), upstream))
 }
 
 /// The authorities of an upstream's server certificate.
@@ -117,11 +136,8 @@ pub(super) fn client_secret(gateway: &Gateway, upstream: &Upstream) -> Option<Se
     Some(certificate_secret(client_secret_name(&gateway.name, &upstream.name), chain, key))
 }
 
-fn is_by_address(upstream: &Upstream) -> bool {
-    upstream.endpoints.iter().all(|e| e.ip().is_some())
-}
-
-fn assignment(name: &str, upstream: &Upstream) -> ClusterLoadAssignment {
+/// All endpoints of an upstream.
+pub(super) fn assignment(name: &str, upstream: &Upstream) -> ClusterLoadAssignment {
     ClusterLoadAssignment {
         cluster_name: name.to_owned(),
         endpoints: vec![LocalityLbEndpoints {

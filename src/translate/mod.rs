@@ -4,12 +4,14 @@
 //! | resource | name |
 //! |---|---|
 //! | cluster, load assignment | `<gateway>/<upstream>`: statistics tell gateway and upstream apart by the name |
+//! | of a shadow | `<gateway>/<upstream>/shadow`, also where the upstream answers requests |
 //! | listener, route configuration (plain layout) | the listener's name |
 //! | runtime layer | `serin` |
 //! | scope, route configuration (scoped layout) | `host/<listener>/<host>` |
 //! | cluster | `<gateway>/_oauth2`: the token endpoint of a login, no upstream |
 //! | secret | `ca/<gateway>/<upstream>`, `client/<gateway>/<upstream>`, `tls/<listener>`, `tls/<listener>/<number>` |
 //! | secret | `oauth2/<gateway>/client`, `oauth2/<gateway>/session`, `ca/system` |
+//! | listener, route configuration (for gRPC without a proxy) | the host |
 //!
 //! No name of a cluster has a dot, since Envoy's statistics use dots between their parts.
 //!
@@ -24,14 +26,17 @@ mod cluster;
 mod filter;
 mod listener;
 mod ownership;
+mod proxyless;
 mod route;
 mod runtime;
 mod scope;
+mod shadow;
 mod token_endpoint;
 mod virtual_host;
 
 pub use listener::{listener, listener_secret, listener_secret_names};
 pub use ownership::{concerns, keep_gateway, owner};
+pub use proxyless::{Targets, proxyless, targets};
 pub use runtime::{RUNTIME_LAYER, SHADOW_KEY, runtime};
 pub use scope::parse_scope_name;
 pub use token_endpoint::{authorities, needs_authorities};
@@ -46,7 +51,7 @@ use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::config::core::v3::{
     AggregatedConfigSource, ApiVersion, ConfigSource, DataSource,
 };
-use envoy_types::pb::envoy::config::route::v3::VirtualHost;
+use envoy_types::pb::envoy::config::route::v3::{Route, VirtualHost};
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{Secret, TlsCertificate, secret};
 use envoy_types::pb::google::protobuf::{Duration, UInt32Value};
 use prost::Message;
@@ -61,15 +66,32 @@ pub struct Parts {
     pub routes: Bytes,
 }
 
-/// The name of an upstream's cluster and of its load assignment.
-pub fn cluster_name(gateway: &GatewayName, upstream: &UpstreamName) -> String {
-    format!("{gateway}/{upstream}")
+/// What an upstream is asked for: two clusters of Envoy, so that neither is counted as the other, nor takes its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Leg {
+    /// To answer.
+    Live,
+    /// To do the same work on a copy.
+    Shadow,
 }
 
-/// The gateway and the upstream that a cluster name stands for: the inverse of [`cluster_name`].
-pub fn parse_cluster_name(name: &str) -> Option<(GatewayName, UpstreamName)> {
-    let (gateway, upstream) = name.split_once('/')?;
-    Some((GatewayName::new(gateway).ok()?, UpstreamName::new(upstream).ok()?))
+/// The name of an upstream's cluster and of its load assignment.
+pub fn cluster_name(gateway: &GatewayName, upstream: &UpstreamName, leg: Leg) -> String {
+    match leg {
+        Leg::Live => format!("{gateway}/{upstream}"),
+        Leg::Shadow => format!("{gateway}/{upstream}/shadow"),
+    }
+}
+
+/// What a cluster name stands for: the inverse of [`cluster_name`].
+pub fn parse_cluster_name(name: &str) -> Option<(GatewayName, UpstreamName, Leg)> {
+    let (gateway, rest) = name.split_once('/')?;
+    let (upstream, leg) = match rest.split_once('/') {
+        None => (rest, Leg::Live),
+        Some((upstream, "shadow")) => (upstream, Leg::Shadow),
+        Some(_) => return None,
+    };
+    Some((GatewayName::new(gateway).ok()?, UpstreamName::new(upstream).ok()?, leg))
 }
 
 /// The name of the secret that holds the authorities of an upstream's server certificate.
@@ -90,28 +112,37 @@ pub fn gateway(gateway: &Gateway) -> Parts {
         for upstream in &gateway.upstreams {
             upstream_resources(gateway, upstream, &mut resources);
         }
+        let shadow = gateway.shadow.as_ref().map(|s| &s.upstream);
+        for upstream in gateway.upstreams.iter().filter(|u| Some(&u.name) == shadow) {
+            cluster_resources(gateway, upstream, Leg::Shadow, &mut resources);
+        }
         if let Authentication::OAuth2(oauth2) = &gateway.authentication {
             login_resources(&gateway.name, oauth2, &mut resources);
         }
     }
-    // Encoded as a virtual host with nothing but routes, the routes get their field header and canonical form.
-    let host = VirtualHost { routes: route::routes(gateway), ..Default::default() };
-    let routes = canonical::encode("envoy.config.route.v3.VirtualHost", &host.encode_to_vec()).into();
-    Parts { resources, routes }
+    Parts { resources, routes: encode_routes(route::routes(gateway)) }
+}
+
+/// Encoded as a virtual host with nothing but routes, the routes get their field header and canonical form.
+fn encode_routes(routes: Vec<Route>) -> Bytes {
+    let host = VirtualHost { routes, ..Default::default() };
+    canonical::encode("envoy.config.route.v3.VirtualHost", &host.encode_to_vec()).into()
 }
 
 fn upstream_resources(gateway: &Gateway, upstream: &Upstream, out: &mut Vec<Arc<Resource>>) {
-    let name = cluster_name(&gateway.name, &upstream.name);
-    let add = |out: &mut Vec<_>, resource| out.push(Arc::new(resource));
-    add(out, Resource::new(Kind::Cluster, &name, &cluster::cluster(gateway, upstream)));
-    if let Some(assignment) = cluster::load_assignment(gateway, upstream) {
-        add(out, Resource::new(Kind::Endpoint, &name, &assignment));
+    cluster_resources(gateway, upstream, Leg::Live, out);
+    // Both legs of an upstream refer to the same secrets.
+    let secrets = [cluster::ca_secret(gateway, upstream), cluster::client_secret(gateway, upstream)];
+    for secret in secrets.into_iter().flatten() {
+        out.push(Arc::new(Resource::new(Kind::Secret, &secret.name, &secret)));
     }
-    if let Some(secret) = cluster::ca_secret(gateway, upstream) {
-        add(out, Resource::new(Kind::Secret, &secret.name, &secret));
-    }
-    if let Some(secret) = cluster::client_secret(gateway, upstream) {
-        add(out, Resource::new(Kind::Secret, &secret.name, &secret));
+}
+
+fn cluster_resources(gateway: &Gateway, upstream: &Upstream, leg: Leg, out: &mut Vec<Arc<Resource>>) {
+    let name = cluster_name(&gateway.name, &upstream.name, leg);
+    out.push(Arc::new(Resource::new(Kind::Cluster, &name, &cluster::cluster(gateway, upstream, leg))));
+    if let Some(assignment) = cluster::load_assignment(gateway, upstream, leg) {
+        out.push(Arc::new(Resource::new(Kind::Endpoint, &name, &assignment)));
     }
 }
 

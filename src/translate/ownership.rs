@@ -8,7 +8,7 @@ use serde_json::Value;
 /// The gateway that a resource was made for; `None`: several share it.
 pub fn owner(resource: &Resource) -> Option<GatewayName> {
     let name = resource.name();
-    let of_upstream = |name: &str| parse_cluster_name(name).map(|(gateway, _)| gateway);
+    let of_upstream = |name: &str| parse_cluster_name(name).map(|(gateway, ..)| gateway);
     match resource.kind() {
         Kind::Cluster | Kind::Endpoint => of_upstream(name).or_else(|| token_endpoint::gateway_of(name)),
         Kind::Secret => match name.split_once('/')? {

@@ -1,9 +1,9 @@
 //! The routes of one gateway, in the order in which Envoy tries them: direct access, the key splits of `match`,
-//! the weighted split.
+//! the weighted split, its sample for the shadow first.
 
 use super::filter::OnRoute;
-use super::{affinity, cluster_name, duration, uint32};
-use crate::model::{Condition, Gateway, Pattern, Protocol};
+use super::{Leg, affinity, cluster_name, duration, shadow, uint32};
+use crate::model::{Condition, Gateway, Match, Pattern, Protocol};
 use crate::names::UpstreamName;
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use envoy_types::pb::envoy::config::core::v3::{DataSource, HeaderValue, HeaderValueOption, data_source};
@@ -41,12 +41,9 @@ pub(super) fn routes(gateway: &Gateway) -> Vec<Route> {
     };
     let mut routes = Vec::new();
     routes.extend(direct_access(gateway).into_iter().flat_map(with_paths));
-    routes.extend(gateway.matches.iter().enumerate().flat_map(|(i, m)| {
-        let mut route = to_upstream(gateway, &m.upstream, format!("{}/match/{i}", gateway.name));
-        m.conditions.iter().for_each(|c| require(c, route.r#match.get_or_insert_default()));
-        with_paths(route)
-    }));
-    routes.extend(affinity::splits(gateway, split(gateway)).into_iter().flat_map(with_paths));
+    routes.extend(gateway.matches.iter().enumerate().flat_map(|(i, m)| with_paths(key_split(gateway, i, m))));
+    let splits = affinity::splits(gateway, split(gateway)).into_iter();
+    routes.extend(splits.flat_map(|route| shadow::with_twin(gateway, route)).flat_map(with_paths));
     // All routes alike: a tester's header or a name in direct access is no side door.
     let authentication = OnRoute::new(gateway);
     routes.iter_mut().for_each(|route| authentication.apply(route));
@@ -97,7 +94,7 @@ fn paths(gateway: &Gateway) -> Vec<Path> {
 }
 
 /// A header that names an upstream gets that upstream, or 404: never silently another one.
-fn direct_access(gateway: &Gateway) -> Vec<Route> {
+pub(super) fn direct_access(gateway: &Gateway) -> Vec<Route> {
     let Some(access) = &gateway.direct_access else { return Vec::new() };
     let header = |specifier| HeaderMatcher {
         name: access.header.clone(),
@@ -142,17 +139,24 @@ fn to_upstream(gateway: &Gateway, upstream: &UpstreamName, name: String) -> Rout
         r#match: Some(RouteMatch::default()),
         action: Some(Action::Route(action(
             gateway,
-            ClusterSpecifier::Cluster(cluster_name(&gateway.name, upstream)),
+            ClusterSpecifier::Cluster(cluster_name(&gateway.name, upstream, Leg::Live)),
         ))),
         response_headers_to_add: exposed(gateway, upstream),
         ..Default::default()
     }
 }
 
+/// A key split, which is the so-manieth of its gateway.
+pub(super) fn key_split(gateway: &Gateway, number: usize, m: &Match) -> Route {
+    let mut route = to_upstream(gateway, &m.upstream, format!("{}/match/{number}", gateway.name));
+    m.conditions.iter().for_each(|c| require(c, route.r#match.get_or_insert_default()));
+    route
+}
+
 /// The split. Also with one upstream a weighted cluster, so that a second one changes weights and nothing else.
-fn split(gateway: &Gateway) -> Route {
+pub(super) fn split(gateway: &Gateway) -> Route {
     let clusters = gateway.traffic.parts().iter().map(|(upstream, weight)| ClusterWeight {
-        name: cluster_name(&gateway.name, upstream),
+        name: cluster_name(&gateway.name, upstream, Leg::Live),
         weight: Some(uint32(weight.hundredths())),
         response_headers_to_add: exposed(gateway, upstream),
         ..Default::default()

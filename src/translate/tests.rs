@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::{
     Authentication, Condition, DirectAccess, Endpoint, HealthCheck, Host, Match, Pattern, Pem, Protocol,
-    Routing, SessionAffinity, Tls, Upstream,
+    Routing, SessionAffinity, Shadow, Tls, Upstream,
 };
 use crate::names::ListenerName;
 use crate::weight::{Split, WHOLE, Weight};
@@ -15,6 +15,7 @@ use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{Route, RouteConfiguration};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use std::collections::BTreeSet;
 use std::time::Duration as Time;
 
@@ -85,12 +86,19 @@ fn a_gateway(name: &'static str) -> impl Strategy<Value = Gateway> {
         Just(SessionAffinity::Cookie { name: "serin".into(), max_age: Time::from_mins(1) }),
         Just(SessionAffinity::SourceIp),
     ]);
-    (places, upstreams, a_split(), (matches, affinity), any::<[bool; 2]>()).prop_map(
+    let shadow = prop::option::of((prop::sample::select(UPSTREAMS.to_vec()), 0..=WHOLE));
+    let shadow = shadow.prop_map(|shadow| {
+        shadow.map(|(name, percent)| Shadow {
+            upstream: upstream_name(name),
+            percent: Weight::new(percent).unwrap(),
+        })
+    });
+    (places, upstreams, a_split(), (matches, affinity, shadow), any::<[bool; 2]>()).prop_map(
         move |(
             (hosts, path, rewrite),
             upstreams,
             traffic,
-            (matches, affinity),
+            (matches, affinity, shadow),
             [direct, expose_upstream],
         )| Gateway {
             name: GatewayName::new(name).unwrap(),
@@ -106,6 +114,7 @@ fn a_gateway(name: &'static str) -> impl Strategy<Value = Gateway> {
             traffic,
             rollout: None,
             notify: Vec::new(),
+            shadow,
             matches: matches
                 .into_iter()
                 .map(|(c, u)| Match { conditions: vec![c], upstream: upstream_name(u) })
@@ -152,11 +161,11 @@ proptest! {
     #[test]
     fn weights_are_the_whole_in_one_order(gateway in a_gateway("g")) {
         for host in table(&[&gateway]).virtual_hosts {
-            let splits = ["g", "g/keyless"];
+            let splits = ["g", "g/sampled", "g/keyless", "g/keyless/sampled"];
             let split: Vec<_> =
                 host.routes.iter().filter(|r| splits.contains(&r.name.as_str())).map(clusters_of).collect();
             let by_key = matches!(gateway.affinity, Some(ref by) if *by != SessionAffinity::SourceIp);
-            let least = if by_key { 2 } else { 1 };
+            let least = if by_key { 2 } else { 1 } * if gateway.shadow.is_some() { 2 } else { 1 };
             prop_assert!(split.len() >= least);
             for clusters in split {
                 prop_assert_eq!(clusters.iter().map(|(_, w)| w).sum::<u32>(), WHOLE);
@@ -186,10 +195,15 @@ proptest! {
             prop_assert!(!resource.name().contains('.'), "{} has a dot", resource.name());
         }
         let (mut by_eds, mut by_sds) = (BTreeSet::new(), BTreeSet::new());
-        for (resource, upstream) in parts.resources.iter().filter(|r| r.kind() == Kind::Cluster).zip(&g.upstreams) {
+        let live = g.upstreams.iter().map(|u| (u, Leg::Live));
+        let shadow = g.upstreams.iter().filter(|u| g.shadow.as_ref().is_some_and(|s| s.upstream == u.name));
+        let legs: Vec<_> = live.chain(shadow.map(|u| (u, Leg::Shadow))).collect();
+        prop_assert_eq!(clusters.len(), legs.len());
+        for (resource, (upstream, leg)) in parts.resources.iter().filter(|r| r.kind() == Kind::Cluster).zip(legs) {
             let cluster = Cluster::decode(resource.message()).unwrap();
             prop_assert_eq!(&cluster.name, &**resource.name());
-            prop_assert_eq!(parse_cluster_name(&cluster.name), Some((g.name.clone(), upstream.name.clone())));
+            let name = Some((g.name.clone(), upstream.name.clone(), leg));
+            prop_assert_eq!(parse_cluster_name(&cluster.name), name);
             if cluster.cluster_discovery_type == Some(ClusterDiscoveryType::Type(3)) {
                 by_eds.insert(&**resource.name());
             }
@@ -205,6 +219,32 @@ proptest! {
         for resource in parts.resources.iter().filter(|r| r.kind() == Kind::Endpoint) {
             let assignment = ClusterLoadAssignment::decode(resource.message()).unwrap();
             prop_assert_eq!(&assignment.cluster_name, &**resource.name());
+        }
+    }
+
+    #[test]
+    fn only_samples_of_the_split_are_mirrored_and_what_is_not_sampled_has_the_same_split(g in a_gateway("g")) {
+        for host in table(&[&g]).virtual_hosts {
+            let mirrors = |route: &Route| match &route.action {
+                Some(Action::Route(action)) => action.request_mirror_policies.len(),
+                _ => 0,
+            };
+            for (i, route) in host.routes.iter().enumerate() {
+                let Some(name) = route.name.strip_suffix("/sampled") else {
+                    prop_assert_eq!(mirrors(route), 0);
+                    continue;
+                };
+                prop_assert_eq!(mirrors(route), 1);
+                let path = |r: &Route| r.r#match.as_ref().unwrap().path_specifier.clone();
+                let is_rest = |r: &&Route| r.name == name && path(r) == path(route);
+                let rest = host.routes[i..].iter().find(is_rest).unwrap();
+                let Some(Action::Route(mut action)) = route.action.clone() else { panic!("a route") };
+                action.request_mirror_policies.clear();
+                prop_assert_eq!(Some(Action::Route(action)), rest.action.clone());
+            }
+            let sampled = host.routes.iter().filter(|r| r.name.ends_with("/sampled")).count();
+            let splits = host.routes.iter().filter(|r| r.name == "g" || r.name == "g/keyless").count();
+            prop_assert_eq!(sampled, if g.shadow.is_some() { splits } else { 0 });
         }
     }
 
@@ -248,7 +288,98 @@ proptest! {
 
 #[test]
 fn only_our_own_cluster_names_parse() {
-    for text in ["", "a", "a/", "/b", "a/b/c", "A/b", "a/b.c", "a/_oauth2"] {
+    for text in ["", "a", "a/", "/b", "a/b/c", "A/b", "a/b.c", "a/b/shadow/c", "a//shadow", "a/_oauth2"] {
         assert_eq!(parse_cluster_name(text), None, "{text}");
+    }
+}
+
+/// gRPC without a proxy.
+mod proxyless {
+    use super::*;
+    use envoy_types::pb::envoy::config::listener::v3::Listener;
+
+    /// What is told of these gateways: the names of listeners, and of each host the routes in their order, with
+    /// whether they lead anywhere.
+    fn told(gateways: &[Gateway]) -> (Vec<String>, Vec<(String, bool)>) {
+        let mut targets = Targets::default();
+        for gateway in gateways {
+            let parts = proxyless(gateway);
+            parts.iter().for_each(|parts| targets.add(gateway, &parts.routes));
+        }
+        let (mut listeners, mut routes) = (Vec::new(), Vec::new());
+        for resource in targets.take_changed().into_iter().filter_map(|(_, _, resource)| resource) {
+            if resource.kind() == Kind::Listener {
+                let listener = Listener::decode(resource.message()).unwrap();
+                assert!(listener.api_listener.is_some() && listener.filter_chains.is_empty());
+                listeners.push(listener.name);
+            } else {
+                let all = RouteConfiguration::decode(resource.message()).unwrap();
+                let all = all.virtual_hosts.into_iter().flat_map(|host| host.routes);
+                routes.extend(all.map(|r| (r.name, matches!(r.action, Some(Action::Route(_))))));
+            }
+        }
+        (listeners, routes)
+    }
+
+    /// Plain, on one host, so that each is there.
+    fn plain(gateway: Gateway, path: &str) -> Gateway {
+        let upstreams = gateway.upstreams.iter().cloned();
+        Gateway {
+            hosts: vec![Host::Exact("a.example.com".into())],
+            path: path.into(),
+            rewrite: None,
+            authentication: Authentication::None,
+            affinity: None,
+            proxies: BTreeSet::new(),
+            upstreams: upstreams.map(|u| Upstream { protocol: Protocol::Grpc, tls: None, ..u }).collect(),
+            matches: Vec::new(),
+            direct_access: None,
+            ..gateway
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn who_cannot_be_there_takes_its_calls_and_answers_none(a in a_gateway("a"), b in a_gateway("b"), how in 0..4) {
+            let (a, b) = (plain(a, "/"), plain(b, "/models.Admin"));
+            let both = vec![("b".to_owned(), true), ("a".to_owned(), true)];
+            prop_assert_eq!(told(&[a.clone(), b.clone()]), (vec!["a.example.com".to_owned()], both));
+            let mut away = b.clone();
+            match how {
+                0 => away.authentication = Authentication::Closed,
+                1 => away.rewrite = Some("/".into()),
+                2 => away.upstreams[0].protocol = Protocol::Http2,
+                _ => away.upstreams[0].tls = Some(Tls { ca: Pem::new(*b"PEM"), server_name: "b".into(), client: None }),
+            }
+            let closed = vec![("b".to_owned(), false), ("a".to_owned(), true)];
+            prop_assert_eq!(told(&[a, away.clone()]), (vec!["a.example.com".to_owned()], closed));
+            prop_assert_eq!(told(&[away]), (vec![], vec![]), "it is nobody's target");
+        }
+
+        #[test]
+        fn what_was_added_and_taken_away_leaves_nothing(a in a_gateway("a"), b in a_gateway("b")) {
+            let gateways = [a.clone(), plain(a, "/"), plain(b, "/models.Admin")];
+            for gateway in gateways {
+                let mut targets = Targets::default();
+                let Some(parts) = proxyless(&gateway) else { continue };
+                targets.add(&gateway, &parts.routes);
+                targets.remove(&gateway);
+                prop_assert!(targets.take_changed().iter().all(|(_, _, resource)| resource.is_none()));
+            }
+        }
+    }
+
+    #[test]
+    fn only_paths_that_can_be_called_are_there() {
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let any = a_gateway("a").new_tree(&mut runner).unwrap().current();
+        for (path, is_there) in [
+            ("/", true),
+            ("/models.Fraud", true),
+            ("/models.Fraud/Score", true),
+            ("/v1/models.Fraud/Score", false),
+        ] {
+            assert_eq!(targets(&plain(any.clone(), path)).next().is_some(), is_there, "{path}");
+        }
     }
 }

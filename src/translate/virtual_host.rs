@@ -27,7 +27,7 @@ pub struct RouteTable {
 
 /// The routes of one host, and its virtual host as a field of a `RouteConfiguration`.
 #[derive(Debug, Default)]
-struct HostRoutes {
+pub(super) struct HostRoutes {
     gateways: BTreeMap<Rank, Bytes>,
     encoded: Vec<u8>,
 }
@@ -48,7 +48,7 @@ impl RouteTable {
     pub fn add(&mut self, gateway: &Gateway, routes: &Bytes) {
         let hosts = self.listeners.entry(gateway.listener.clone()).or_default();
         for host in &gateway.hosts {
-            hosts.entry(host.clone()).or_default().gateways.insert(rank(gateway), routes.clone());
+            hosts.entry(host.clone()).or_default().add(gateway, routes);
         }
         self.touch(gateway);
     }
@@ -58,7 +58,7 @@ impl RouteTable {
         let Some(hosts) = self.listeners.get_mut(&gateway.listener) else { return };
         for host in &gateway.hosts {
             if let Some(host) = hosts.get_mut(host) {
-                host.gateways.remove(&rank(gateway));
+                host.remove(gateway);
             }
         }
         self.touch(gateway);
@@ -119,6 +119,25 @@ fn whole(listener: &ListenerName, hosts: &BTreeMap<Host, HostRoutes>) -> Changed
 }
 
 impl HostRoutes {
+    pub(super) fn add(&mut self, gateway: &Gateway, routes: &Bytes) {
+        self.gateways.insert(rank(gateway), routes.clone());
+    }
+
+    pub(super) fn remove(&mut self, gateway: &Gateway) {
+        self.gateways.remove(&rank(gateway));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.gateways.is_empty()
+    }
+
+    /// A route configuration with this host only, for all requests that come there.
+    pub(super) fn alone(&self, name: &str, host: &str, request_headers_to_remove: Vec<String>) -> Vec<u8> {
+        let mut message = head(name, request_headers_to_remove);
+        self.append("*", host, &mut message);
+        message
+    }
+
     /// The scope of a host and its route configuration in the scoped layout.
     fn scope(&self, listener: &ListenerName, host: &Host) -> [Changed; 2] {
         let host = host.to_string();
@@ -126,8 +145,7 @@ impl HostRoutes {
         if self.gateways.is_empty() {
             return [(Kind::ScopedRoute, Arc::clone(&name), None), (Kind::Route, name, None)];
         }
-        let mut message = head(&name, vec![scope::HEADER.to_owned()]);
-        self.append("*", &host, &mut message);
+        let message = self.alone(&name, &host, vec![scope::HEADER.to_owned()]);
         let route = Resource::from_encoded(Kind::Route, &name, &message);
         let scope = Resource::new(Kind::ScopedRoute, &name, &scope::scope(listener, &host));
         let changed = |resource: Resource| (resource.kind(), Arc::clone(&name), Some(Arc::new(resource)));

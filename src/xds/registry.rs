@@ -38,6 +38,8 @@ pub struct StreamStatus {
     pub version: String,
     /// `ip:port`
     pub address: String,
+    /// Whether it is an application that uses gRPC without a proxy.
+    pub is_grpc: bool,
     /// "delta" or "sotw".
     pub protocol: &'static str,
     /// When the stream began.
@@ -147,7 +149,7 @@ impl StreamStatus {
         protocol: &'static str,
         since: Timestamp,
     ) -> Self {
-        Self { id, cluster, version, address, protocol, since, kinds: ByKind::default() }
+        Self { id, cluster, version, address, is_grpc: false, protocol, since, kinds: ByKind::default() }
     }
 
     fn kind(&self, kind: Kind) -> &ArcSwap<TypeStatus> {

@@ -207,7 +207,7 @@ impl<P: Protocol> Stream<P> {
         loop {
             if let Some(entry) = &self.entry {
                 let fleet = self.fleet.load();
-                let response = self.protocol.next(fleet.snapshot(&entry.status.cluster));
+                let response = self.protocol.next(snapshot(&fleet, &entry.status));
                 while let Some(verdict) = self.protocol.confirmed() {
                     self.note_verdict(verdict).await;
                 }
@@ -239,12 +239,10 @@ impl<P: Protocol> Stream<P> {
             empty => {
                 let node = node.unwrap_or_default();
                 check_identity(&self.shared.registry, &self.client, &node.id)?;
-                empty.insert(self.shared.registry.enter(StreamStatus::new(
-                    node_name(node),
-                    self.client.address.to_string(),
-                    P::NAME,
-                    clock::now(),
-                )))
+                let (is_grpc, address) = (is_grpc(&node), self.client.address.to_string());
+                let mut status = StreamStatus::new(node_name(node), address, P::NAME, clock::now());
+                status.is_grpc = is_grpc;
+                empty.insert(self.shared.registry.enter(status))
             }
         };
         if let Some(kind) = kind {
@@ -286,10 +284,15 @@ impl<P: Protocol> Stream<P> {
             Verdict::Refused { kind, text, resources } => {
                 let text = scrub(text);
                 let names: Vec<&str> = resources.iter().map(|r| &**r.name()).take(5).collect();
-                tracing::warn!(node = status.id, %kind, ?names, "Envoy refused a resource: {text}");
+                let who = if status.is_grpc { "a gRPC client" } else { "Envoy" };
+                tracing::warn!(node = status.id, %kind, ?names, "{who} refused a resource: {text}");
                 status.update(*kind, |s| s.refusal = Some(text));
                 self.shared.registry.refusals.fetch_add(1, Ordering::Relaxed);
             }
+        }
+        // What Envoys are told is for Envoys to judge.
+        if status.is_grpc {
+            return;
         }
         let verdict = match verdict {
             Verdict::Refused { kind, resources, text } => {
@@ -300,6 +303,16 @@ impl<P: Protocol> Stream<P> {
         // A closed queue means that the control plane is stopping.
         let _ = self.shared.verdicts.send(verdict).await;
     }
+}
+
+/// What a client is told.
+fn snapshot<'a>(fleet: &'a Fleet, client: &StreamStatus) -> &'a Snapshot {
+    if client.is_grpc { &fleet.grpc } else { fleet.snapshot(&client.cluster) }
+}
+
+/// Whether a client is an application that uses gRPC without a proxy: all implementations call themselves so.
+fn is_grpc(node: &Node) -> bool {
+    node.user_agent_name.starts_with("gRPC")
 }
 
 /// Bounded, since a client chooses it and it is shown and kept.

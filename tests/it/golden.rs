@@ -2,7 +2,8 @@
 //!
 //! Every gateway file of `examples/` is a case, and every `tests/golden/<case>/gateway.yaml`. What `serin translate`
 //! prints is `tests/golden/<case>/<file>.envoy.yaml`; where an example has several gateways, what Envoys are told of
-//! all of them together is `<node.cluster>.routes.yaml`. `BLESS=1` rewrites them; read each before you commit it.
+//! all of them together is `<node.cluster>.routes.yaml`, and what applications are told that use gRPC without a proxy is
+//! `grpc.proxyless.yaml`. `BLESS=1` rewrites them; read each before you commit it.
 
 use crate::examples::{Case, cases, entries, examples, gateways, project};
 use crate::real::validate;
@@ -12,22 +13,29 @@ use serin::clock;
 use serin::config::{self, Content, Document};
 use serin::control::{Event, World};
 use serin::model::Settings;
-use serin::resource::Kind;
-use serin::snapshot::{Snapshot, dump};
+use serin::resource::{Kind, Resource};
+use serin::snapshot::{Fleet, Snapshot, dump};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 #[test]
 fn each_case_translates_as_expected() {
     let mut expected: BTreeMap<PathBuf, String> =
         cases().into_iter().map(|case| (case.golden.clone(), translate(&case, &[]))).collect();
-    for example in examples().iter().filter(|e| gateways(e).len() > 1) {
-        let folder = project("tests/golden").join(example.file_name().unwrap());
-        for (audience, routes) in told(example) {
-            expected.insert(folder.join(format!("{audience}.routes.yaml")), routes);
+    for example in examples() {
+        let (folder, fleet) = (project("tests/golden").join(example.file_name().unwrap()), fleet(&example));
+        if gateways(&example).len() > 1 {
+            for (audience, routes) in told(&fleet) {
+                expected.insert(folder.join(format!("{audience}.routes.yaml")), routes);
+            }
+        }
+        let proxyless = yaml(fleet.grpc.resources());
+        if !proxyless.is_empty() {
+            expected.insert(folder.join("grpc.proxyless.yaml"), proxyless);
         }
     }
     assert!(expected.len() >= 20, "only {} goldens", expected.len());
@@ -79,13 +87,17 @@ fn translate(case: &Case, flags: &[&str]) -> String {
     String::from_utf8(run.stdout).unwrap()
 }
 
-/// The route configurations that Envoys are told of a directory, by `node.cluster`.
-fn told(example: &Path) -> BTreeMap<String, String> {
+/// What clients are told of an example.
+fn fleet(example: &Path) -> Fleet {
     let directory = gateways(example)[0].parent().unwrap().to_path_buf();
     let settings = settings(example);
     let mut world = World::new(settings.clone());
     world.apply(Event::Files(read_directory(&directory, &settings)), clock::now());
-    let fleet = world.fleet();
+    world.fleet()
+}
+
+/// The route configurations that Envoys are told, by `node.cluster`.
+fn told(fleet: &Fleet) -> BTreeMap<String, String> {
     let mut all: BTreeMap<String, String> =
         fleet.named.iter().map(|(n, s)| (n.to_string(), routes(s))).collect();
     all.insert("everyone".into(), routes(&fleet.everyone));
@@ -101,14 +113,18 @@ fn settings(example: &Path) -> Settings {
 }
 
 fn routes(snapshot: &Snapshot) -> String {
-    let routes = snapshot.resources().filter(|r| matches!(r.kind(), Kind::ScopedRoute | Kind::Route));
-    routes.map(|r| serde_yaml::to_string(&dump(r).unwrap()).unwrap()).collect()
+    yaml(snapshot.resources().filter(|r| matches!(r.kind(), Kind::ScopedRoute | Kind::Route)))
+}
+
+fn yaml<'a>(resources: impl Iterator<Item = &'a Arc<Resource>>) -> String {
+    resources.map(|r| serde_yaml::to_string(&dump(r).unwrap()).unwrap()).collect()
 }
 
 fn goldens() -> BTreeSet<PathBuf> {
     let folders = entries(&project("tests/golden"));
     let files = folders.iter().flat_map(|folder| entries(folder));
-    let is_golden = |name: &str| name.ends_with(".envoy.yaml") || name.ends_with(".routes.yaml");
+    let is_golden =
+        |name: &str| [".envoy.yaml", ".routes.yaml", ".proxyless.yaml"].iter().any(|end| name.ends_with(end));
     files.filter(|f| f.file_name().and_then(|n| n.to_str()).is_some_and(is_golden)).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Surroundings, Wrong, affinity, authentication, header, host, labels, matches, name, path, report,
-    rollout, told, traffic, upstream,
+    rollout, shadow, told, traffic, upstream,
 };
 use crate::config::problems::{At, Problems};
 use crate::config::{raw, spelling};
@@ -89,6 +89,7 @@ pub(crate) fn gateway(
         None if root.at("rollout").is_there() => None,
         None => traffic::traffic(raw, root, problems),
     };
+    let shadow = shadow::shadow(raw, root, (traffic.as_ref(), timeout), problems);
     let affinity = affinity::affinity(raw, root, problems);
     if let Some(SessionAffinity::Header(header)) = &affinity {
         not_yet_known(header, authentication.as_ref(), &root.at("sessionAffinity").at("header"), problems);
@@ -116,6 +117,7 @@ pub(crate) fn gateway(
             upstreams: upstreams?,
             traffic: traffic?,
             rollout,
+            shadow,
             affinity,
             notify: notify?,
             matches,
@@ -155,6 +157,7 @@ impl Place<'_> {
             upstreams: Vec::new(),
             traffic: Split::all_to(nowhere),
             rollout: None,
+            shadow: None,
             affinity: None,
             notify: Vec::new(),
             matches: Vec::new(),

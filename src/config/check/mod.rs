@@ -23,6 +23,7 @@ mod regex;
 mod remote;
 mod rollout;
 mod settings;
+mod shadow;
 mod tls;
 mod told;
 mod traffic;

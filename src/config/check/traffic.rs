@@ -76,7 +76,8 @@ fn unsaid<'k>(
     None
 }
 
-fn weight(percent: &raw::Percent) -> Result<Weight, Wrong> {
+/// A share in percent.
+pub(super) fn weight(percent: &raw::Percent) -> Result<Weight, Wrong> {
     let text = percent.to_string();
     Weight::parse(&text).map_err(|e| {
         let help = match e {
@@ -118,14 +119,20 @@ pub(super) fn unused(raw: &raw::Gateway, root: &At<'_>, problems: &mut Problems<
     };
     let Some(upstreams) = &raw.upstreams else { return };
     let matched = raw.matches.iter().flatten().flatten().filter_map(|m| m.upstream.as_deref());
-    let mentioned: BTreeSet<&str> = split.into_iter().chain(matched).collect();
+    let shadow = raw.shadow.as_ref().and_then(|s| s.upstream.as_deref());
+    if shadow.is_some_and(|name| known(name, raw).is_err()) {
+        return; // As above.
+    }
+    let mentioned: BTreeSet<&str> = split.into_iter().chain(matched).chain(shadow).collect();
     let at = root.at("upstreams");
     for name in upstreams.keys().filter(|name| !mentioned.contains(name.as_str())) {
         let shown = spelling::shorten(name);
         let help = if raw.traffic.is_some() {
-            format!("give it a share under `traffic`, such as `{shown}: 0`, or a `match`; or remove it")
+            format!(
+                "give it a share under `traffic`, such as `{shown}: 0`, a `match` or the `shadow`; or remove it"
+            )
         } else {
-            "give it a `match`, or remove it".to_owned()
+            "give it a `match` or the `shadow`, or remove it".to_owned()
         };
         problems.warning(
             Code::UnusedUpstream,

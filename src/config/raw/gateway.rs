@@ -1,6 +1,6 @@
 //! The gateway file.
 
-use super::{Authentication, Duration, Match, Notify, Percent, Rollout, SessionAffinity, Upstream};
+use super::{Authentication, Duration, Match, Notify, Percent, Rollout, SessionAffinity, Shadow, Upstream};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -56,6 +56,9 @@ pub(crate) struct Gateway {
     pub(crate) rollout: Option<Rollout>,
     /// Who is told what the rollout does.
     pub(crate) notify: Option<Vec<Option<Notify>>>,
+    /// An upstream that gets copies of some requests, and whose answers nobody gets.
+    #[schemars(example = json!({ "upstream": "next", "percent": 10 }))]
+    pub(crate) shadow: Option<Shadow>,
     /// Requests that go to one upstream whatever the shares are. The first item that fits wins.
     #[serde(rename = "match")]
     pub(crate) matches: Option<Vec<Option<Match>>>,

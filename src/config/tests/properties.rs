@@ -5,7 +5,7 @@
 use super::*;
 use crate::model::{
     AccessKey, Authentication, BasicAuth, ClaimValue, Endpoints, Gateway, Jwks, Jwt, Key, KeySource, OAuth2,
-    Provider, Secret, SessionAffinity, TokenEndpoint, User,
+    Provider, Secret, SessionAffinity, Shadow, TokenEndpoint, User,
 };
 use crate::weight::{Split, WHOLE, Weight};
 use proptest::prelude::*;
@@ -241,8 +241,8 @@ fn gateway() -> impl Strategy<Value = Gateway> {
             .prop_map(|(name, s)| SessionAffinity::Cookie { name, max_age: Duration::from_secs(s) }),
         Just(SessionAffinity::SourceIp),
     ]);
-    let whom = (authentication(), affinity);
-    let switches = (prop::option::of("y-[a-z]{1,8}"), any::<bool>(), 0u64..86_400_000, whom);
+    let whom = (authentication(), affinity, prop::option::of((0usize..3, 0..=WHOLE)));
+    let switches = (prop::option::of("y-[a-z]{1,8}"), any::<bool>(), 1u64..86_400_000, whom);
     let places = (prop::collection::btree_set(host, 1..4), path.clone(), prop::option::of(path));
     (texts, places, upstreams, 0..=WHOLE, matches, switches).prop_map(
         move |(
@@ -251,9 +251,11 @@ fn gateway() -> impl Strategy<Value = Gateway> {
             upstreams,
             part,
             matches,
-            (header, expose_upstream, timeout, (authentication, affinity)),
+            (header, expose_upstream, timeout, (authentication, affinity, shadow)),
         )| {
             let weight = |w| Weight::new(w).unwrap();
+            let shadow =
+                shadow.map(|(i, percent)| Shadow { upstream: names[i].clone(), percent: weight(percent) });
             let [a, b, c] = names.clone();
             Gateway {
                 name: GatewayName::new("fraud").unwrap(),
@@ -270,6 +272,7 @@ fn gateway() -> impl Strategy<Value = Gateway> {
                     .unwrap(),
                 rollout: None,
                 notify: Vec::new(),
+                shadow,
                 matches: matches
                     .into_iter()
                     .map(|(c, upstream)| Match { conditions: vec![c], upstream })
@@ -415,6 +418,9 @@ fn print(gateway: &Gateway) -> String {
         }
         Some(SessionAffinity::SourceIp) => "sessionAffinity: sourceIp\n".to_owned(),
     };
+    if let Some(shadow) = &gateway.shadow {
+        out += &format!("shadow: {{ upstream: \"{}\", percent: {} }}\n", shadow.upstream, shadow.percent);
+    }
     out += &gateway
         .direct_access
         .as_ref()

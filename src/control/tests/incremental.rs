@@ -52,11 +52,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 fn text(name: usize, path: usize, proxies: usize, weight: u32) -> String {
     let proxies = ["", "proxies: [edge]\n", "proxies: [lab]\n", "proxies: [edge, lab]\n"][proxies];
+    // Some are there for gRPC without a proxy, with one weight or another.
+    let protocol = if (name + usize::try_from(weight).unwrap()).is_multiple_of(2) { "grpc" } else { "http1" };
+    let upstream = |n: u32| format!("v{n}: {{ endpoints: [\"10.0.0.{n}:80\"], protocol: {protocol} }}");
     let traffic = match weight {
-        0 => "upstreams: { v1: http://10.0.0.1:80 }\n".to_owned(),
+        0 => format!("upstreams: {{ {} }}\n", upstream(1)),
         n => format!(
-            "traffic: {{ v1: {n}, v2: {} }}\nupstreams: {{ v1: http://10.0.0.1:80, v2: http://10.0.0.2:80 }}\n",
-            100 - n
+            "traffic: {{ v1: {n}, v2: {} }}\nupstreams: {{ {}, {} }}\n",
+            100 - n,
+            upstream(1),
+            upstream(2)
         ),
     };
     format!(

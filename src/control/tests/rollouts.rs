@@ -78,9 +78,14 @@ impl Kept {
     }
 
     fn order(&mut self, verb: Verb) -> oneshot::Receiver<Reply> {
+        self.keyed(verb, None)
+    }
+
+    fn keyed(&mut self, verb: Verb, key: Option<&str>) -> oneshot::Receiver<Reply> {
         let (asker, reply) = Asker::new();
+        let key = key.map(str::to_owned);
         let order = Order { verb, actor: "ann".to_owned(), reason: None, if_revision: None };
-        self.play.event(Event::Command(Command { gateway: fraud(), order }, asker));
+        self.play.event(Event::Command(Command { gateway: fraud(), order, key }, asker));
         reply
     }
 
@@ -266,7 +271,7 @@ fn orders_are_answered_when_they_are_kept_and_wait_for_their_turn() {
         let (asker, reply) = Asker::new();
         let order = Order { verb: Verb::Abort, actor: "ann".to_owned(), reason: None, if_revision: None };
         let gateway = GatewayName::new("spam").unwrap();
-        kept.play.event(Event::Command(Command { gateway, order }, asker));
+        kept.play.event(Event::Command(Command { gateway, order, key: None }, asker));
         kept.answer();
         reply
     };
@@ -414,4 +419,33 @@ fn answers_4xx_are_failures_when_the_file_says_so() {
         kept.keep();
     }
     assert_eq!(kept.phase(), Phase::RolledBack);
+}
+
+#[test]
+fn an_order_with_the_same_key_is_carried_out_once() {
+    let mut kept = Kept::new("steps: [5, 25, 50]");
+    kept.healthy();
+    kept.keep();
+    assert_eq!(kept.weight(), 500);
+    let promote = Verb::Promote { full: false };
+    let mut replies = vec![kept.keyed(promote, Some("a")), kept.keyed(promote, Some("a"))];
+    // While the store is asked, and after it has answered.
+    let proposal = kept.play.world.take_proposal().unwrap();
+    replies.push(kept.keyed(promote, Some("a")));
+    let result = kept.store.commit(&[proposal.commit]).remove(0);
+    kept.play.event(Event::Committed(proposal.id, result.map(|_| ()).map_err(|e| e.to_string())));
+    replies.push(kept.keyed(promote, Some("a")));
+    kept.answer();
+    let outcomes: Vec<_> = replies.iter_mut().map(|reply| reply.try_recv().unwrap().unwrap()).collect();
+    assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]), "{outcomes:?}");
+    assert_eq!(kept.keep(), 0, "nothing more is to be kept");
+    assert_eq!(kept.weight(), 2500);
+    let mut other = kept.keyed(Verb::Abort, Some("a"));
+    kept.answer();
+    assert_eq!(other.try_recv().unwrap(), Err(Refusal::KeyUsed));
+    let mut next = kept.keyed(promote, Some("b"));
+    kept.keep();
+    kept.answer();
+    assert!(next.try_recv().unwrap().is_ok());
+    assert_eq!(kept.weight(), 5000);
 }

@@ -42,11 +42,11 @@ impl World {
     }
 
     /// What an operator says.
-    pub(super) fn take_command(&mut self, Command { gateway, order }: Command, asker: Asker, now: Timestamp) {
-        if self.wanted.contains_key(&gateway) {
-            self.rollouts.order(gateway, order, asker, now);
+    pub(super) fn take_command(&mut self, command: Command, asker: Asker, now: Timestamp) {
+        if self.wanted.contains_key(&command.gateway) {
+            self.rollouts.order(command, asker, now);
         } else {
-            self.answers.push((asker, Err(Refusal::UnknownGateway(gateway))));
+            self.answers.push((asker, Err(Refusal::UnknownGateway(command.gateway))));
         }
     }
 

@@ -119,6 +119,37 @@ fn silence_holds_and_its_time_does_not_count() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_stops_nothing() {
+    let (mut one, mut other) = (Play::begun(plan()), Play::begun(plan()));
+    for second in 0..2_000 {
+        if second == 7 {
+            // Ten hours, in the middle of a step. Nobody knows when the next report began, so it does not count.
+            other.now = other.now.minus(Duration::from_hours(10));
+            other.second(1000.0, (0.001, 0.001));
+        }
+        for play in [&mut one, &mut other] {
+            play.second(1000.0, (0.001, 0.001));
+        }
+        let at = |play: &Play| (play.state.phase, play.state.weight, play.state.stage.watched);
+        assert_eq!(at(&one), at(&other), "second {second}");
+    }
+    assert_eq!(one.state.phase, Phase::Promoted);
+}
+
+#[test]
+fn an_outage_is_forgotten_at_the_next_step() {
+    let mut play = Play::begun(plan());
+    for _ in 0..60 {
+        play.second(1000.0, (0.5, 0.5));
+    }
+    assert!(play.state.sentence.contains("on hold (outage)"), "{}", play.state.sentence);
+    // Somebody goes on all the same, to where there is nobody left to compare with.
+    play.order(Verb::SetWeight(Weight::ALL)).unwrap();
+    play.order(Verb::Resume).unwrap();
+    play.until(Phase::Promoted, 1000.0, (0.0, 0.0));
+}
+
+#[test]
 fn a_manual_step_waits_for_a_word() {
     let mut manual = plan();
     manual.steps[1].pause = StepPause::Manual;

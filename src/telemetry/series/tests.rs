@@ -15,7 +15,7 @@ fn upstream(name: &str) -> UpstreamName {
 }
 
 fn cluster(name: &str) -> Cluster {
-    Cluster { gateway: gateway(), upstream: upstream(name) }
+    Cluster { gateway: gateway(), upstream: upstream(name), leg: Leg::Live }
 }
 
 fn series() -> Series {
@@ -59,6 +59,17 @@ fn one_envoy_gives_a_measurement_with_each_flush() {
     assert_eq!((v2.requests, v2.errors, v2.started, v2.active), (2.0, 1.0, Some(2.0), 1.0));
     assert_eq!(v2.latency, BTreeMap::from([(3, 2.0)]));
     assert_eq!((series.ready(at(9000)), series.deadline()), (vec![], None), "nothing is told twice");
+}
+
+#[test]
+fn what_a_shadow_does_is_no_evidence() {
+    let mut series = series();
+    let mut both = flush(&[("v1", 9.0, 1.0), ("v2", 5.0, 5.0), ("v2", 1.0, 0.0)]);
+    both.changed[1].0.leg = Leg::Shadow;
+    series.take(1, &both, at(0));
+    let [seen] = &series.ready(at(0))[..] else { panic!() };
+    let v2 = &seen.upstreams[&upstream("v2")].counts;
+    assert_eq!((v2.requests, v2.errors), (1.0, 0.0));
 }
 
 #[test]

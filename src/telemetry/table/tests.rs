@@ -3,7 +3,8 @@
 use super::*;
 
 fn cluster(upstream: &str) -> Cluster {
-    Cluster { gateway: GatewayName::new("fraud").unwrap(), upstream: UpstreamName::new(upstream).unwrap() }
+    let (gateway, upstream) = (GatewayName::new("fraud").unwrap(), UpstreamName::new(upstream).unwrap());
+    Cluster { gateway, upstream, leg: Leg::Live }
 }
 
 fn flush(changed: &[(&str, f64, Gauges)]) -> Flush {
@@ -66,12 +67,26 @@ fn a_gateway_that_is_gone_is_forgotten_in_time() {
     table.take(1, &flush(&[("v1", 1.0, gauges(0.0, 3.0))]), at(0));
     table.take(1, &flush(&[("v2", 1.0, gauges(0.0, 3.0))]), at(1));
     table.take(1, &flush(&[("v2", 1.0, gauges(0.0, 3.0))]), at(599));
-    assert_eq!(table.used(at(599)).count(), 2);
+    assert_eq!(table.used(Leg::Live, at(599)).count(), 2);
     table.take(1, &flush(&[("v2", 1.0, gauges(0.0, 3.0))]), at(700));
-    assert_eq!(table.used(at(700)).count(), 1);
+    assert_eq!(table.used(Leg::Live, at(700)).count(), 1);
     table.end(1);
     table.take(2, &flush(&[]), at(2000));
     assert_eq!(table.gateways.len(), 0);
+}
+
+#[test]
+fn a_shadow_is_counted_apart() {
+    let mut table = Table::default();
+    let mut flush = flush(&[("v1", 4.0, gauges(0.0, 3.0)), ("v2", 2.0, gauges(0.0, 3.0))]);
+    flush.changed[0].0.leg = Leg::Shadow;
+    table.take(1, &flush, at(0));
+    assert_eq!(of(&table, at(0)), None);
+    let total = Totals { requests: 4.0, errors: 2.0, client_errors: 0.0 };
+    assert_eq!(table.shadow("fraud", "v1", at(0)).unwrap().total, total);
+    assert_eq!(table.shadow("fraud", "v2", at(0)), None);
+    let used = |leg| table.used(leg, at(0)).map(|(_, name, _)| name.to_string()).collect::<Vec<_>>();
+    assert_eq!((used(Leg::Live), used(Leg::Shadow)), (vec!["v2".to_owned()], vec!["v1".to_owned()]));
 }
 
 #[test]

@@ -53,13 +53,17 @@ pub(super) fn chain() -> Vec<HttpFilter> {
         disabled(CLAIMS, jwt::claims_filter()),
         // After those that refuse a request: what they answer is not the model's.
         disabled(GRPC_STATUS, grpc_status::filter()),
-        // Last by definition: it sends the request on.
-        HttpFilter {
-            name: "envoy.filters.http.router".into(),
-            config_type: Some(ConfigType::TypedConfig(any(&Router::default()))),
-            ..Default::default()
-        },
+        router(),
     ]
+}
+
+/// Last by definition: it sends the request on.
+pub(super) fn router() -> HttpFilter {
+    HttpFilter {
+        name: "envoy.filters.http.router".into(),
+        config_type: Some(ConfigType::TypedConfig(any(&Router::default()))),
+        ..Default::default()
+    }
 }
 
 fn disabled(name: &str, config: Any) -> HttpFilter {

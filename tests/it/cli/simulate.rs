@@ -65,6 +65,8 @@ fn wrong_flags_say_what_is_wrong() {
     assert!(says(&["--runs", "0"]).contains("--runs"));
     assert!(says(&["--vectors", ".", "--seed", "2"]).contains("cannot be used with"));
     assert!(says(&[&project_of("examples")]).contains("directory"));
+    assert!(says(&["--config", "serin.yaml"]).contains("--config is for the gateway FILE"));
+    assert!(says(&["--routing", "scoped", "--runs", "5"]).contains("--routing is for the gateway FILE"));
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! Releases by evidence: with a real Envoy, real requests and a store on disk.
 
-use super::stage::{Stage, envoy_on, free_port, settings, toy};
+use super::stage::{Stage, envoy_on, free_port, let_pass, settings, toy};
 use crate::real::{DEADLINE, eventually};
 use serde_json::Value;
 use serin::app::{App, Options};
-use serin::launch::{Load, LoadOptions, Toy, ToyOptions, VERSION_HEADER, VersionIn};
+use serin::launch::{Envoy, Load, LoadOptions, Toy, ToyOptions, VERSION_HEADER, VersionIn};
 use serin::model::StoreAt;
 use serin::store::{Query, Sqlite, Store};
 use serin::weight::Weight;
@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, Command};
+use tokio::time::Instant;
 
 /// The release of the second version: everything is short, and only errors and hangs count.
 fn release(v1: &Toy, v2: &Toy, more: &str) -> String {
@@ -118,10 +119,54 @@ async fn a_bad_canary_is_taken_off() {
     stage.end([envoy]).await;
 }
 
+/// How often a play is repeated, for figures: `SERIN_RUNS`.
+fn runs(usual: usize) -> usize {
+    std::env::var_os("SERIN_RUNS").and_then(|text| text.to_str()?.parse().ok()).unwrap_or(usual)
+}
+
+/// The time from a toy's first request to the end of something.
+async fn from_the_first_request(toy: &Toy, end: impl Future<Output = ()>) -> Duration {
+    let first = async {
+        while toy.requests() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Instant::now()
+    };
+    tokio::join!(first, end).0.elapsed()
+}
+
+#[tokio::test]
+async fn a_canary_that_always_fails_hurts_few() {
+    let mut all = Vec::new();
+    for _ in 0..runs(2) {
+        let v1 = toy("v1").await;
+        let broken = ToyOptions { version: "v2".into(), failures: Weight::ALL, ..ToyOptions::default() };
+        let v2 = Toy::start(broken).await.unwrap();
+        let stage = stage(&release(&v1, &v2, "steps: [5]")).await;
+        let load = load(&stage, 50.0);
+        let mut envoy = envoy_on(stage.app.xds, "edge").await;
+        envoy.ready(DEADLINE).await.unwrap();
+        let off = async {
+            reaches(&stage, "RolledBack").await;
+            stage.serves_weight("fraud", "v2", 0.0).await;
+        };
+        let took = from_the_first_request(&v2, off).await;
+        all.push((took, v2.requests()));
+        load.stop().await;
+        stage.end([envoy]).await;
+    }
+    all.sort();
+    let hurt = all.iter().map(|(_, hurt)| *hurt).max().unwrap();
+    println!("from the first failure until Envoy sends no more, and how many were hurt: {all:?}");
+    // How long two flushes take is the machine's affair; how many requests is ours.
+    assert!(hurt < 30, "{all:?}");
+}
+
 /// `serin serve` as a process of its own, which can be killed.
-async fn serve(folder: &Path, xds: u16, http: u16) -> Child {
+pub(super) async fn serve(folder: &Path, xds: u16, http: u16, flags: &[&str]) -> Child {
+    serin::client::choose_provider();
     let mut command = Command::new(env!("CARGO_BIN_EXE_serin"));
-    command.args(["serve", "--config", "serin.yaml"]).current_dir(folder).kill_on_drop(true);
+    command.args(["serve", "--config", "serin.yaml"]).args(flags).current_dir(folder).kill_on_drop(true);
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let url = format!("http://127.0.0.1:{http}/readyz");
     let ready = async {
@@ -175,7 +220,7 @@ async fn a_kill_in_the_middle_keeps_weight_and_evidence() {
          http: {{ address: 127.0.0.1:{http} }}\nlisteners: {{ default: {{ address: 127.0.0.1, port: {port} }} }}\n"
     );
     std::fs::write(folder.path().join("serin.yaml"), settings).unwrap();
-    let mut serin = serve(folder.path(), xds, http).await;
+    let mut serin = serve(folder.path(), xds, http, &[]).await;
     let mut envoy = envoy_on(([127, 0, 0, 1], xds).into(), "edge").await;
     envoy.ready(DEADLINE).await.unwrap();
     let load = Load::start(LoadOptions {
@@ -187,7 +232,7 @@ async fn a_kill_in_the_middle_keeps_weight_and_evidence() {
     .unwrap();
     let seen = says(http, "at work", |g| g["phase"] == "Progressing" && canary_requests(g) >= 60.0).await;
     serin.kill().await.unwrap();
-    let mut again = serve(folder.path(), xds, http).await;
+    let mut again = serve(folder.path(), xds, http, &[]).await;
     let found = api(http).await;
     assert_eq!(found["rollout"]["weight"], 20, "{found}");
     assert_eq!(found["rollout"]["began"], seen["rollout"]["began"], "the same release");
@@ -200,6 +245,193 @@ async fn a_kill_in_the_middle_keeps_weight_and_evidence() {
     assert_eq!(report.failed(), 0, "{:?}", report.failures);
     envoy.stop().await.unwrap();
     again.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_outage_of_both_versions_holds_and_goes_on() {
+    let (v1, v2) = (toy("v1").await, toy("v2").await);
+    let stage = stage(&release(&v1, &v2, "steps: [50]")).await;
+    let mut envoy = envoy_on(stage.app.xds, "edge").await;
+    envoy.ready(DEADLINE).await.unwrap();
+    let half = Weight::parse("50").unwrap();
+    [&v1, &v2].into_iter().for_each(|toy| toy.set_failures(half));
+    let load = load(&stage, 200.0);
+    let held = reaches(&stage, "Holding").await;
+    let message = held["rollout"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("on hold (outage)"), "{message}");
+    // As much evidence as a bad canary would not survive.
+    let_pass(Duration::from_secs(6)).await;
+    let still = shown(&stage);
+    assert_eq!((&still["phase"], &still["rollout"]["weight"]), (&"Holding".into(), &50.into()), "{still}");
+    [&v1, &v2].into_iter().for_each(|toy| toy.set_failures(Weight::NONE));
+    reaches(&stage, "Promoted").await;
+    load.stop().await;
+    stage.end([envoy]).await;
+}
+
+/// The requests and errors of both sides, as the engine has added them up.
+fn added_up(store: &Path) -> [[f64; 2]; 2] {
+    let restored = Sqlite::open(store).unwrap().load().unwrap();
+    let (_, state) = restored.states.into_iter().next().unwrap().1;
+    let totals = &state["evidence"]["analysis"]["totals"];
+    ["primary", "canary"]
+        .map(|arm| ["requests", "events"].map(|count| totals[arm][count].as_f64().unwrap_or_default()))
+}
+
+/// Waits for a measurement of so many Envoys.
+async fn measured_by(stage: &mut Stage, proxies: usize) {
+    let wait =
+        async { while !stage.app.measurements.recv().await.unwrap().iter().any(|m| m.proxies == proxies) {} };
+    tokio::time::timeout(DEADLINE, wait).await.unwrap();
+}
+
+#[tokio::test]
+async fn envoys_that_come_and_go_are_counted_to_the_request() {
+    let (v1, v2) = (toy("v1").await, toy("v2").await);
+    // The canary stays within what is tolerated.
+    let text = release(&v1, &v2, "steps: [{ weight: 50, pause: 1h }], deadline: 2h");
+    let text = text.replace("{ name: error-rate }", "{ name: error-rate, max: 60%, maxIncrease: 100% }");
+    let mut stage = stage(&text).await;
+    [&v1, &v2].into_iter().for_each(|toy| toy.set_failures(Weight::parse("10").unwrap()));
+    let ready = async |mut envoy: Envoy| {
+        envoy.ready(DEADLINE).await.unwrap();
+        envoy
+    };
+    let first = ready(envoy_on(stage.app.xds, "edge").await).await;
+    stage.serves_weight("fraud", "v2", 50.0).await;
+    // What began before the canary had its weight does not count.
+    measured_by(&mut stage, 1).await;
+    measured_by(&mut stage, 1).await;
+    let requests = async |stage: &Stage| {
+        stage.load("/predict", None, serin::launch::Until::Requests(300)).finished().await;
+    };
+    requests(&stage).await;
+    first.stop().await.unwrap();
+    let first = ready(envoy_on(stage.app.xds, "edge").await).await;
+    while stage.app.measurements.try_recv().is_ok() {}
+    // Nobody knows when the first flush of a stream began; it may be older than the release.
+    measured_by(&mut stage, 1).await;
+    requests(&stage).await;
+    let second = ready(envoy_on(stage.app.xds, "edge").await).await;
+    measured_by(&mut stage, 2).await;
+    requests(&stage).await;
+    second.stop().await.unwrap();
+    requests(&stage).await;
+    // What was counted last is in the measurement that is under way, or in the next.
+    measured_by(&mut stage, 1).await;
+    measured_by(&mut stage, 1).await;
+    measured_by(&mut stage, 1).await;
+    let store = stage.path("serin.db");
+    let Stage { folder: _folder, app, .. } = stage;
+    first.stop().await.unwrap();
+    app.stop().await;
+    let counts =
+        |toy: &Toy| [toy.requests(), toy.requests() / 10].map(|n| f64::from(u32::try_from(n).unwrap()));
+    assert_eq!(added_up(&store), [counts(&v1), counts(&v2)]);
+}
+
+/// The weights of both versions in the route configuration that Envoy has.
+fn weights_at(dump: &Value) -> Option<Vec<u64>> {
+    match dump {
+        Value::Object(fields) => match fields.get("weighted_clusters") {
+            Some(split) => {
+                let clusters = split["clusters"].as_array()?;
+                Some(clusters.iter().map(|c| c["weight"].as_u64().unwrap_or(0)).collect())
+            }
+            None => fields.values().find_map(weights_at),
+        },
+        Value::Array(items) => items.iter().find_map(weights_at),
+        _ => None,
+    }
+}
+
+/// Looks at the weights of an Envoy again and again: the canary's, in percent, each time it is another.
+async fn watch_weights(envoy: &Envoy, until: impl Future<Output = ()>) -> Vec<u32> {
+    let mut all: Vec<u32> = Vec::new();
+    let look = async {
+        loop {
+            let (_, dump) = envoy.admin("/config_dump?resource=dynamic_route_configs").await.unwrap();
+            let dump = serde_json::from_str(&dump).unwrap();
+            // One side alone stands without a split.
+            if let Some(weights) = weights_at(&dump) {
+                let sum: u64 = weights.iter().sum();
+                assert!(sum == 10_000 && weights.len() == 2, "{weights:?}");
+                let canary = u32::try_from(weights[0] / 100).unwrap();
+                if all.last() != Some(&canary) {
+                    all.push(canary);
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        () = until => {}
+        () = look => {}
+    }
+    all
+}
+
+#[tokio::test]
+async fn kills_at_any_instant_lose_no_decision() {
+    let (v1, v2) = (toy("v1").await, toy("v2").await);
+    let folder = tempfile::tempdir().unwrap();
+    let gateways = folder.path().join("gateways");
+    std::fs::create_dir(&gateways).unwrap();
+    let steps = [20, 30, 40, 50, 60, 70, 100];
+    let text = release(&v1, &v2, &format!("steps: {steps:?}, deadline: 2h"));
+    std::fs::write(gateways.join("fraud.yaml"), text).unwrap();
+    let (port, xds, http) = (free_port(), free_port(), free_port());
+    let settings = format!(
+        "gateways: gateways\nstore: sqlite:serin.db\nxds: {{ address: 127.0.0.1:{xds} }}\n\
+         http: {{ address: 127.0.0.1:{http} }}\nlisteners: {{ default: {{ address: 127.0.0.1, port: {port} }} }}\n"
+    );
+    std::fs::write(folder.path().join("serin.yaml"), settings).unwrap();
+    let mut serin = serve(folder.path(), xds, http, &[]).await;
+    let mut envoy = envoy_on(([127, 0, 0, 1], xds).into(), "edge").await;
+    envoy.ready(DEADLINE).await.unwrap();
+    let load = Load::start(LoadOptions {
+        url: format!("http://127.0.0.1:{port}/predict"),
+        rate: Some(200.0),
+        version: VersionIn::Header(VERSION_HEADER.into()),
+        ..LoadOptions::default()
+    })
+    .unwrap();
+    says(http, "at work", |g| g["phase"] == "Progressing" && canary_requests(g) > 0.0).await;
+    let began = api(http).await["rollout"]["began"].clone();
+    let kills = async {
+        for kill in 0..runs(3) {
+            // Neither the flush interval nor the time of a commit divides it.
+            let_pass(Duration::from_millis(u64::try_from(kill * 617 + 411).unwrap() % 2500)).await;
+            let seen = api(http).await;
+            serin.kill().await.unwrap();
+            serin = serve(folder.path(), xds, http, &[]).await;
+            let found = api(http).await;
+            let at = |g: &Value, key: &str| g["rollout"][key].as_f64().unwrap();
+            assert_eq!(found["rollout"]["began"], began, "the same release");
+            assert!(at(&found, "revision") >= at(&seen, "revision"), "{seen} {found}");
+            assert!(canary_requests(&found) >= canary_requests(&seen), "{seen} {found}");
+            if found["rollout"]["revision"] == seen["rollout"]["revision"] {
+                assert_eq!(found["rollout"]["weight"], seen["rollout"]["weight"]);
+            }
+        }
+        let known = canary_requests(&api(http).await);
+        says(http, "going on", |g| g["phase"] == "Promoted" || canary_requests(g) > known).await;
+    };
+    let weights = watch_weights(&envoy, kills).await;
+    let report = load.stop().await;
+    assert_eq!(report.failed(), 0, "{:?}", report.failures);
+    envoy.stop().await.unwrap();
+    serin.kill().await.unwrap();
+    println!("the canary's weights at Envoy: {weights:?}");
+    let is_part = !weights.is_empty() && steps.windows(weights.len()).any(|part| part == weights);
+    assert!(is_part, "never back, and no step is left out: {weights:?}");
+    // The journal: each decision once, and each goes on from the one before.
+    let entries = Sqlite::open(&folder.path().join("serin.db")).unwrap().entries(&Query::default()).unwrap();
+    let decisions: Vec<_> = entries.iter().filter(|e| e.entry.revision.is_some()).collect();
+    let revisions: Vec<u64> = decisions.iter().filter_map(|e| e.entry.revision).collect();
+    assert!(revisions.windows(2).all(|r| r[1] == r[0] + 1), "{revisions:?}");
+    let moves: Vec<_> = decisions.iter().filter(|e| e.entry.after.is_some()).collect();
+    assert!(moves.windows(2).all(|m| m[0].entry.after == m[1].entry.before || m[1].entry.before.is_none()));
 }
 
 #[tokio::test]

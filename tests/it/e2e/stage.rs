@@ -3,6 +3,7 @@
 use crate::real::{DEADLINE, envoy, eventually};
 use serde_json::Value;
 use serin::app::{App, Options};
+use serin::clock;
 use serin::launch::{
     Bootstrap, Envoy, EnvoyOptions, Load, LoadOptions, Report, Toy, ToyOptions, Until, VERSION_HEADER,
     VersionIn,
@@ -60,7 +61,12 @@ pub(crate) async fn toy(version: &str) -> Toy {
 impl Stage {
     /// With these files.
     pub(crate) async fn new(files: &[(&str, &str)]) -> Self {
-        Self::on(free_port(), files, Options::default()).await
+        Self::with(files, Options::default()).await
+    }
+
+    /// With these files, and what is said at the start.
+    pub(crate) async fn with(files: &[(&str, &str)], options: Options) -> Self {
+        Self::on(free_port(), files, options).await
     }
 
     /// With these files, and its listener on this port.
@@ -126,6 +132,13 @@ impl Stage {
         })
         .await;
         self.taken().await;
+    }
+
+    /// Requests and errors of a shadow.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole numbers of a test")]
+    pub(crate) fn shadow(&self, gateway: &str, upstream: &str) -> Option<[u64; 2]> {
+        let numbers = self.app.table.load().shadow(gateway, upstream, clock::now())?;
+        Some([numbers.total.requests as u64, numbers.total.errors as u64])
     }
 
     /// A load on a path of the listener.

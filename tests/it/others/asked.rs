@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 /// A Prometheus of this test's own. It ends with it.
 struct Server {
@@ -117,14 +118,15 @@ fn question(source: MetricSource, limits: Limits) -> Question {
 struct Asking {
     events: mpsc::Receiver<Event>,
     questions: Arc<Latest<Questions>>,
-    task: tokio::task::JoinHandle<()>,
+    task: JoinSet<()>,
 }
 
 impl Asking {
     fn new(question: Question) -> Self {
         let (events_in, events) = mpsc::channel(100);
         let questions = Latest::new(Questions::new());
-        let task = tokio::task::spawn(provider::run(questions.subscribe(), events_in));
+        let mut task = JoinSet::new();
+        task.spawn(provider::run(questions.subscribe(), events_in));
         let key = (question.gateway.clone(), question.metric.name.clone());
         questions.publish([(key, Arc::new(question))].into());
         Self { events, questions, task }
@@ -138,10 +140,10 @@ impl Asking {
         }
     }
 
-    async fn stop(self) {
+    async fn stop(mut self) {
         drop(self.questions);
-        self.task.abort();
-        let _ = self.task.await;
+        self.task.abort_all();
+        while self.task.join_next().await.is_some() {}
     }
 }
 

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use std::net::{Ipv4Addr, SocketAddr};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 /// How a server behaves.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct Other {
     pub(crate) address: SocketAddr,
     pub(crate) manner: watch::Sender<Manner>,
     pub(crate) requests: mpsc::UnboundedReceiver<(HeaderMap, String)>,
-    task: JoinHandle<()>,
+    task: JoinSet<()>,
 }
 
 impl Other {
@@ -47,7 +47,8 @@ impl Other {
             }
         };
         let router = Router::new().fallback(answer);
-        let task = tokio::task::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let mut task = JoinSet::new();
+        task.spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { address, manner, requests, task }
     }
 
@@ -62,9 +63,9 @@ impl Other {
     }
 
     /// Goes down.
-    pub(crate) async fn stop(self) -> u16 {
-        self.task.abort();
-        let _ = self.task.await;
+    pub(crate) async fn stop(mut self) -> u16 {
+        self.task.abort_all();
+        while self.task.join_next().await.is_some() {}
         self.address.port()
     }
 }

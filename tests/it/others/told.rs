@@ -10,18 +10,20 @@ use serin::names::GatewayName;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 struct Teller {
     notices: mpsc::Sender<Notice>,
     counters: Arc<Counters>,
-    task: tokio::task::JoinHandle<()>,
+    task: JoinSet<()>,
 }
 
 impl Teller {
     fn start() -> Self {
         let (notices, incoming) = mpsc::channel(100);
         let counters = Arc::<Counters>::default();
-        let task = tokio::task::spawn(messages::run(incoming, Arc::clone(&counters)));
+        let mut task = JoinSet::new();
+        task.spawn(messages::run(incoming, Arc::clone(&counters)));
         Self { notices, counters, task }
     }
 
@@ -50,7 +52,7 @@ impl Teller {
 
     async fn stop(self) {
         drop(self.notices);
-        self.task.await.unwrap();
+        self.task.join_all().await;
     }
 }
 

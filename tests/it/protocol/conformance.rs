@@ -38,7 +38,7 @@ impl Stage {
         };
         let previous = Arc::clone(&self.fleet.load().everyone);
         let everyone = Arc::new(Snapshot::next(&previous, resources.iter().map(resource)));
-        self.fleet.publish(Fleet { everyone, named: BTreeMap::new() });
+        self.fleet.publish(Fleet { everyone, ..Fleet::default() });
     }
 }
 
