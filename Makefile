@@ -1,4 +1,4 @@
-# The few commands of this project. Rust and Python 3 are all it takes; Python only to install Envoy, once.
+# The few commands of this project. Rust and Python 3 are all it takes; Python to install Envoy, once, and for tests.
 
 SHELL := bash
 export RUSTDOCFLAGS := -D warnings

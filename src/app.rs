@@ -1,6 +1,8 @@
 //! The whole control plane: makes the rooms, starts every task, awaits every end.
 
 mod feed;
+mod session;
+mod trusted;
 
 use crate::admin::{self, Sources, grpc};
 use crate::client;
@@ -85,6 +87,9 @@ pub enum Error {
     /// Another Serin decides about the same rollouts.
     #[error(transparent)]
     Store(store::Error),
+    /// The key of logins is not there and cannot be made, or is none.
+    #[error("the key from which logins are signed cannot be used")]
+    SessionKey(#[source] std::io::Error),
     /// The descriptors for reflection are broken: a bug.
     #[error("gRPC reflection")]
     Reflection(#[source] tonic_reflection::server::Error),
@@ -123,6 +128,8 @@ pub struct Options {
     pub environment: Environment,
     /// What is switched off for all gateways at once.
     pub switches: Switches,
+    /// Where the key of all logins is kept, and made if it is not there; `None`: in the store.
+    pub session_key: Option<PathBuf>,
 }
 
 impl App {
@@ -131,11 +138,8 @@ impl App {
         client::choose_provider();
         let settings = with_absolute_paths(settings);
         let credentials = protection(&settings, &options)?;
-        let xds = bind(settings.xds, "xDS", "--xds").await?;
-        let http = bind(settings.http, "HTTP", "--http").await?;
-        let (xds_address, http_address) =
-            (xds.local_addr().unwrap_or(settings.xds), http.local_addr().unwrap_or(settings.http));
-
+        let (xds, xds_address) = bind(settings.xds, "xDS", "--xds").await?;
+        let (http, http_address) = bind(settings.http, "HTTP", "--http").await?;
         let (kept, restored, failure) = open_store(settings.store.clone()).await?;
         let (store, store_work, answers) = store::run::start(kept, failure.clone());
 
@@ -183,14 +187,11 @@ impl App {
         let (measurements_in, measured) = mpsc::channel(16);
         let (copies, measurements) = broadcast::channel(64);
         let grpc = grpc_routes(&discovery, &sources, &outputs)?.merge(sink.routes());
-        let watched = Watched { directory: settings.gateways.clone(), files: settings_files(&settings) };
-        let scanner =
-            Scanner::new(watched).with_environment(options.environment).with_last_good(&restored.documents);
-        let watching = watch(scanner, events_in.clone())
-            .map_err(|e| Error::Source(settings.gateways.display().to_string(), e))?;
-
+        let watching = follow(&settings, options.environment, &restored, events_in.clone())?;
         let mut tasks = JoinSet::new();
         tasks.spawn_blocking(|| store_work.run());
+        let session_key = session::key(options.session_key.as_deref(), &store).await;
+        let session_key = session_key.map_err(Error::SessionKey)?;
         let feed = feed::Feed {
             measured,
             copies,
@@ -210,7 +211,8 @@ impl App {
             None => tasks.spawn(serve_grpc(mtls::plain(xds), grpc, stopped.clone())),
             Some(door) => tasks.spawn(serve_grpc(mtls::mutual(xds, door), grpc, stopped.clone())),
         };
-        let world = world(settings, credentials, restored, failure).with_switches(options.switches);
+        let world = world(settings, credentials, restored, failure);
+        let world = world.with_switches(options.switches).with_session_key(session_key);
         tasks.spawn(until(stopped.clone(), run(world, events, outputs)));
         tasks.spawn(until(stopped.clone(), forward(verdicts, events_in)));
         let inputs = Inputs { reports, ended, wanted: wanted.subscribe() };
@@ -267,7 +269,19 @@ fn door(
     })
 }
 
-/// The world with everything that was kept before the start.
+/// Reads the files, and again when they change.
+fn follow(
+    settings: &Settings,
+    environment: Environment,
+    restored: &Restored,
+    events: mpsc::Sender<Event>,
+) -> Result<Watching, Error> {
+    let watched = Watched { directory: settings.gateways.clone(), files: settings_files(settings) };
+    let scanner = Scanner::new(watched).with_environment(environment).with_last_good(&restored.documents);
+    watch(scanner, events).map_err(|e| Error::Source(settings.gateways.display().to_string(), e))
+}
+
+/// The world with everything that was kept before the start, and whom this machine trusts.
 fn world(
     settings: Settings,
     credentials: Option<Credentials>,
@@ -278,6 +292,10 @@ fn world(
     let bounds = telemetry::bounds().chain([f64::MAX]).collect();
     let world = World::new(settings).with_last_good(restored.documents);
     let world = world.with_rollouts(states, bounds, clock::now());
+    let world = match trusted::authorities() {
+        Some(trusted) => world.with_authorities(&trusted),
+        None => world,
+    };
     match credentials {
         Some(credentials) => world.with_credentials(credentials),
         None => world,
@@ -407,8 +425,16 @@ fn refuse_exposed(address: SocketAddr, what: &'static str, hint: &'static str) -
     if address.ip().is_loopback() { Ok(()) } else { Err(Error::Exposed { address, what, hint }) }
 }
 
-async fn bind(address: SocketAddr, what: &'static str, flag: &'static str) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, what, flag, source })
+/// The port, and what it came to be if any was asked for.
+async fn bind(
+    address: SocketAddr,
+    what: &'static str,
+    flag: &'static str,
+) -> Result<(TcpListener, SocketAddr), Error> {
+    let bound = TcpListener::bind(address).await;
+    let bound = bound.map_err(|source| Error::Listen { address, what, flag, source })?;
+    let address = bound.local_addr().unwrap_or(address);
+    Ok((bound, address))
 }
 
 /// Files as the source knows them: events of the operating system carry absolute paths.

@@ -26,6 +26,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("simulate/vectors.rs", "stats", "serde serde_json"),
     // What is decided: no runtime, no file, no socket.
     ("model", "names weight", ""),
+    ("model/session.rs", "names", "base64 ring"),
     (
         "config",
         "diag model names weight",
@@ -48,7 +49,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("config/raw/upstream.rs", "", "schemars serde"),
     ("resource", "", "blake3 bytes envoy_types prost prost_reflect"),
     ("translate", "model names resource weight", "bytes envoy_types prost"),
-    ("translate/ownership.rs", "resource", "serde_json"), // reads what was dumped
+    ("translate/ownership.rs", "names resource", "serde_json"), // reads what was dumped
     ("snapshot", "resource", ""),
     ("snapshot/set.rs", "resource", "bytes imbl"),
     ("snapshot/dump.rs", "resource", "prost_reflect serde_json"),
@@ -100,7 +101,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     // The keys of token issuers: the plan is pure, the fetch waits.
     ("issuer", "clock control latest", "tokio tracing"),
     ("issuer/plan.rs", "", ""),
-    ("issuer/fetch.rs", "client config", "reqwest"),
+    ("issuer/fetch.rs", "client config control", "reqwest"),
     // Others are asked about canaries, and told what becomes of them.
     ("provider", "clock control latest", "tokio tracing"),
     ("provider/answer.rs", "control model rollout", ""),
@@ -121,6 +122,8 @@ const HOUSE: &[(&str, &str, &str)] = &[
         "axum futures_util tokio tonic tonic_health tonic_reflection tracing",
     ),
     ("app/feed.rs", "clock control latest names store telemetry", "tokio"),
+    ("app/session.rs", "model store", "getrandom tracing"), // the key of all logins, and where it is kept
+    ("app/trusted.rs", "model", "base64 rustls_native_certs tracing"),
     ("observe", "", "clap tracing_subscriber"),
     (
         "cli",

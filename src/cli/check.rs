@@ -63,10 +63,9 @@ fn complaints(loaded: &BTreeMap<Arc<str>, Loaded>) -> Vec<Diagnostic> {
 pub(super) fn load(path: &Path, settings: &Settings) -> Result<BTreeMap<Arc<str>, Loaded>, Failure> {
     let (directory, only) = if path.is_dir() { (path, None) } else { split(path)? };
     let changes = read(directory, only.as_deref(), settings);
-    let listeners = settings.listeners.keys().cloned().collect();
     let prometheus = settings.prometheus.as_ref();
     let attached = &changes.attached;
-    let context = Context { listeners: &listeners, attached, routing: settings.routing, prometheus };
+    let context = Context { listeners: &settings.listeners, attached, routing: settings.routing, prometheus };
     let shown = |name: &str| directory.join(name).to_string_lossy().into_owned();
     Ok(changes
         .documents

@@ -6,6 +6,7 @@ use super::{Outcome, environment};
 use crate::app::{App, Options};
 use crate::model::{StoreAt, Switches};
 use anyhow::Context;
+use std::path::PathBuf;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -27,6 +28,10 @@ pub(super) struct ServeArgs {
     /// Let everyone on this machine steer rollouts over HTTP
     #[arg(long)]
     insecure_admin: bool,
+    /// The file with the key from which the logins of `oauth2` are signed; made if it is not there. Without one, the
+    /// key is in the store
+    #[arg(long, env = "SERIN_SESSION_KEY", value_name = "FILE")]
+    session_key: Option<PathBuf>,
 }
 
 pub(super) async fn run(args: ServeArgs, out: &Output) -> Outcome {
@@ -45,6 +50,7 @@ pub(super) async fn run(args: ServeArgs, out: &Output) -> Outcome {
         insecure_xds: args.insecure_xds,
         insecure_admin: args.insecure_admin,
         environment: environment(),
+        session_key: args.session_key,
         switches: Switches { shadow: !args.no_shadow },
     };
     let mut signals = StopSignals::listen()?;

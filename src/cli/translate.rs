@@ -3,7 +3,7 @@
 use super::output::Output;
 use super::settings::SettingsArgs;
 use super::{Failure, Outcome, check, wrong};
-use crate::model::{Gateway, Settings};
+use crate::model::{Authentication, Gateway, SessionKey, Settings};
 use crate::resource::{Kind, Resource};
 use crate::snapshot::{dump, dump_bootstrap};
 use crate::translate::{self, RouteTable};
@@ -50,7 +50,8 @@ pub(super) fn run(args: &TranslateArgs, out: &Output) -> Outcome {
 
 /// All resources that an Envoy would need for this gateway alone.
 fn resources(gateway: &Gateway, settings: &Settings) -> Vec<Arc<Resource>> {
-    let parts = translate::gateway(gateway);
+    let shown = with_some_key(gateway);
+    let parts = translate::gateway(&shown);
     let mut all = parts.resources.clone();
     if let Some(listener) = settings.listeners.get(&gateway.listener) {
         let message = translate::listener(&gateway.listener, listener, settings.routing);
@@ -61,6 +62,15 @@ fn resources(gateway: &Gateway, settings: &Settings) -> Vec<Arc<Resource>> {
     all.extend(table.take_changed().into_iter().filter_map(|(_, _, resource)| resource));
     all.sort_by(|a, b| (a.kind(), a.name()).cmp(&(b.kind(), b.name())));
     all
+}
+
+/// With a key for logins, which is masked, so that all resources are there that a server would tell.
+fn with_some_key(gateway: &Gateway) -> Gateway {
+    let mut gateway = gateway.clone();
+    if let Authentication::OAuth2(oauth2) = &mut gateway.authentication {
+        oauth2.session_secret = Some(SessionKey::new([0; SessionKey::LENGTH]).of_gateway(&gateway.name));
+    }
+    gateway
 }
 
 /// One YAML document for each resource.

@@ -15,6 +15,7 @@
 
 mod check;
 mod conflict;
+mod discovery;
 mod edit;
 mod pair;
 mod problems;
@@ -25,10 +26,12 @@ mod shape;
 mod source;
 mod spelling;
 mod tree;
+mod trust;
 mod yaml;
 
 pub(crate) use check::parse_duration;
 pub use conflict::conflicts;
+pub use discovery::{discovery_url, read_metadata};
 pub use edit::{EditError, set_weights};
 pub use pair::{Half, NoPair, pair};
 pub use reference::{Attachment, Reference};
@@ -39,7 +42,7 @@ pub use secrets::users::set_user;
 pub use source::MAX_FILE;
 
 use crate::diag::{Code, Diagnostic, Place};
-use crate::model::{Gateway, PrometheusServer, Routing, Settings, StoreAt};
+use crate::model::{Gateway, Listener, PrometheusServer, Routing, Settings, StoreAt};
 use crate::names::{GatewayName, ListenerName};
 use check::Surroundings;
 use problems::{At, Problems, has_error};
@@ -75,7 +78,7 @@ pub enum Content {
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The listeners of the settings.
-    pub listeners: &'a BTreeSet<ListenerName>,
+    pub listeners: &'a BTreeMap<ListenerName, Listener>,
     /// What the documents refer to, as [`references`] gives it.
     pub attached: &'a BTreeMap<Reference, Attachment>,
     /// What the settings say of the layout of routes.

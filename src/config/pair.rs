@@ -2,7 +2,7 @@
 
 use crate::model::{Certificate, Pem};
 use rustls::Error;
-use rustls::crypto::ring;
+use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -43,13 +43,11 @@ pub fn pair(chain: &Arc<[u8]>, key: &Arc<[u8]>) -> Result<Certificate, NoPair> {
         let help = "name a PEM file with `-----BEGIN PRIVATE KEY-----`; Envoy asks nobody for a password";
         of_key("holds no private key that can be read", help)
     })?;
-    if let Err(Error::InconsistentKeys(_)) =
-        match ring::default_provider().key_provider.load_private_key(private) {
-            // A curve that only Envoy knows.
-            Err(_) => Ok(()),
-            Ok(private) => CertifiedKey::new(certificates, private).keys_match(),
-        }
-    {
+    if let Err(Error::InconsistentKeys(_)) = match default_provider().key_provider.load_private_key(private) {
+        // A curve that only Envoy knows.
+        Err(_) => Ok(()),
+        Ok(private) => CertifiedKey::new(certificates, private).keys_match(),
+    } {
         let help = "put the certificate and the key that was made for it there; \
                     a certificate chain begins with the own certificate";
         return Err(of_key("is not the key of the certificate", help));

@@ -153,7 +153,8 @@ impl<'t> At<'t> {
         self.node.is_some()
     }
 
-    fn is_doubtful(&self) -> bool {
+    /// Whether something in it has been complained about.
+    pub(super) fn is_doubtful(&self) -> bool {
         self.node.is_some_and(Node::is_doubtful)
     }
 

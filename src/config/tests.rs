@@ -38,6 +38,7 @@ fn attached() -> BTreeMap<Reference, Attachment> {
         ("client.key", &PAIR[1]),
         ("prometheus.headers", "Authorization: Bearer abc\n"),
         ("told.url", "http://localhost:9/told\n"),
+        ("client", "0123456789abcdef\n"),
     ]
     .map(|(path, text)| (Reference::File(path.into()), Attachment::private(text.as_bytes())))
     .into_iter()
@@ -55,8 +56,14 @@ fn document(path: &str, text: &str) -> Document {
     Document { path: path.into(), content: Content::Text(text.as_bytes().into()) }
 }
 
+/// `default` and `edge`, on this machine.
+fn listeners() -> BTreeMap<ListenerName, Listener> {
+    let listener = Listener { address: std::net::Ipv4Addr::LOCALHOST.into(), port: 8080, tls: None };
+    ["default", "edge"].map(|name| (ListenerName::new(name).unwrap(), listener.clone())).into()
+}
+
 fn load_at(path: &str, bytes: &[u8]) -> Loaded {
-    let listeners = ["default", "edge"].map(|name| ListenerName::new(name).unwrap()).into();
+    let listeners = listeners();
     let document = Document { path: path.into(), content: Content::Text(bytes.into()) };
     let url = "http://prometheus:9090".to_owned();
     let prometheus = PrometheusServer { url, headers_file: None, ca_file: None };
@@ -180,9 +187,8 @@ fn references_are_meant_from_the_folder_of_the_file() {
 #[test]
 fn what_cannot_be_read_is_one_diagnostic() {
     let only = |content| {
-        let listeners = BTreeSet::new();
         let context = Context {
-            listeners: &listeners,
+            listeners: &BTreeMap::new(),
             attached: &BTreeMap::new(),
             routing: Routing::Plain,
             prometheus: None,

@@ -6,7 +6,7 @@ use crate::model::Routing;
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
 use crate::snapshot::{Fleet, Patch, Snapshot};
-use crate::translate::RouteTable;
+use crate::translate::{self, RouteTable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -20,6 +20,8 @@ pub(super) struct Common {
     pub(super) runtime: Arc<Resource>,
     /// For Envoys that have a gateway on the listener.
     pub(super) listeners: Listeners,
+    /// Who signs the certificates of providers of logins: for Envoys that have a gateway with such a login.
+    pub(super) authorities: Option<Arc<Resource>>,
 }
 
 /// What all audiences are told.
@@ -42,6 +44,8 @@ struct Board {
     snapshot: Arc<Snapshot>,
     rows: BTreeMap<GatewayName, Row>,
     table: RouteTable,
+    /// The gateways that can do nothing without the authorities.
+    trusting: BTreeSet<GatewayName>,
 }
 
 /// What one gateway has in it.
@@ -127,7 +131,7 @@ impl Boards {
 
 impl Board {
     fn new(routing: Routing, snapshot: Arc<Snapshot>) -> Self {
-        Self { snapshot, rows: BTreeMap::new(), table: RouteTable::new(routing) }
+        Self { snapshot, rows: BTreeMap::new(), table: RouteTable::new(routing), trusting: BTreeSet::new() }
     }
 
     fn follow(
@@ -141,8 +145,12 @@ impl Board {
         for gateway in gateways {
             let before = self.rows.remove(gateway).unwrap_or_default();
             let mut row = Row::default();
+            self.trusting.remove(gateway);
             for resource in offers.resources(gateway, audience) {
                 row.resources.push((resource.kind(), Arc::clone(resource.name())));
+                if translate::needs_authorities(resource) {
+                    self.trusting.insert(gateway.clone());
+                }
                 patch.put(Arc::clone(resource));
             }
             before.resources.iter().for_each(|(kind, name)| patch.remove(*kind, name));
@@ -172,6 +180,13 @@ impl Board {
                 } else {
                     patch.remove(resource.kind(), resource.name());
                 }
+            }
+        }
+        if let Some(authorities) = &common.authorities {
+            if self.trusting.is_empty() {
+                patch.remove(authorities.kind(), authorities.name());
+            } else {
+                patch.put(Arc::clone(authorities));
             }
         }
         self.snapshot = Snapshot::patched(&self.snapshot, patch);

@@ -1,6 +1,6 @@
 //! What the loop is told, and what it has to say.
 
-use super::{Asker, Command, Question};
+use super::{Asker, Command, Fetch, Fetched, Question};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Document, Reference};
 use crate::names::{GatewayName, UpstreamName};
@@ -18,12 +18,12 @@ pub enum Event {
     Files(Changes),
     /// An Envoy took or refused something.
     Verdict(Verdict),
-    /// The keys of a token issuer were fetched, or could not be.
-    IssuerKeys {
-        /// Where they are.
-        uri: String,
-        /// A JSON Web Key Set, or why there is none.
-        keys: Result<Arc<str>, String>,
+    /// Something of a token issuer or a provider of logins was fetched, or could not be.
+    Fetched {
+        /// What was wanted.
+        what: Fetch,
+        /// What there was, of the same kind, or why there is none.
+        result: Result<Fetched, String>,
     },
     /// An operator says what a rollout should do.
     Command(Command, Asker),

@@ -8,7 +8,7 @@ use super::{Changes, GRACE};
 use crate::clock::Timestamp;
 use crate::config::{self, Attachment, Content, Context, Document, Loaded, Reference};
 use crate::diag::{Diagnostic, Severity};
-use crate::model::{Authentication, Gateway, PrometheusServer, Routing};
+use crate::model::{Authentication, Gateway, Listener, PrometheusServer, Routing};
 use crate::names::{GatewayName, ListenerName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -199,7 +199,7 @@ impl Files {
     pub(super) fn apply(
         &mut self,
         changes: Changes,
-        listeners: &BTreeSet<ListenerName>,
+        listeners: &BTreeMap<ListenerName, Listener>,
         routing: Routing,
         now: Timestamp,
     ) -> Outcome {

@@ -42,6 +42,7 @@ mod world;
 
 pub use command::{Asker, Command, Reply};
 pub use event::{Answered, Changes, Event, Measured, Note, NoteKind, Outcome, Point};
+pub use issuers::{Fetch, Fetched};
 pub use notice::{Notice, Release};
 pub use questions::{Question, Questions};
 pub use rollout_view::{MetricView, RolloutView, StepView};

@@ -2,6 +2,7 @@
 
 mod files;
 mod incremental;
+mod logins;
 mod refusals;
 mod rollouts;
 mod secrets;

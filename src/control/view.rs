@@ -2,7 +2,7 @@
 //! at again.
 
 use super::files::{File, Files};
-use super::issuers::Issuers;
+use super::issuers::{Fetch, Issuers, Unfetched};
 use super::rollout_view::RolloutView;
 use super::rollouts::Rollouts;
 use super::trial::Trial;
@@ -30,8 +30,8 @@ pub struct View {
     pub all_vanished: bool,
     /// How many decisions about releases of each kind were kept since the start.
     pub decisions: BTreeMap<rollout::EntryKind, u64>,
-    /// Where keys of token issuers are to be fetched.
-    pub issuer_keys: Arc<BTreeSet<String>>,
+    /// What is to be fetched of token issuers and providers of logins.
+    pub fetches: Arc<BTreeSet<Fetch>>,
 }
 
 /// Where a gateway stands.
@@ -143,7 +143,7 @@ pub struct Served {
     /// The targets (`xds:///...`) under which applications find it that use gRPC without a proxy.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grpc_targets: Vec<String>,
-    /// "none", "basicAuth", "accessKey" or "jwt".
+    /// "none", "basicAuth", "accessKey", "jwt" or "oauth2"; "closed" when nobody is let in.
     pub authentication: &'static str,
     /// In the order of the file.
     pub upstreams: Vec<UpstreamView>,
@@ -289,8 +289,8 @@ impl<'a> Facts<'a> {
     fn view(&self, name: &Arc<str>, path: &Arc<str>, file: &File, own: Option<&Wanted>) -> GatewayView {
         let mut diagnostics: Vec<Diagnostic> = file.diagnostics().cloned().collect();
         diagnostics.extend(own.and_then(|w| w.refusal(self.trial)).map(|text| refusal(path, text)));
-        let unfetched = own.and_then(|w| self.issuers.failure(&w.newest));
-        diagnostics.extend(unfetched.map(|(why, has_older)| keys_not_fetched(path, why, has_older)));
+        let unfetched = own.map(|w| self.issuers.unfetched(&w.newest)).unwrap_or_default();
+        diagnostics.extend(unfetched.iter().map(|unfetched| not_fetched(path, unfetched)));
         let broken = diagnostics.iter().any(|d| d.severity == Severity::Error);
         let serving = own.and_then(|w| w.serving(self.trial));
         let rollout = own.and_then(|w| self.rollouts.get(&w.newest.name));
@@ -312,18 +312,31 @@ impl<'a> Facts<'a> {
     }
 }
 
-fn keys_not_fetched(path: &Arc<str>, why: &str, has_older: bool) -> Diagnostic {
-    let (severity, then) = if has_older {
+fn not_fetched(path: &Arc<str>, unfetched: &Unfetched) -> Diagnostic {
+    let Unfetched { what, why, has_older } = unfetched;
+    let (severity, then) = if *has_older {
         (Severity::Warning, "those of last time count")
     } else {
         (Severity::Error, "the gateway answers 503 to everyone")
     };
+    let (code, what, help) = match what {
+        Fetch::Keys(_) => (
+            Code::KeysNotFetched,
+            "keys of the issuer",
+            "look whether `jwksUri` is right and can be reached from here, or use `jwksFile`",
+        ),
+        Fetch::Metadata(_) => (
+            Code::ProviderNotFound,
+            "endpoints of the issuer",
+            "look whether `issuer` is right and can be reached from here, or write its endpoints",
+        ),
+    };
     Diagnostic {
         severity,
-        code: Code::KeysNotFetched,
+        code,
         place: Place::file(Arc::clone(path)),
-        message: format!("the keys of the issuer cannot be fetched, {then}: {why}"),
-        help: Some("look whether `jwksUri` is right and can be reached from here, or use `jwksFile`".into()),
+        message: format!("the {what} cannot be fetched, {then}: {why}"),
+        help: Some(help.into()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! All state of the control plane, and how one event changes it. Pure: no clock, no I/O.
 
+mod logins;
 mod releases;
 
 use super::board::{Boards, Common};
@@ -17,9 +18,9 @@ use super::view::{Facts, View, Views};
 use crate::clock::Timestamp;
 use crate::config::Reference;
 use crate::diag::Severity;
-use crate::model::{Authentication, Gateway, Settings, Switches};
+use crate::model::{Authentication, Gateway, SessionKey, Settings, Switches};
 use crate::mtls::Credentials;
-use crate::names::{GatewayName, ListenerName};
+use crate::names::GatewayName;
 use crate::resource::{Kind, Resource};
 use crate::snapshot::Fleet;
 use crate::store::Weights;
@@ -32,7 +33,6 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct World {
     settings: Settings,
-    names: BTreeSet<ListenerName>,
     /// Listeners and the secrets with their certificates.
     common: Common,
     certificates: Certificates,
@@ -48,6 +48,7 @@ pub struct World {
     /// What Envoys refused though it is of no gateway, so that people are told once and not by every Envoy.
     told_refused: BTreeMap<(Kind, Arc<str>), crate::resource::Version>,
     issuers: Issuers,
+    session_key: Option<SessionKey>,
     rollouts: Rollouts,
     views: Views,
     /// The files of which people may see something else than before.
@@ -76,10 +77,10 @@ impl World {
             (name.clone(), vec![Arc::new(Resource::new(Kind::Listener, name.as_str(), &message))])
         });
         Self {
-            names: settings.listeners.keys().cloned().collect(),
             common: Common {
                 runtime: Arc::new(translate::runtime(Switches::default())),
                 listeners: listeners.collect(),
+                authorities: None,
             },
             certificates: Certificates::new(&settings),
             renewal: None,
@@ -92,6 +93,7 @@ impl World {
             fleet: Fleet::default(),
             told_refused: BTreeMap::new(),
             issuers: Issuers::default(),
+            session_key: None,
             rollouts: Rollouts::default(),
             views: Views::default(),
             unseen: BTreeSet::new(),
@@ -132,13 +134,13 @@ impl World {
                 true
             }
             Event::Verdict(verdict) => self.take_verdict(verdict, now),
-            Event::IssuerKeys { uri, keys } => {
-                let (changed, alarm) = self.issuers.take(&uri, keys);
+            Event::Fetched { what, result } => {
+                let (changed, alarm) = self.issuers.take(what.clone(), result);
                 if let Some(message) = alarm {
                     self.notes.push(Note::new(now, None, NoteKind::Alarm, message));
                 }
                 if changed {
-                    for name in self.issuers.wanting(&uri) {
+                    for name in self.issuers.wanting(&what) {
                         let Some(wanted) = self.wanted.get(&name) else { continue };
                         self.unseen.insert(Arc::clone(&wanted.file));
                         let (file, gateway) = (Arc::clone(&wanted.file), Arc::clone(&wanted.newest));
@@ -222,7 +224,7 @@ impl World {
             fleet: self.fleet.clone(),
             all_vanished: self.files.all_vanished,
             decisions: self.rollouts.decisions().clone(),
-            issuer_keys: self.issuers.wanted(),
+            fetches: self.issuers.wanted(),
         }
     }
 
@@ -254,7 +256,7 @@ impl World {
 
     fn take_files(&mut self, changes: Changes, now: Timestamp) {
         let touched: BTreeSet<Reference> = changes.attached.keys().cloned().collect();
-        let outcome = self.files.apply(changes, &self.names, self.settings.routing, now);
+        let outcome = self.files.apply(changes, &self.settings.listeners, self.settings.routing, now);
         let (shown, notes) = self.certificates.look(&touched, &self.files.attached, now);
         for (listener, secrets) in shown {
             let common = self.common.listeners.entry(listener).or_default();
@@ -323,7 +325,8 @@ impl World {
 
     /// From now on this version of a gateway should be served.
     fn choose(&mut self, Chosen { file, gateway }: Chosen, now: Timestamp) {
-        let gateway = self.rollouts.with_weights(self.issuers.with_keys(gateway));
+        let gateway = self.with_session_secret(self.issuers.complete(gateway));
+        let gateway = self.rollouts.with_weights(gateway);
         let name = gateway.name.clone();
         self.rollouts.set(&gateway, now);
         self.issuers.replace(self.wanted.get(&name).map(|w| w.newest.as_ref()), Some(&gateway));
@@ -453,7 +456,7 @@ impl World {
         for resource in resources {
             let (kind, name, version) = (resource.kind(), resource.name(), resource.version());
             let common = matches!(kind, Kind::Runtime | Kind::Listener)
-                || (kind == Kind::Secret && name.starts_with("tls/"));
+                || (kind == Kind::Secret && translate::owner(resource).is_none());
             if !common || !self.is_current(resource) {
                 continue;
             }
@@ -481,11 +484,8 @@ impl World {
 
     /// The gateways on trial whose newest version a resource holds.
     fn suspects_in(&self, resource: &Resource) -> Vec<GatewayName> {
-        let upstream = match resource.kind() {
-            Kind::Cluster | Kind::Endpoint => {
-                translate::parse_cluster_name(resource.name()).map(|(g, u, _)| (g, u))
-            }
-            Kind::Secret => translate::parse_secret_name(resource.name()),
+        let owner = match resource.kind() {
+            Kind::Cluster | Kind::Endpoint | Kind::Secret => translate::owner(resource),
             // A listener depends on no gateway.
             Kind::Runtime | Kind::Listener => None,
             Kind::ScopedRoute | Kind::Route => {
@@ -509,8 +509,7 @@ impl World {
                 return self.trial.on_trial().filter(is_in).filter(is_told).cloned().collect();
             }
         };
-        let gateway = upstream.map(|(gateway, _)| gateway);
-        gateway.into_iter().filter(|name| *self.trial.standing(name) == Standing::OnTrial).collect()
+        owner.into_iter().filter(|name| *self.trial.standing(name) == Standing::OnTrial).collect()
     }
 
     fn note(&mut self, time: Timestamp, gateway: &GatewayName, kind: NoteKind, message: String) {

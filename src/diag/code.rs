@@ -67,6 +67,22 @@ codes! {
     HeadersFile = "A017",
     /// A secret that travels in plain text.
     PlainSecret = "A018",
+    /// Neither an issuer nor its endpoints, or both, or half of them.
+    OAuth2Provider = "A019",
+    /// A URL to which no login can be sent safely.
+    OAuth2Url = "A020",
+    /// A client id or a client secret that no provider gives.
+    OAuth2Client = "A021",
+    /// A scope that no provider has, or one that is missing.
+    Scopes = "A022",
+    /// A cookie domain that does not cover the hosts of the gateway.
+    CookieDomain = "A023",
+    /// Tokens are to be verified, and nothing says by what.
+    OAuth2Tokens = "A024",
+    /// Logins on a listener without TLS.
+    LoginInTheClear = "A025",
+    /// Logins for every host.
+    LoginAnywhere = "A026",
 
     /// Two files claim one gateway name.
     SameName = "C001",
@@ -77,6 +93,8 @@ codes! {
     RefusedByEnvoy = "E001",
     /// The keys of a token issuer cannot be fetched.
     KeysNotFetched = "E002",
+    /// What a provider of logins says of itself cannot be fetched.
+    ProviderNotFound = "E003",
 
     /// The file cannot be read.
     Unreadable = "F001",

@@ -2,12 +2,12 @@
 
 use crate::client::{self, reason};
 use crate::config;
-use std::sync::Arc;
+use crate::control::{Fetch, Fetched};
 use std::time::Duration;
 
 /// For the whole of one fetch.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// More than the keys of any issuer.
+/// More than any issuer has to say.
 const MAX_SIZE: usize = 256 << 10;
 
 pub(super) fn client() -> reqwest::Result<reqwest::Client> {
@@ -20,9 +20,24 @@ pub(super) fn local_client() -> reqwest::Result<reqwest::Client> {
     client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).no_proxy().build()
 }
 
-/// The JSON Web Key Set at a URL; else a sentence that says why not.
-pub(super) async fn keys(client: &reqwest::Client, uri: &str) -> Result<Arc<str>, String> {
-    let mut answer = client.get(uri).send().await.map_err(|e| reason(e, TIMEOUT))?;
+/// What is wanted; else a sentence that says why not.
+pub(super) async fn fetch(client: &reqwest::Client, what: &Fetch) -> Result<Fetched, String> {
+    let checked = match what {
+        Fetch::Keys(uri) => {
+            let text = text(client, uri).await?;
+            config::check_jwks(&text).map(|()| Fetched::Keys(text.into()))
+        }
+        Fetch::Metadata(issuer) => {
+            let text = text(client, &config::discovery_url(issuer)).await?;
+            config::read_metadata(issuer, &text).map(|metadata| Fetched::Metadata(metadata.into()))
+        }
+    };
+    checked.map_err(|what| format!("the answer {what}"))
+}
+
+/// The text at a URL.
+async fn text(client: &reqwest::Client, url: &str) -> Result<String, String> {
+    let mut answer = client.get(url).send().await.map_err(|e| reason(e, TIMEOUT))?;
     if !answer.status().is_success() {
         return Err(format!("the answer was {}", answer.status()));
     }
@@ -33,7 +48,5 @@ pub(super) async fn keys(client: &reqwest::Client, uri: &str) -> Result<Arc<str>
             return Err(format!("the answer has more than {MAX_SIZE} bytes"));
         }
     }
-    let text = String::from_utf8(bytes).map_err(|_| "the answer is not text")?;
-    config::check_jwks(&text).map_err(|what| format!("the answer {what}"))?;
-    Ok(text.into())
+    String::from_utf8(bytes).map_err(|_| "the answer is not text".to_owned())
 }

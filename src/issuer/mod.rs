@@ -1,4 +1,5 @@
-//! The public keys of token issuers: fetched from where gateway files say, and told to the control loop.
+//! The public keys of token issuers and the endpoints of providers of logins: fetched from where gateway files say, and
+//! told to the control loop.
 //!
 //! Envoy could fetch them itself, and would do so anew with each push of a route. Fetched here, they are fetched once
 //! for all Envoys, outlive an outage of the issuer, and change what Envoys are told only when they change.
@@ -7,47 +8,47 @@ mod fetch;
 mod plan;
 
 use crate::clock::Stopwatch;
-use crate::control::{Event, View};
+use crate::control::{Event, Fetch, Fetched, View};
 use crate::latest::Subscriber;
 use plan::Plan;
-use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 
-/// A JSON Web Key Set, or why there is none.
-type Keys = Result<Arc<str>, String>;
+/// What there was, or why there is none.
+type Outcome = Result<Fetched, String>;
 
-/// Keeps the keys that the published view asks for fresh, until nobody listens any more.
+/// Keeps what the published view asks for fresh, until nobody listens any more.
 pub async fn run(mut views: Subscriber<View>, events: mpsc::Sender<Event>) {
     let (client, local) = match (fetch::client(), fetch::local_client()) {
         (Ok(client), Ok(local)) => (client, local),
         (Err(error), _) | (_, Err(error)) => {
-            return tracing::error!("no keys of issuers can be fetched: {error}");
+            return tracing::error!("nothing of issuers can be fetched: {error}");
         }
     };
     let clock = Stopwatch::start();
     let mut plan = Plan::default();
     let mut under_way = JoinSet::new();
-    let mut asked: Vec<(Id, String)> = Vec::new();
+    let mut asked: Vec<(Id, Fetch)> = Vec::new();
     loop {
-        plan.want(&views.load().issuer_keys, clock.elapsed());
-        for uri in plan.due(clock.elapsed()) {
+        plan.want(&views.load().fetches, clock.elapsed());
+        for what in plan.due(clock.elapsed()) {
+            let (Fetch::Keys(url) | Fetch::Metadata(url)) = &what;
             // Only this machine may be asked in plain text.
-            let client = if uri.starts_with("http://") { local.clone() } else { client.clone() };
-            let at = uri.clone();
-            let task = under_way.spawn(async move { fetch::keys(&client, &at).await });
-            asked.push((task.id(), uri));
+            let client = if url.starts_with("http://") { local.clone() } else { client.clone() };
+            let at = what.clone();
+            let task = under_way.spawn(async move { fetch::fetch(&client, &at).await });
+            asked.push((task.id(), what));
         }
         let wait = plan.deadline().map(|at| at.saturating_sub(clock.elapsed()));
         tokio::select! {
             more = views.changed() => if !more { return },
             () = sleep(wait) => {}
             Some(ended) = under_way.join_next_with_id() => {
-                let (id, keys) = result(ended);
+                let (id, result) = result(ended);
                 let Some(index) = asked.iter().position(|(task, _)| *task == id) else { continue };
-                let (_, uri) = asked.swap_remove(index);
-                plan.done(&uri, keys.is_ok(), clock.elapsed());
-                if events.send(Event::IssuerKeys { uri, keys }).await.is_err() {
+                let (_, what) = asked.swap_remove(index);
+                plan.done(&what, result.is_ok(), clock.elapsed());
+                if events.send(Event::Fetched { what, result }).await.is_err() {
                     return;
                 }
             }
@@ -56,7 +57,7 @@ pub async fn run(mut views: Subscriber<View>, events: mpsc::Sender<Event>) {
 }
 
 /// What a fetch came to. One that ended by a mistake of ours is a failure like others, and is repeated.
-fn result(ended: Result<(Id, Keys), JoinError>) -> (Id, Keys) {
+fn result(ended: Result<(Id, Outcome), JoinError>) -> (Id, Outcome) {
     ended.unwrap_or_else(|error| (error.id(), Err("the fetch broke off".to_owned())))
 }
 
@@ -73,9 +74,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_fetch_that_panics_is_a_failure_with_a_name() {
-        let mut under_way: JoinSet<Keys> = JoinSet::new();
+        let mut under_way: JoinSet<Outcome> = JoinSet::new();
         let task = under_way.spawn(async { panic!("a mistake of ours") });
-        let (id, keys) = result(under_way.join_next_with_id().await.unwrap());
-        assert_eq!((id, keys), (task.id(), Err("the fetch broke off".to_owned())));
+        let (id, outcome) = result(under_way.join_next_with_id().await.unwrap());
+        assert_eq!((id, outcome), (task.id(), Err("the fetch broke off".to_owned())));
     }
 }

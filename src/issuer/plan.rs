@@ -1,4 +1,4 @@
-//! When to fetch which keys. Pure: times are durations since any fixed moment.
+//! When to fetch what. Pure: times are durations since any fixed moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,9 +11,9 @@ const RETRY: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_mins(1);
 
 /// What is to be fetched, and when.
-#[derive(Debug, Default)]
-pub(super) struct Plan {
-    uris: BTreeMap<String, State>,
+#[derive(Debug)]
+pub(super) struct Plan<W> {
+    wanted: BTreeMap<W, State>,
 }
 
 #[derive(Debug)]
@@ -23,33 +23,39 @@ struct State {
     next: Option<Duration>,
 }
 
-impl Plan {
+impl<W> Default for Plan<W> {
+    fn default() -> Self {
+        Self { wanted: BTreeMap::new() }
+    }
+}
+
+impl<W: Clone + Ord> Plan<W> {
     /// These are wanted, and no others.
-    pub(super) fn want(&mut self, uris: &BTreeSet<String>, now: Duration) {
-        self.uris.retain(|uri, _| uris.contains(uri));
-        for uri in uris {
-            self.uris.entry(uri.clone()).or_insert(State { failures: 0, next: Some(now) });
+    pub(super) fn want(&mut self, all: &BTreeSet<W>, now: Duration) {
+        self.wanted.retain(|what, _| all.contains(what));
+        for what in all {
+            self.wanted.entry(what.clone()).or_insert(State { failures: 0, next: Some(now) });
         }
     }
 
     /// What to fetch now. It counts as under way from here on.
-    pub(super) fn due(&mut self, now: Duration) -> Vec<String> {
-        let due = self.uris.iter_mut().filter(|(_, s)| s.next.is_some_and(|at| at <= now));
-        due.map(|(uri, state)| {
+    pub(super) fn due(&mut self, now: Duration) -> Vec<W> {
+        let due = self.wanted.iter_mut().filter(|(_, s)| s.next.is_some_and(|at| at <= now));
+        due.map(|(what, state)| {
             state.next = None;
-            uri.clone()
+            what.clone()
         })
         .collect()
     }
 
     /// When something is due next.
     pub(super) fn deadline(&self) -> Option<Duration> {
-        self.uris.values().filter_map(|s| s.next).min()
+        self.wanted.values().filter_map(|s| s.next).min()
     }
 
     /// A fetch is over.
-    pub(super) fn done(&mut self, uri: &str, well: bool, now: Duration) {
-        let Some(state) = self.uris.get_mut(uri) else { return };
+    pub(super) fn done(&mut self, what: &W, well: bool, now: Duration) {
+        let Some(state) = self.wanted.get_mut(what) else { return };
         state.failures = if well { 0 } else { state.failures.saturating_add(1) };
         let pause = match state.failures {
             0 => REFRESH,
@@ -63,7 +69,7 @@ impl Plan {
 mod tests {
     use super::*;
 
-    const URI: &str = "https://issuer.test/keys";
+    const KEYS: &str = "https://issuer.test/keys";
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -72,13 +78,13 @@ mod tests {
     #[test]
     fn failures_are_tried_again_ever_more_slowly_and_success_is_refreshed() {
         let mut plan = Plan::default();
-        plan.want(&[URI.to_owned()].into(), at(0));
+        plan.want(&[KEYS].into(), at(0));
         let mut now = at(0);
         let mut pauses = Vec::new();
         for well in [false, false, false, false, false, false, false, false, true, false] {
-            assert_eq!(plan.due(now), [URI]);
+            assert_eq!(plan.due(now), [KEYS]);
             assert_eq!((plan.due(now), plan.deadline()), (vec![], None), "it is under way");
-            plan.done(URI, well, now);
+            plan.done(&KEYS, well, now);
             let next = plan.deadline().unwrap();
             pauses.push(next.saturating_sub(now).as_secs());
             now = next;
@@ -89,10 +95,10 @@ mod tests {
     #[test]
     fn what_nobody_wants_any_more_is_forgotten() {
         let mut plan = Plan::default();
-        plan.want(&[URI.to_owned()].into(), at(0));
-        assert_eq!(plan.due(at(0)), [URI]);
+        plan.want(&[KEYS].into(), at(0));
+        assert_eq!(plan.due(at(0)), [KEYS]);
         plan.want(&BTreeSet::new(), at(1));
-        plan.done(URI, true, at(2));
+        plan.done(&KEYS, true, at(2));
         assert_eq!(plan.deadline(), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Who may use a gateway. Everything secret in here is masked from birth.
 
-use super::Secret;
+use super::{OAuth2, Secret};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +17,8 @@ pub enum Authentication {
     AccessKey(AccessKey),
     /// A signed token (RFC 7519) of a known issuer.
     Jwt(Jwt),
+    /// A login by a browser.
+    OAuth2(Box<OAuth2>),
     /// Closed to everyone: who may come in is known to be limited, and not known to whom. No file says so; it stands
     /// in when what a file says cannot be told to Envoy, because the other choice would be an open gateway.
     Closed,
@@ -30,6 +32,7 @@ impl Authentication {
             Self::Basic(_) => "basicAuth",
             Self::AccessKey(_) => "accessKey",
             Self::Jwt(_) => "jwt",
+            Self::OAuth2(_) => "oauth2",
             Self::Closed => "closed",
         }
     }

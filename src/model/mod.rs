@@ -8,8 +8,10 @@ mod affinity;
 mod auth;
 mod gateway;
 mod metric;
+mod oauth2;
 mod rollout;
 mod secret;
+mod session;
 mod settings;
 mod shadow;
 mod switches;
@@ -20,8 +22,10 @@ pub use affinity::SessionAffinity;
 pub use auth::{AccessKey, Authentication, BasicAuth, ClaimValue, Jwks, Jwt, Key, KeySource, User};
 pub use gateway::{Condition, DirectAccess, Gateway, Host, Match, Pattern};
 pub use metric::{Fact, Limits, MetricSource, Number, Provided, Query, QueryPart, Remote};
+pub use oauth2::{Endpoints, Metadata, OAuth2, Provider, TokenEndpoint};
 pub use rollout::{BuiltIn, ErrorRate, Metrics, OnFailure, Quantile, Rollout, Step, StepPause};
 pub use secret::{Certificate, Pem, Secret};
+pub use session::SessionKey;
 pub use settings::{
     AltName, CertificateFiles, Listener, ListenerTls, MutualTls, PrometheusServer, Routing, Settings, StoreAt,
 };

@@ -1,7 +1,7 @@
 //! From the bytes of three files to what a handshake needs.
 
 use crate::model::MutualTls;
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
@@ -45,7 +45,7 @@ impl Credentials {
             &read(ca).map_err(at(ca))?,
         ];
         // Named rather than taken from the process: nobody else's choice of a provider changes ours.
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
         let chain = certificates(chain).map_err(at(certificate))?;
         let private = PrivateKeyDer::from_pem_slice(private)
             .map_err(|_| "holds no private key in PEM".to_owned())

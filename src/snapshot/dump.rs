@@ -69,7 +69,8 @@ pub fn dump_bootstrap<'a>(resources: impl IntoIterator<Item = &'a Arc<Resource>>
     let (mut clusters, mut endpoints, mut secrets) = (Vec::new(), Map::new(), Vec::new());
     let (mut listeners, mut routes, mut scopes) = (Vec::new(), Map::new(), Vec::new());
     for resource in resources {
-        let value = dump(resource)?;
+        let mut value = dump(resource)?;
+        static_secrets(&mut value);
         match resource.kind() {
             Kind::Cluster => clusters.push(value),
             Kind::Endpoint => drop(endpoints.insert(resource.name().to_string(), value)),
@@ -88,10 +89,8 @@ pub fn dump_bootstrap<'a>(resources: impl IntoIterator<Item = &'a Arc<Resource>>
             cluster.insert("type".into(), json!("STATIC"));
             cluster.insert("load_assignment".into(), assignment);
         }
-        static_secrets(cluster);
     }
     for listener in &mut listeners {
-        static_secrets(listener);
         let config =
             listener.pointer_mut("/filter_chains/0/filters/0/typed_config").and_then(Value::as_object_mut);
         let name = listener_routes(config.as_deref());

@@ -42,9 +42,9 @@ use envoy_types::pb::envoy::r#type::v3::Percent;
 use std::net::IpAddr;
 use std::time::Duration;
 
-const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+pub(super) const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 /// A server that takes longer to accept a connection is not there; model servers are slow to answer, not to accept.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Shorter than the 5 s after which uvicorn and Node close an idle connection: a request never meets a connection
 /// that the server is closing at that moment, which would be a 503 without a retry.
 const IDLE_CONNECTION: Duration = Duration::from_secs(4);
@@ -199,7 +199,7 @@ fn health_check(upstream: &Upstream, check: &HealthCheck) -> EnvoyHealthCheck {
     }
 }
 
-fn http_options(protocol: Protocol) -> HttpProtocolOptions {
+pub(super) fn http_options(protocol: Protocol) -> HttpProtocolOptions {
     let (config, idle) = match protocol {
         Protocol::Http1 => (
             ProtocolConfig::HttpProtocolOptions(Http1ProtocolOptions::default()),
@@ -222,23 +222,31 @@ fn http_options(protocol: Protocol) -> HttpProtocolOptions {
 
 fn transport_socket(gateway: &Gateway, upstream: &Upstream, tls: &Tls) -> TransportSocket {
     let alpn = if upstream.protocol == Protocol::Http1 { "http/1.1" } else { "h2" };
+    let shown = tls.client.as_ref().map(|_| client_secret_name(&gateway.name, &upstream.name));
+    tls_socket(&tls.server_name, alpn, ca_secret_name(&gateway.name, &upstream.name), shown)
+}
+
+/// TLS to a server whose certificate has this name or address, signed by an authority of this secret, and to which the
+/// certificate of the other secret is shown, if there is one.
+pub(super) fn tls_socket(
+    server_name: &str,
+    alpn: &str,
+    ca_secret: String,
+    client_secret: Option<String>,
+) -> TransportSocket {
     // An address is no name to ask for (RFC 6066, section 3), and some servers refuse it.
-    let (san_type, sni) = match tls.server_name.parse::<IpAddr>() {
+    let (san_type, sni) = match server_name.parse::<IpAddr>() {
         Ok(_) => (SanType::IpAddress, String::new()),
-        Err(_) => (SanType::Dns, tls.server_name.clone()),
+        Err(_) => (SanType::Dns, server_name.to_owned()),
     };
     let context = UpstreamTlsContext {
         sni,
         common_tls_context: Some(CommonTlsContext {
             alpn_protocols: vec![alpn.to_owned()],
             // By name: a renewed certificate is a new secret, and the cluster stays as it is.
-            tls_certificate_sds_secret_configs: tls
-                .client
-                .iter()
-                .map(|_| SdsSecretConfig {
-                    name: client_secret_name(&gateway.name, &upstream.name),
-                    sds_config: Some(ads()),
-                })
+            tls_certificate_sds_secret_configs: client_secret
+                .into_iter()
+                .map(|name| SdsSecretConfig { name, sds_config: Some(ads()) })
                 .collect(),
             validation_context_type: Some(ValidationContextType::CombinedValidationContext(
                 CombinedCertificateValidationContext {
@@ -246,7 +254,7 @@ fn transport_socket(gateway: &Gateway, upstream: &Upstream, tls: &Tls) -> Transp
                         match_typed_subject_alt_names: vec![SubjectAltNameMatcher {
                             san_type: san_type as i32,
                             matcher: Some(StringMatcher {
-                                match_pattern: Some(MatchPattern::Exact(tls.server_name.clone())),
+                                match_pattern: Some(MatchPattern::Exact(server_name.to_owned())),
                                 ..Default::default()
                             }),
                             ..Default::default()
@@ -254,7 +262,7 @@ fn transport_socket(gateway: &Gateway, upstream: &Upstream, tls: &Tls) -> Transp
                         ..Default::default()
                     }),
                     validation_context_sds_secret_config: Some(SdsSecretConfig {
-                        name: ca_secret_name(&gateway.name, &upstream.name),
+                        name: ca_secret,
                         sds_config: Some(ads()),
                     }),
                     ..Default::default()

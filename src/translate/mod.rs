@@ -8,7 +8,9 @@
 //! | listener, route configuration (plain layout) | the listener's name |
 //! | runtime layer | `serin` |
 //! | scope, route configuration (scoped layout) | `host/<listener>/<host>` |
+//! | cluster | `<gateway>/_oauth2`: the token endpoint of a login, no upstream |
 //! | secret | `ca/<gateway>/<upstream>`, `client/<gateway>/<upstream>`, `tls/<listener>`, `tls/<listener>/<number>` |
+//! | secret | `oauth2/<gateway>/client`, `oauth2/<gateway>/session`, `ca/system` |
 //! | listener, route configuration (for gRPC without a proxy) | the host |
 //!
 //! No name of a cluster has a dot, since Envoy's statistics use dots between their parts.
@@ -29,16 +31,18 @@ mod route;
 mod runtime;
 mod scope;
 mod shadow;
+mod token_endpoint;
 mod virtual_host;
 
 pub use listener::{listener, listener_secret, listener_secret_names};
-pub use ownership::{concerns, keep_gateway};
+pub use ownership::{concerns, keep_gateway, owner};
 pub use proxyless::{Targets, proxyless, targets};
 pub use runtime::{RUNTIME_LAYER, SHADOW_KEY, runtime};
 pub use scope::parse_scope_name;
+pub use token_endpoint::{authorities, needs_authorities};
 pub use virtual_host::{Changed, RouteTable};
 
-use crate::model::{Authentication, Gateway, Pem, Upstream};
+use crate::model::{Authentication, Gateway, OAuth2, Pem, Upstream};
 use crate::names::{GatewayName, UpstreamName};
 use crate::resource::{Kind, Resource, canonical};
 use bytes::Bytes;
@@ -100,14 +104,6 @@ fn client_secret_name(gateway: &GatewayName, upstream: &UpstreamName) -> String 
     format!("client/{gateway}/{upstream}")
 }
 
-/// The gateway and the upstream that a secret is for; `None`: it is for no upstream.
-pub fn parse_secret_name(name: &str) -> Option<(GatewayName, UpstreamName)> {
-    let name = name.strip_prefix("ca/").or_else(|| name.strip_prefix("client/"))?;
-    parse_cluster_name(name)
-        .filter(|(.., leg)| *leg == Leg::Live)
-        .map(|(gateway, upstream, _)| (gateway, upstream))
-}
-
 /// Translates one gateway.
 pub fn gateway(gateway: &Gateway) -> Parts {
     let mut resources = Vec::new();
@@ -119,6 +115,9 @@ pub fn gateway(gateway: &Gateway) -> Parts {
         let shadow = gateway.shadow.as_ref().map(|s| &s.upstream);
         for upstream in gateway.upstreams.iter().filter(|u| Some(&u.name) == shadow) {
             cluster_resources(gateway, upstream, Leg::Shadow, &mut resources);
+        }
+        if let Authentication::OAuth2(oauth2) = &gateway.authentication {
+            login_resources(&gateway.name, oauth2, &mut resources);
         }
     }
     Parts { resources, routes: encode_routes(route::routes(gateway)) }
@@ -144,6 +143,16 @@ fn cluster_resources(gateway: &Gateway, upstream: &Upstream, leg: Leg, out: &mut
     out.push(Arc::new(Resource::new(Kind::Cluster, &name, &cluster::cluster(gateway, upstream, leg))));
     if let Some(assignment) = cluster::load_assignment(gateway, upstream, leg) {
         out.push(Arc::new(Resource::new(Kind::Endpoint, &name, &assignment)));
+    }
+}
+
+/// What a login needs before the routes that begin one.
+fn login_resources(gateway: &GatewayName, oauth2: &OAuth2, out: &mut Vec<Arc<Resource>>) {
+    let Some(endpoints) = oauth2.endpoints() else { return };
+    let cluster = token_endpoint::cluster(gateway, &endpoints.token);
+    out.push(Arc::new(Resource::new(Kind::Cluster, &cluster.name, &cluster)));
+    for secret in filter::login_secrets(gateway, oauth2) {
+        out.push(Arc::new(Resource::new(Kind::Secret, &secret.name, &secret)));
     }
 }
 

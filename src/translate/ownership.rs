@@ -1,23 +1,34 @@
 //! Which resources, and which parts of shared ones, are one gateway's: for showing them.
 
-use super::{parse_cluster_name, parse_scope_name, parse_secret_name};
+use super::{parse_cluster_name, parse_scope_name, token_endpoint};
+use crate::names::GatewayName;
 use crate::resource::{Kind, Resource};
 use serde_json::Value;
 
+/// The gateway that a resource was made for; `None`: several share it.
+pub fn owner(resource: &Resource) -> Option<GatewayName> {
+    let name = resource.name();
+    let of_upstream = |name: &str| parse_cluster_name(name).map(|(gateway, ..)| gateway);
+    match resource.kind() {
+        Kind::Cluster | Kind::Endpoint => of_upstream(name).or_else(|| token_endpoint::gateway_of(name)),
+        Kind::Secret => match name.split_once('/')? {
+            ("ca" | "client", rest) => of_upstream(rest),
+            ("oauth2", rest) => GatewayName::new(rest.split('/').next()?).ok(),
+            _ => None,
+        },
+        Kind::Runtime | Kind::Listener | Kind::ScopedRoute | Kind::Route => None,
+    }
+}
+
 /// Whether a resource belongs to a gateway with this listener and these hosts, or holds its routes.
 pub fn concerns(resource: &Resource, gateway: &str, listener: &str, hosts: &[String]) -> bool {
-    let of = match resource.kind() {
-        Kind::Cluster | Kind::Endpoint => parse_cluster_name(resource.name()).map(|(g, u, _)| (g, u)),
-        Kind::Secret => parse_secret_name(resource.name()),
-        Kind::Runtime | Kind::Listener => None,
-        Kind::ScopedRoute | Kind::Route => {
-            return match parse_scope_name(resource.name()) {
-                Some((on, host)) => on == listener && hosts.iter().any(|h| h == host),
-                None => &**resource.name() == listener,
-            };
-        }
-    };
-    of.is_some_and(|(owner, _)| owner.as_str() == gateway)
+    match resource.kind() {
+        Kind::ScopedRoute | Kind::Route => match parse_scope_name(resource.name()) {
+            Some((on, host)) => on == listener && hosts.iter().any(|h| h == host),
+            None => &**resource.name() == listener,
+        },
+        _ => owner(resource).is_some_and(|g| g.as_str() == gateway),
+    }
 }
 
 /// Of a dumped route configuration keeps the routes of one gateway, and the virtual hosts that have some. Other

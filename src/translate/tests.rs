@@ -288,7 +288,7 @@ proptest! {
 
 #[test]
 fn only_our_own_cluster_names_parse() {
-    for text in ["", "a", "a/", "/b", "a/b/c", "A/b", "a/b.c", "a/b/shadow/c", "a//shadow"] {
+    for text in ["", "a", "a/", "/b", "a/b/c", "A/b", "a/b.c", "a/b/shadow/c", "a//shadow", "a/_oauth2"] {
         assert_eq!(parse_cluster_name(text), None, "{text}");
     }
 }

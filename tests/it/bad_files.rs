@@ -6,9 +6,10 @@
 
 use serin::config::{Attachment, Content, Context, Document, Reference, load, settings};
 use serin::diag::{Severity, Style, render};
-use serin::model::{PrometheusServer, Routing};
+use serin::model::{CertificateFiles, Listener, ListenerTls, PrometheusServer, Routing};
 use serin::names::ListenerName;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 #[test]
@@ -48,10 +49,9 @@ fn explain(case: &str, bytes: &[u8], attached: &BTreeMap<Reference, Attachment>)
         let url = "http://prometheus:9090".to_owned();
         let prometheus = PrometheusServer { url, headers_file: None, ca_file: None };
         let prometheus = (!case.starts_with("rollout-no-server")).then_some(prometheus);
-        let listeners = ["default", "edge"].map(|name| ListenerName::new(name).unwrap()).into();
         load(
             &document,
-            &Context { listeners: &listeners, attached, routing, prometheus: prometheus.as_ref() },
+            &Context { listeners: &listeners(), attached, routing, prometheus: prometheus.as_ref() },
         )
         .diagnostics
     };
@@ -67,6 +67,18 @@ fn explain(case: &str, bytes: &[u8], attached: &BTreeMap<Reference, Attachment>)
         "{case} says a secret"
     );
     text
+}
+
+/// `default` is open to other machines, `edge` has TLS.
+fn listeners() -> BTreeMap<ListenerName, Listener> {
+    let files = CertificateFiles { cert_file: "edge.crt".into(), key_file: "edge.key".into() };
+    let files = ListenerTls { certificates: vec![files] };
+    [("default", None), ("edge", Some(files))]
+        .map(|(name, tls)| {
+            let listener = Listener { address: Ipv4Addr::UNSPECIFIED.into(), port: 8080, tls };
+            (ListenerName::new(name).unwrap(), listener)
+        })
+        .into()
 }
 
 /// What the cases refer to: the files of `attached` as `secrets/<name>`, and what no file can be.

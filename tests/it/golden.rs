@@ -62,7 +62,7 @@ fn each_case_translates_as_expected() {
 async fn envoy_accepts_each_case() {
     for case in cases() {
         let mut bootstrap: Value = serde_yaml::from_str(&translate(&case, &["--bootstrap"])).unwrap();
-        add_listener_certificates(&mut bootstrap);
+        add_certificates(&mut bootstrap);
         validate(&bootstrap.to_string()).await;
     }
 }
@@ -128,8 +128,8 @@ fn goldens() -> BTreeSet<PathBuf> {
     files.filter(|f| f.file_name().and_then(|n| n.to_str()).is_some_and(is_golden)).collect()
 }
 
-/// Envoy wants every secret that a listener names; `translate` knows no keys.
-fn add_listener_certificates(bootstrap: &mut Value) {
+/// Envoy wants every secret that something names; `translate` knows neither keys nor whom this machine trusts.
+fn add_certificates(bootstrap: &mut Value) {
     let made = rcgen::generate_simple_self_signed(["fraud.example.com".to_owned()]).unwrap();
     let names: Vec<Value> = bootstrap["static_resources"]["listeners"]
         .as_array()
@@ -149,4 +149,7 @@ fn add_listener_certificates(bootstrap: &mut Value) {
             "private_key": { "inline_string": made.signing_key.serialize_pem() },
         }})
     }));
+    secrets.push(json!({ "name": "ca/system", "validation_context": {
+        "trusted_ca": { "inline_string": made.cert.pem() }
+    }}));
 }

@@ -134,7 +134,8 @@ pub(crate) fn references(raw: &raw::Gateway, document: &Path) -> BTreeSet<Refere
         let users = a.basic_auth.as_ref().and_then(|b| b.users_file.as_ref());
         let keys = a.access_key.as_ref().and_then(|k| k.keys_file.as_ref());
         let jwks = a.jwt.as_ref().and_then(|j| j.jwks_file.as_ref());
-        [users, keys, jwks]
+        let client = a.oauth2.as_ref().and_then(|o| o.client_secret_file.as_ref());
+        [users, keys, jwks, client]
     });
     let metrics = raw.rollout.iter().flat_map(|r| &r.metrics).flatten().flatten();
     let servers = metrics.flat_map(|metric| {

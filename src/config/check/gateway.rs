@@ -49,7 +49,7 @@ pub(crate) fn gateway(
         Some(text) => report(path::path(text), Code::Path, &root.at("path"), problems),
         None => Some("/".to_owned()),
     };
-    let authentication = authentication::authentication(raw, root, around, problems);
+    let authentication = authentication::authentication(raw, root, &hosts, around, problems);
     let listener = listener(raw, root, around, problems);
     let proxies = labels::proxies(raw, root, problems);
     // Whatever is wrong with it, a gateway that says who may come in is not for everyone.
@@ -202,10 +202,10 @@ fn listener(
         None if root.at("listener").is_there() => return None,
         None => DEFAULT_LISTENER,
     };
-    if let Some(known) = around.listeners.get(text) {
+    if let Some((known, _)) = around.listeners.get_key_value(text) {
         return Some(known.clone());
     }
-    let names = || around.listeners.iter().map(ListenerName::as_str);
+    let names = || around.listeners.keys().map(ListenerName::as_str);
     let help = match spelling::nearest(text, names()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("write `listener:` with one of: {}", names().collect::<Vec<_>>().join(", ")),
@@ -240,6 +240,9 @@ fn uses(authentication: &Authentication, header: &str) -> bool {
             carries || keys.client_header == header
         }
         Authentication::Jwt(jwt) => header == "authorization" || jwt.claim_headers.contains_key(header),
+        Authentication::OAuth2(oauth2) => {
+            matches!(header, "authorization" | "cookie") || oauth2.claim_headers.contains_key(header)
+        }
     }
 }
 
@@ -272,6 +275,7 @@ fn tells(authentication: &Authentication, header: &str) -> bool {
         Authentication::None | Authentication::Basic(_) | Authentication::Closed => false,
         Authentication::AccessKey(keys) => keys.client_header == header,
         Authentication::Jwt(jwt) => jwt.claim_headers.contains_key(header),
+        Authentication::OAuth2(oauth2) => oauth2.claim_headers.contains_key(header),
     }
 }
 

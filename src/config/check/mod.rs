@@ -38,16 +38,16 @@ pub(super) use settings::{settings, store_at};
 use super::problems::{At, Problems};
 use super::{Attachment, Reference};
 use crate::diag::Code;
-use crate::model::{PrometheusServer, Routing};
+use crate::model::{Listener, PrometheusServer, Routing};
 use crate::names::{ListenerName, NameError};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What a gateway file is checked against.
 pub(super) struct Surroundings<'a> {
     /// The file, as in [`super::Document::path`].
     pub(super) file: &'a Path,
-    pub(super) listeners: &'a BTreeSet<ListenerName>,
+    pub(super) listeners: &'a BTreeMap<ListenerName, Listener>,
     pub(super) attached: &'a BTreeMap<Reference, Attachment>,
     pub(super) routing: Routing,
     pub(super) prometheus: Option<&'a PrometheusServer>,

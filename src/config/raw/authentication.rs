@@ -21,7 +21,9 @@ pub(crate) struct Authentication {
     /// A signed token (JWT) of a known issuer.
     #[schemars(example = json!({ "issuer": "https://idp.example.com", "jwksFile": "idp.jwks" }))]
     pub(crate) jwt: Option<Jwt>,
-    // `oauth2`, the login by a browser, will stand here.
+    /// A login by a browser, at a provider (OAuth 2.0, OpenID Connect).
+    #[schemars(example = json!({ "issuer": "https://idp.example.com", "clientId": "fraud", "clientSecretFile": "secrets/client" }))]
+    pub(crate) oauth2: Option<OAuth2>,
 }
 
 /// There is nothing to say: `{}`.
@@ -100,6 +102,42 @@ pub(crate) struct Jwt {
     /// Claims that a token must have, each with its value or a list of values of which one is enough.
     #[schemars(example = json!({ "scope": "predict" }))]
     pub(crate) require: Option<IndexMap<String, Option<OneOrMore>>>,
+}
+
+/// A login at a provider.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct OAuth2 {
+    /// A provider of OpenID Connect, whose endpoints are found below this URL.
+    #[schemars(example = &"https://idp.example.com")]
+    pub(crate) issuer: Option<String>,
+    /// Where browsers are sent to log in, for a provider without `issuer`.
+    #[schemars(example = &"https://idp.example.com/authorize")]
+    pub(crate) authorization_endpoint: Option<String>,
+    /// Where codes are exchanged for tokens, for a provider without `issuer`.
+    #[schemars(example = &"https://idp.example.com/token")]
+    pub(crate) token_endpoint: Option<String>,
+    /// Where browsers are sent to log out, for a provider without `issuer`. Default: nowhere.
+    #[schemars(example = &"https://idp.example.com/logout")]
+    pub(crate) end_session_endpoint: Option<String>,
+    /// What the provider calls this gateway.
+    #[schemars(required, example = &"fraud")]
+    pub(crate) client_id: Option<String>,
+    /// The secret that the provider gave to this gateway.
+    #[schemars(required, example = &"secrets/fraud.client")]
+    pub(crate) client_secret_file: Option<Content>,
+    /// What people are asked to allow. Default: `openid`.
+    pub(crate) scopes: Option<Vec<Option<String>>>,
+    /// A domain whose hosts share the login. Default: each host has its own.
+    #[schemars(example = &"example.com")]
+    pub(crate) cookie_domain: Option<String>,
+    /// Whether a signed token (JWT) of the provider passes without a login. Default: false.
+    pub(crate) accept_bearer: Option<bool>,
+    /// With `acceptBearer`, a token is for one of these: its claim `aud`. Default: `clientId`.
+    pub(crate) audiences: Option<Vec<Option<String>>>,
+    /// Request headers that tell the model what is claimed of the caller: a header and a claim each.
+    #[schemars(example = json!({ "x-user": "email" }))]
+    pub(crate) claim_headers: Option<IndexMap<String, Option<String>>>,
 }
 
 /// A value, or a list of them.

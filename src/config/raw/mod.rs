@@ -18,7 +18,9 @@ mod told;
 mod upstream;
 
 pub(super) use affinity::{SessionAffinity, SessionAffinityObject};
-pub(super) use authentication::{AccessKey, Authentication, BasicAuth, ClaimValue, Content, Jwt, OneOrMore};
+pub(super) use authentication::{
+    AccessKey, Authentication, BasicAuth, ClaimValue, Content, Jwt, OAuth2, OneOrMore,
+};
 pub(super) use gateway::{DirectAccess, Gateway};
 pub(super) use matches::{Match, Patterns, StringMatch};
 pub(super) use metric::{Amount, Codes, Metric, Prometheus, Webhook};

@@ -2,19 +2,20 @@
 
 use super::*;
 use crate::model::{
-    AccessKey, Authentication, BasicAuth, ClaimValue, Jwks, Jwt, Key, KeySource, Secret, User,
+    AccessKey, Authentication, BasicAuth, ClaimValue, Endpoints, Jwks, Jwt, Key, KeySource, OAuth2, Provider,
+    Secret, TokenEndpoint, User,
 };
 use proptest::prelude::*;
 
 /// A gateway file with this authentication.
 pub(super) fn file(authentication: &str) -> String {
     format!(
-        "apiVersion: serin/v1\nname: a\nupstreams: {{ v1: http://a }}\nauthentication: {authentication}\n"
+        "apiVersion: serin/v1\nname: a\nhost: a.example.com\nupstreams: {{ v1: http://a }}\nauthentication: {authentication}\n"
     )
 }
 
 /// One file for each way.
-pub(super) const WAYS: [&str; 7] = [
+pub(super) const WAYS: [&str; 9] = [
     "{ none: {} }",
     "{ basicAuth: { usersFile: fraud.htpasswd, realm: Cards } }",
     "{ accessKey: { keysFile: fraud.keys } }",
@@ -22,6 +23,8 @@ pub(super) const WAYS: [&str; 7] = [
     "{ accessKey: { keysFile: fraud.keys, query: key } }",
     "{ accessKey: { keysFile: fraud.keys, cookie: key } }",
     "{ jwt: { issuer: idp, jwksUri: 'https://idp/keys', audiences: [fraud, b], claimHeaders: { X-User: sub }, require: { scope: predict, team: [a, 7, true] } } }",
+    "{ oauth2: { issuer: 'https://idp', clientId: fraud, clientSecretFile: client, scopes: [openid, email], acceptBearer: true, claimHeaders: { X-User: email } } }",
+    "{ oauth2: { authorizationEndpoint: 'https://idp/a', tokenEndpoint: 'http://[::1]/t', endSessionEndpoint: 'https://idp/o', cookieDomain: example.com, clientId: fraud, clientSecretFile: { env: FRAUD_KEYS }, acceptBearer: false } }",
 ];
 
 fn read(authentication: &str) -> Authentication {
@@ -62,10 +65,43 @@ fn each_way_is_read() {
         fraud(KeySource::Query("key".into()), "x-serin-client"),
         fraud(KeySource::Cookie("key".into()), "x-serin-client"),
         Authentication::Jwt(jwt),
+        Authentication::OAuth2(Box::new(OAuth2 {
+            provider: Provider::Discovered { issuer: "https://idp".into(), metadata: None, keys: None },
+            client_id: "fraud".into(),
+            client_secret: Secret::new("0123456789abcdef"),
+            scopes: vec!["openid".into(), "email".into()],
+            cookie_domain: None,
+            bearer: Some(vec!["fraud".into()]),
+            claim_headers: [("x-user".to_owned(), "email".to_owned())].into(),
+            session_secret: None,
+        })),
+        Authentication::OAuth2(Box::new(OAuth2 {
+            provider: Provider::Endpoints(Endpoints {
+                authorization: "https://idp/a".into(),
+                token: TokenEndpoint {
+                    uri: "http://[::1]/t".into(),
+                    host: "::1".into(),
+                    port: 80,
+                    tls: false,
+                    secret_in_body: false,
+                },
+                end_session: Some("https://idp/o".into()),
+            }),
+            client_id: "fraud".into(),
+            client_secret: Secret::new("acme:0123456789abcdef"),
+            scopes: vec!["openid".into()],
+            cookie_domain: Some("example.com".into()),
+            bearer: None,
+            claim_headers: BTreeMap::new(),
+            session_secret: None,
+        })),
     ];
     assert_eq!(WAYS.map(read), expected);
     let words = expected.map(|a| a.as_str());
-    assert_eq!(words, ["none", "basicAuth", "accessKey", "accessKey", "accessKey", "accessKey", "jwt"]);
+    assert_eq!(
+        words,
+        ["none", "basicAuth", "accessKey", "accessKey", "accessKey", "accessKey", "jwt", "oauth2", "oauth2"]
+    );
     assert_eq!(
         good("a.yaml", &file("{ none: {} }").replace("authentication: { none: {} }\n", ""))
             .gateway
@@ -90,6 +126,8 @@ fn files_and_variables_are_references() {
     assert_eq!(of(WAYS[1]), one(Reference::File("team/fraud.htpasswd".into())));
     assert_eq!(of(WAYS[2]), one(Reference::File("team/fraud.keys".into())));
     assert_eq!(of(WAYS[3]), one(Reference::Environment("FRAUD_KEYS".into())));
+    assert_eq!(of(WAYS[7]), one(Reference::File("team/client".into())));
+    assert_eq!(of(WAYS[8]), one(Reference::Environment("FRAUD_KEYS".into())));
     assert_eq!(of("{ jwt: { issuer: i, jwksFile: i.jwks } }"), one(Reference::File("team/i.jwks".into())));
     for nothing in
         [WAYS[0], WAYS[6], "{ accessKey: { keysFile: '' } }", "{ accessKey: { keysFile: { env: A=B } } }"]
@@ -118,9 +156,9 @@ fn a_mistake_never_opens_a_gateway() {
 
 /// Loads a gateway whose secrets are in one file or variable, with this in it.
 fn load_with(way: &str, content: &[u8], exposed: bool) -> Loaded {
-    let listeners = [ListenerName::new("default").unwrap()].into();
+    let listeners = listeners();
     let attachment = Attachment::Bytes { bytes: content.into(), exposed };
-    let attached = ["fraud.htpasswd", "fraud.keys", "idp.jwks"]
+    let attached = ["fraud.htpasswd", "fraud.keys", "idp.jwks", "client"]
         .map(|p| Reference::File(p.into()))
         .into_iter()
         .chain([Reference::Environment("FRAUD_KEYS".into())])
@@ -142,6 +180,7 @@ fn only_files_with_secrets_have_to_be_private() {
     let warned = [(Code::SecretExposed, Severity::Warning)];
     assert_eq!(codes(WAYS[1], "ann:{SHA}UerAMSLQqYbz6Llq6MIZZr8lHaw="), warned);
     assert_eq!(codes(WAYS[2], "acme:0123456789abcdef"), warned);
+    assert_eq!(codes(WAYS[7], "secret"), warned);
     assert_eq!(codes("{ jwt: { issuer: i, jwksFile: idp.jwks } }", JWKS), []);
 }
 

@@ -4,8 +4,8 @@
 
 use super::*;
 use crate::model::{
-    AccessKey, Authentication, BasicAuth, ClaimValue, Gateway, Jwks, Jwt, Key, KeySource, Secret,
-    SessionAffinity, Shadow, User,
+    AccessKey, Authentication, BasicAuth, ClaimValue, Endpoints, Gateway, Jwks, Jwt, Key, KeySource, OAuth2,
+    Provider, Secret, SessionAffinity, Shadow, TokenEndpoint, User,
 };
 use crate::weight::{Split, WHOLE, Weight};
 use proptest::prelude::*;
@@ -183,7 +183,39 @@ fn authentication() -> impl Strategy<Value = Authentication> {
         });
     let realm = "[!#-Z]{1,12}";
     let basic = realm.prop_map(move |realm| Authentication::Basic(BasicAuth { users: users.clone(), realm }));
-    prop_oneof![Just(Authentication::None), basic, key, jwt]
+    prop_oneof![Just(Authentication::None), basic, key, jwt, oauth2()]
+}
+
+fn oauth2() -> impl Strategy<Value = Authentication> {
+    let discovered =
+        Provider::Discovered { issuer: "https://idp/realms/a".into(), metadata: None, keys: None };
+    let token = TokenEndpoint {
+        uri: "https://idp:8443/t".into(),
+        host: "idp".into(),
+        port: 8443,
+        tls: true,
+        secret_in_body: false,
+    };
+    let endpoints =
+        Provider::Endpoints(Endpoints { authorization: "https://idp/a".into(), token, end_session: None });
+    let scopes = prop::collection::btree_set("[!#-Z]{1,8}", 0..3);
+    let bearer = prop::option::of(prop::collection::btree_set("[!-~é]{1,12}", 1..3));
+    let claims = prop::collection::btree_map("x-[a-z]{1,8}", "[a-z]{1,8}", 0..3);
+    ("[!-~]{1,12}", scopes, bearer, claims, any::<bool>()).prop_map(
+        move |(client_id, scopes, bearer, claim_headers, discover)| {
+            let provider = if discover { discovered.clone() } else { endpoints.clone() };
+            Authentication::OAuth2(Box::new(OAuth2 {
+                provider,
+                client_id,
+                client_secret: Secret::new("0123456789abcdef"),
+                scopes: std::iter::once("openid".to_owned()).chain(scopes).collect(),
+                cookie_domain: None,
+                bearer: bearer.filter(|_| discover).map(|all| all.into_iter().collect()),
+                claim_headers: if discover { claim_headers } else { BTreeMap::new() },
+                session_secret: None,
+            }))
+        },
+    )
 }
 
 fn gateway() -> impl Strategy<Value = Gateway> {
@@ -291,6 +323,24 @@ fn print_authentication(authentication: &Authentication) -> serde_json::Value {
                 out["require"] = json!(require);
             }
             json!({ "jwt": out })
+        }
+        Authentication::OAuth2(oauth2) => {
+            let mut out = json!({
+                "clientId": oauth2.client_id, "clientSecretFile": "client", "scopes": oauth2.scopes,
+                "claimHeaders": oauth2.claim_headers, "acceptBearer": oauth2.bearer.is_some(),
+            });
+            match &oauth2.provider {
+                Provider::Discovered { issuer, .. } => out["issuer"] = json!(issuer),
+                Provider::Endpoints(endpoints) => {
+                    out.as_object_mut().unwrap().remove("claimHeaders");
+                    out["authorizationEndpoint"] = json!(endpoints.authorization);
+                    out["tokenEndpoint"] = json!(endpoints.token.uri);
+                }
+            }
+            if let Some(audiences) = &oauth2.bearer {
+                out["audiences"] = json!(audiences);
+            }
+            json!({ "oauth2": out })
         }
         Authentication::Closed => unreachable!("no file says so"),
     }

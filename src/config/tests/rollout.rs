@@ -151,7 +151,7 @@ fn the_prometheus_of_the_settings_is_asked_with_what_its_files_hold() {
         headers_file: Some("/etc/headers".into()),
         ca_file: None,
     };
-    let listeners = [ListenerName::new("default").unwrap()].into();
+    let listeners = listeners();
     let with = |bytes: &str| {
         let attached = [(headers.clone(), Attachment::private(bytes.as_bytes()))].into();
         let context = Context {

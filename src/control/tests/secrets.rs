@@ -5,7 +5,6 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Content, Document, Reference};
 use crate::model::{Authentication, Routing};
-use crate::names::ListenerName;
 
 const GATEWAY: &str = "apiVersion: serin/v1
 name: a
@@ -19,8 +18,8 @@ fn play(files: &mut Files, gateway: Option<&str>, keys: Attachment) -> Option<Ve
         |text: &str| Document { path: "a.yaml".into(), content: Content::Text(text.as_bytes().into()) };
     let documents = gateway.map(|text| ("a.yaml".into(), Some(document(text)))).into_iter().collect();
     let attached = [(Reference::File("a.keys".into()), keys)].into();
-    let listeners = [ListenerName::new("default").unwrap()].into();
-    files.apply(Changes { documents, attached }, &listeners, Routing::Plain, Timestamp::default());
+    let listeners = &Settings::default().listeners;
+    files.apply(Changes { documents, attached }, listeners, Routing::Plain, Timestamp::default());
     let chosen = files.settle(files.paths()).chosen.into_values().next()?;
     match &chosen.gateway.authentication {
         Authentication::AccessKey(keys) => {

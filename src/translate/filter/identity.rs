@@ -3,6 +3,7 @@
 //! The standard header is taken away from every request, before anything else looks at it. A gateway that tells its
 //! model more, in headers of its own, takes those away itself.
 
+use super::oauth2::ID_TOKEN_HEADER;
 use crate::model::{Authentication, KeySource};
 use crate::resource::any;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::HeaderMutation as Mutation;
@@ -37,6 +38,10 @@ pub(super) fn on_route(authentication: &Authentication) -> Option<Any> {
         Authentication::AccessKey(k) if k.source == KeySource::Header(k.client_header.clone()) => Vec::new(),
         Authentication::AccessKey(k) => vec![k.client_header.as_str()],
         Authentication::Jwt(jwt) => jwt.claim_headers.keys().map(String::as_str).collect(),
+        Authentication::OAuth2(oauth2) if oauth2.claim_headers.is_empty() => Vec::new(),
+        Authentication::OAuth2(oauth2) => {
+            oauth2.claim_headers.keys().map(String::as_str).chain([ID_TOKEN_HEADER]).collect()
+        }
     };
     let own: Vec<Mutation> = headers.into_iter().filter(|h| *h != CLIENT_HEADER).map(remove).collect();
     let mutations = Mutations { request_mutations: own, ..Default::default() };

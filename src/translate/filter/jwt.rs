@@ -9,14 +9,13 @@ use super::{CLAIMS, JWT, OnRoute};
 use crate::model::{ClaimValue, Jwks, Jwt};
 use crate::resource::any;
 use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
-use envoy_types::pb::envoy::config::rbac::v3::permission::Rule;
 use envoy_types::pb::envoy::config::rbac::v3::principal::{Identifier, Set};
 use envoy_types::pb::envoy::config::rbac::v3::rbac::Action;
 use envoy_types::pb::envoy::config::rbac::v3::{
-    Permission, Policy, Principal, Rbac as Rules, SourcedMetadata,
+    Permission, Policy, Principal, Rbac as Rules, SourcedMetadata, permission,
 };
-use envoy_types::pb::envoy::config::route::v3::RouteMatch;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
+use envoy_types::pb::envoy::config::route::v3::{HeaderMatcher, RouteMatch};
 use envoy_types::pb::envoy::extensions::filters::http::filter_chain::v3::{
     FilterChain, FilterChainConfig, FilterChainConfigPerRoute,
 };
@@ -39,6 +38,7 @@ use envoy_types::pb::envoy::r#type::matcher::v3::{
     DoubleMatcher, ListMatcher, MetadataMatcher, StringMatcher, ValueMatcher,
 };
 use envoy_types::pb::google::protobuf::Any;
+use std::collections::BTreeMap;
 
 /// The one provider of a route.
 const ISSUER: &str = "issuer";
@@ -59,52 +59,103 @@ pub(super) fn on_route(jwt: &Jwt) -> OnRoute {
     let (Jwks::Inline(keys) | Jwks::Uri { keys: Some(keys), .. }) = &jwt.jwks else {
         return OnRoute::closed();
     };
-    let provider = JwtProvider {
-        issuer: jwt.issuer.clone(),
+    let rule = Rule {
+        name: ISSUER,
+        issuer: &jwt.issuer,
+        keys,
         audiences: jwt.audiences.clone(),
-        jwks_source_specifier: Some(JwksSourceSpecifier::LocalJwks(inline(keys.as_bytes()))),
-        claim_to_headers: jwt
-            .claim_headers
-            .iter()
-            .map(|(header, claim)| JwtClaimToHeader {
-                header_name: header.clone(),
-                claim_name: claim.clone(),
-                ..Default::default()
-            })
-            .collect(),
-        payload_in_metadata: CLAIMS_KEY.into(),
-        // Scopes are words in one text (RFC 8693 section 4.2); `require` asks for one of them.
-        normalize_payload_in_metadata: Some(NormalizePayload {
-            space_delimited_claims: vec!["scope".into(), "scp".into()],
-        }),
+        claims: Some(&jwt.claim_headers),
         // Nowhere else: a token in a URL stands in every log on the way.
-        from_headers: vec![JwtHeader { name: "authorization".into(), value_prefix: "Bearer ".into() }],
-        jwt_cache_config: Some(JwtCacheConfig { jwt_cache_size: CACHED_TOKENS, ..Default::default() }),
-        // A token without an end is valid for ever, once it is stolen.
-        require_expiration: true,
-        ..Default::default()
+        token: bearer_token(),
+        ..Rule::default()
     };
-    let everything =
-        RouteMatch { path_specifier: Some(PathSpecifier::Prefix("/".into())), ..Default::default() };
-    let requirement = JwtRequirement { requires_type: Some(RequiresType::ProviderName(ISSUER.into())) };
-    let filter = JwtAuthentication {
-        providers: [(ISSUER.to_owned(), provider)].into(),
-        rules: vec![RequirementRule {
-            r#match: Some(everything),
+    let mut filters = vec![(JWT, any(&chain(&[rule])))];
+    if !jwt.require.is_empty() {
+        filters.push((CLAIMS, any(&claims(jwt))));
+    }
+    OnRoute { filters, remove_headers: Vec::new(), ..OnRoute::default() }
+}
+
+/// Where programs send their tokens (RFC 6750 section 2.1).
+pub(super) fn bearer_token() -> JwtHeader {
+    JwtHeader { name: "authorization".into(), value_prefix: "Bearer ".into() }
+}
+
+/// Whose token a request needs.
+#[derive(Default)]
+pub(super) struct Rule<'a> {
+    /// Unique on a route.
+    pub(super) name: &'static str,
+    /// Only requests with this header; `None`: all that no rule before takes.
+    pub(super) header: Option<HeaderMatcher>,
+    /// The claim `iss`.
+    pub(super) issuer: &'a str,
+    /// A JSON Web Key Set.
+    pub(super) keys: &'a str,
+    /// One of them is in the claim `aud`; empty: any.
+    pub(super) audiences: Vec<String>,
+    /// Where requests carry the token.
+    pub(super) token: JwtHeader,
+    /// Headers, and the claims that they tell the model.
+    pub(super) claims: Option<&'a BTreeMap<String, String>>,
+    /// Whether the end of the token's life does not matter.
+    pub(super) is_timeless: bool,
+}
+
+impl Rule<'_> {
+    fn provider(&self) -> JwtProvider {
+        let claims = self.claims.into_iter().flatten();
+        JwtProvider {
+            issuer: self.issuer.to_owned(),
+            audiences: self.audiences.clone(),
+            jwks_source_specifier: Some(JwksSourceSpecifier::LocalJwks(inline(self.keys.as_bytes()))),
+            claim_to_headers: claims
+                .map(|(header, claim)| JwtClaimToHeader {
+                    header_name: header.clone(),
+                    claim_name: claim.clone(),
+                    ..Default::default()
+                })
+                .collect(),
+            payload_in_metadata: CLAIMS_KEY.into(),
+            // Scopes are words in one text (RFC 8693 section 4.2); `require` asks for one of them.
+            normalize_payload_in_metadata: Some(NormalizePayload {
+                space_delimited_claims: vec!["scope".into(), "scp".into()],
+            }),
+            from_headers: vec![self.token.clone()],
+            jwt_cache_config: Some(JwtCacheConfig { jwt_cache_size: CACHED_TOKENS, ..Default::default() }),
+            // A token without an end is valid for ever, once it is stolen.
+            require_expiration: !self.is_timeless,
+            clock_skew_seconds: if self.is_timeless { u32::MAX } else { 0 },
+            ..Default::default()
+        }
+    }
+
+    fn requirement(&self) -> RequirementRule {
+        let requirement =
+            JwtRequirement { requires_type: Some(RequiresType::ProviderName(self.name.into())) };
+        RequirementRule {
+            r#match: Some(RouteMatch {
+                path_specifier: Some(PathSpecifier::Prefix("/".into())),
+                headers: self.header.iter().cloned().collect(),
+                ..Default::default()
+            }),
             requirement_type: Some(RequirementType::Requires(requirement)),
-        }],
+        }
+    }
+}
+
+/// The chain that a route brings along, with the one filter in it. The first rule that takes a request counts.
+pub(super) fn chain(rules: &[Rule<'_>]) -> FilterChainConfigPerRoute {
+    let filter = JwtAuthentication {
+        providers: rules.iter().map(|rule| (rule.name.to_owned(), rule.provider())).collect(),
+        rules: rules.iter().map(Rule::requirement).collect(),
         ..Default::default()
     };
     let inner = TypedExtensionConfig {
         name: "envoy.filters.http.jwt_authn".into(),
         typed_config: Some(any(&filter)),
     };
-    let chain = FilterChainConfigPerRoute { filter_chain: Some(FilterChain { filters: vec![inner] }) };
-    let mut filters = vec![(JWT, any(&chain))];
-    if !jwt.require.is_empty() {
-        filters.push((CLAIMS, any(&claims(jwt))));
-    }
-    OnRoute { filters, remove_headers: Vec::new(), ..OnRoute::default() }
+    FilterChainConfigPerRoute { filter_chain: Some(FilterChain { filters: vec![inner] }) }
 }
 
 /// All claims must hold; of each, one value suffices, alone or in a list.
@@ -121,7 +172,7 @@ fn claims(jwt: &Jwt) -> RbacPerRoute {
         principal(Identifier::OrIds(Set { ids: ids.collect() }))
     });
     let policy = Policy {
-        permissions: vec![Permission { rule: Some(Rule::Any(true)) }],
+        permissions: vec![Permission { rule: Some(permission::Rule::Any(true)) }],
         principals: vec![principal(Identifier::AndIds(Set { ids: all.collect() }))],
         ..Default::default()
     };

@@ -6,11 +6,14 @@
 
 mod access_key;
 mod basic;
+mod cookies;
 mod grpc_status;
 mod identity;
 mod jwt;
+mod oauth2;
 
 pub(super) use identity::forged_identity;
+pub(super) use oauth2::secrets as login_secrets;
 
 use crate::model::{Authentication, Gateway};
 use crate::resource::any;
@@ -22,21 +25,30 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::google::protobuf::Any;
 
 const FORGED: &str = "envoy.filters.http.header_mutation";
+const OAUTH2: &str = "envoy.filters.http.oauth2";
 const JWT: &str = "envoy.filters.http.filter_chain";
 const BASIC: &str = "envoy.filters.http.basic_auth";
 const ACCESS_KEY: &str = "envoy.filters.http.api_key_auth";
+/// Two filters that work as one.
+const COOKIES: [&str; 2] = ["envoy.filters.http.header_to_metadata", "serin.cookies"];
 const CLAIMS: &str = "envoy.filters.http.rbac";
 const GRPC_STATUS: &str = "envoy.filters.http.grpc_stats";
 
 /// The filters in the order in which requests pass them.
 pub(super) fn chain() -> Vec<HttpFilter> {
+    let ([take, give], [taking, giving]) = (COOKIES, cookies::filters());
     vec![
         // First of all, so that what later filters say of the caller is theirs.
         disabled(FORGED, identity::filter()),
+        // Before the one for tokens, which reads what a login brought.
+        disabled(OAUTH2, oauth2::filter()),
         // One of these three says who is calling; a gateway has one at most, so their order does not matter.
         disabled(JWT, jwt::filter()),
         disabled(BASIC, basic::filter()),
         disabled(ACCESS_KEY, access_key::filter()),
+        // When all others have read their cookies.
+        disabled(take, taking),
+        disabled(give, giving),
         // Reads what the token said.
         disabled(CLAIMS, jwt::claims_filter()),
         // After those that refuse a request: what they answer is not the model's.
@@ -82,6 +94,7 @@ impl OnRoute {
             Authentication::Basic(basic) => basic::on_route(basic),
             Authentication::AccessKey(keys) => access_key::on_route(keys),
             Authentication::Jwt(jwt) => jwt::on_route(jwt),
+            Authentication::OAuth2(oauth2) => oauth2::on_route(gateway, oauth2),
             Authentication::Closed => Self::closed(),
         };
         if let Some(config) = identity::on_route(&gateway.authentication) {

@@ -1,18 +1,24 @@
 //! Who may use a gateway, asked of a real Envoy: the right ones pass, and the model never hears of the others.
 
-use super::stage::{Stage, assert_all_well, let_pass, toy};
+use super::provider::{Browser, Provider, Registered};
+use super::stage::{Stage, assert_all_well, free_port, let_pass, toy};
 use crate::real::{DEADLINE, eventually};
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
+use serin::app::Options;
 use serin::launch::{Load, LoadOptions, Toy, Until, VersionIn};
+use serin::model::SessionKey;
+use serin::names::GatewayName;
 use std::time::Duration;
 
 const KEY: &str = "k-acme-0123456789abcdef";
 const OTHER_KEY: &str = "k-globex-0123456789abcd";
 const PASSWORD: &str = "correct horse";
+
+const SESSION_KEY: [u8; 32] = *b"0123456789abcdef0123456789abcdef";
 
 type Headers = Vec<(&'static str, String)>;
 
@@ -85,11 +91,19 @@ struct Auth {
     stage: Stage,
     model: Toy,
     issuer: Issuer,
+    provider: Provider,
+    client: Registered,
 }
 
-/// One listener, five gateways, of all modes.
+/// One listener, six gateways, of all five modes.
 async fn auth() -> Auth {
-    let (model, issuer) = (toy("v1").await, Issuer::new());
+    let (model, issuer, port) = (toy("v1").await, Issuer::new(), free_port());
+    let provider = Provider::start(free_port()).await;
+    let client = provider.register(&format!("http://127.0.0.1:{port}/login/oauth2/callback")).await;
+    let login = format!(
+        "authentication:\n  oauth2:\n    authorizationEndpoint: {0}/oauth2/authorize\n    tokenEndpoint: {0}/oauth2/token\n    clientId: {1}\n    clientSecretFile: client\n",
+        provider.issuer, client.id
+    );
     let jwt = "authentication:\n  jwt:\n    issuer: https://idp.test\n    jwksFile: jwks.json\n    audiences: [fraud]\n    claimHeaders: { x-user: sub }\n    require: { role: [scorer, admin] }\n";
     let files = [
         ("open.yaml", gateway("open", "", &model)),
@@ -111,18 +125,25 @@ async fn auth() -> Auth {
             ),
         ),
         ("jwt.yaml", gateway("jwt", jwt, &model)),
+        ("login.yaml", gateway("login", &login, &model)),
+        ("client", client.secret.clone()),
         ("users", htpasswd("ann", PASSWORD)),
         ("keys", format!("acme:{KEY}\n")),
         ("keys2", format!("globex:{OTHER_KEY}\n")),
         ("jwks.json", issuer.jwks()),
     ];
     let files: Vec<(&str, &str)> = files.iter().map(|(n, t)| (*n, t.as_str())).collect();
-    Auth { stage: Stage::new(&files).await, model, issuer }
+    let session_key = SessionKey::new(SESSION_KEY);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("session.key");
+    std::fs::write(&path, session_key.expose()).unwrap();
+    let options = Options { session_key: Some(path), ..Options::default() };
+    Auth { stage: Stage::on(port, &files, options).await, model, issuer, provider, client }
 }
 
 #[tokio::test]
 async fn the_right_ones_pass_and_the_model_never_hears_of_others() {
-    let Auth { stage, model, issuer } = auth().await;
+    let Auth { stage, model, issuer, provider: _provider, .. } = auth().await;
     let envoy = stage.envoy().await;
     let token = |change: Value| format!("Bearer {}", issuer.token(&claims(&change)));
     let stranger = format!("Bearer {}", Issuer::new().token(&claims(&json!({}))));
@@ -158,6 +179,12 @@ async fn the_right_ones_pass_and_the_model_never_hears_of_others() {
         ("/jwt", vec![("authorization", token(json!({ "aud": "other" })))], 403),
         ("/jwt", vec![("authorization", token(json!({ "role": "reader" })))], 403),
         ("/jwt", vec![("authorization", token(json!({ "role": null })))], 403),
+        ("/login", vec![], 401),
+        ("/login", vec![("x-tester", "1".into())], 401),
+        ("/login", vec![("x-serin-upstream", "v2".into())], 401),
+        ("/login", vec![("authorization", token(json!({})))], 401),
+        ("/login", vec![("x-api-key", KEY.into())], 401),
+        ("/login", vec![("cookie", "serin-login-hmac=a; serin-login-expires=9999999999".into())], 401),
     ];
     for (path, headers, status) in &refused {
         let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
@@ -195,6 +222,13 @@ async fn the_right_ones_pass_and_the_model_never_hears_of_others() {
             assert!(!body.contains(secret), "{path} shows the model {secret}: {body}");
         }
     }
+    let browser = Browser::new();
+    let answer = browser.log_in(&stage.url("/login")).await;
+    assert_eq!((answer.status().as_u16(), answer.url().path()), (200, "/login"));
+    let ask =
+        browser.get(&stage.url("/login")).header("x-serin-client", "root").header("authorization", "root");
+    let body = ask.send().await.unwrap().text().await.unwrap();
+    assert!(!body.contains("root") && !body.contains("serin-login"), "{body}");
     stage.end([envoy]).await;
 }
 
@@ -302,7 +336,7 @@ type Spelling<'a> = (&'a str, Vec<(&'a str, &'a str)>, u16);
 
 #[tokio::test]
 async fn other_spellings_are_no_way_in() {
-    let Auth { stage, model, issuer } = auth().await;
+    let Auth { stage, model, issuer, provider: _provider, .. } = auth().await;
     let jwt_host =
         "apiVersion: serin/v1\nname: host\nhost: a.test\nauthentication: { accessKey: { keysFile: keys } }\n";
     stage.replace("host.yaml", &format!("{jwt_host}upstreams: {{ v1: {} }}\n", model.url()));
@@ -412,7 +446,7 @@ async fn a_rotated_password_is_live_and_fails_nobody_else() {
 
 #[tokio::test]
 async fn a_rotated_key_of_an_issuer_is_live_and_fails_no_valid_token() {
-    let Auth { stage, issuer, model: _model } = auth().await;
+    let Auth { stage, issuer, model: _model, .. } = auth().await;
     let envoy = stage.envoy().await;
     let next = Issuer::new();
     let token = |issuer: &Issuer| format!("Bearer {}", issuer.token(&claims(&json!({}))));
@@ -438,7 +472,7 @@ async fn a_rotated_key_of_an_issuer_is_live_and_fails_no_valid_token() {
 #[tokio::test]
 async fn keys_of_an_issuer_are_fetched_and_until_then_nobody_is_let_in() {
     let (model, issuer) = (toy("v1").await, Issuer::new());
-    let port = super::stage::free_port();
+    let port = free_port();
     let jwt = format!(
         "authentication:\n  jwt: {{ issuer: 'https://idp.test', jwksUri: 'http://127.0.0.1:{port}/keys', audiences: [fraud] }}\n"
     );
@@ -476,7 +510,7 @@ async fn keys_of_an_issuer_are_fetched_and_until_then_nobody_is_let_in() {
 
 #[tokio::test]
 async fn no_secret_is_in_any_output() {
-    let Auth { stage, model: _model, issuer: _issuer } = auth().await;
+    let Auth { stage, model: _model, provider: _provider, client, .. } = auth().await;
     let envoy = stage.envoy().await;
     stage.taken().await;
     // A broken file of keys, whose complaint is about its lines.
@@ -492,13 +526,14 @@ async fn no_secret_is_in_any_output() {
         "api/v1/config/key2",
         "api/v1/config/basic",
         "api/v1/config/jwt",
+        "api/v1/config/login",
     ] {
         let text =
             reqwest::get(format!("http://{}/{page}", stage.app.http)).await.unwrap().text().await.unwrap();
         assert!(text.len() > 2, "{page}");
         outputs.push((page.to_owned(), text));
     }
-    for file in ["key", "key2", "basic", "jwt"] {
+    for file in ["key", "key2", "basic", "jwt", "login"] {
         for command in ["translate", "validate"] {
             let run = tokio::process::Command::new(env!("CARGO_BIN_EXE_serin"))
                 .args([command, "--log", "trace"])
@@ -515,8 +550,15 @@ async fn no_secret_is_in_any_output() {
     outputs.push(("config_dump".into(), envoy.admin("/config_dump").await.unwrap().1));
     outputs.push(("debug".into(), format!("{:?}", stage.app)));
     let hash = htpasswd("", PASSWORD).replace(":{SHA}", "").trim().to_owned();
+    let session = SessionKey::new(SESSION_KEY).of_gateway(&GatewayName::new("login").unwrap());
+    let key = std::str::from_utf8(&SESSION_KEY).unwrap();
+    assert!(
+        outputs
+            .iter()
+            .any(|(name, text)| name == "api/v1/config/login" && text.contains("oauth2/login/client"))
+    );
     for (name, text) in &outputs {
-        for secret in [KEY, OTHER_KEY, &hash] {
+        for secret in [KEY, OTHER_KEY, &hash, &client.secret, session.expose(), key] {
             assert!(!text.contains(secret), "{name} shows {secret}");
         }
     }

@@ -3,14 +3,18 @@
 
 mod affinity;
 mod auth;
+mod browser;
 mod closed;
 mod demo;
 mod edits;
 mod features;
 mod isolation;
+mod login;
+mod login_tls;
 mod mtls;
 mod outage;
 mod pki;
+mod provider;
 mod proxyless;
 mod python;
 mod rollout;

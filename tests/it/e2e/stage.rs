@@ -66,11 +66,15 @@ impl Stage {
 
     /// With these files, and what is said at the start.
     pub(crate) async fn with(files: &[(&str, &str)], options: Options) -> Self {
+        Self::on(free_port(), files, options).await
+    }
+
+    /// With these files, and its listener on this port.
+    pub(crate) async fn on(port: u16, files: &[(&str, &str)], options: Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
-        let port = free_port();
         let app = App::start(settings(folder.path(), port, None), options).await.unwrap();
         app.ready().await;
         Self { folder, app, port }

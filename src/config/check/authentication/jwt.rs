@@ -1,5 +1,6 @@
 //! Tokens of one issuer.
 
+use super::trusted;
 use crate::config::check::attached::{Privacy, content};
 use crate::config::check::{Surroundings, Wrong, header, report};
 use crate::config::problems::{At, Problems};
@@ -7,6 +8,7 @@ use crate::config::secrets::jwks;
 use crate::config::{raw, spelling::shorten};
 use crate::diag::Code;
 use crate::model::{ClaimValue, Jwks, Jwt};
+use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
@@ -22,8 +24,8 @@ pub(super) fn jwt(
         .as_deref()
         .and_then(|text| report(text_of("the issuer", text), Code::Issuer, &at.at("issuer"), problems));
     let jwks = jwks(raw, at, around, problems);
-    let audiences = audiences(raw, &at.at("audiences"), problems);
-    let claim_headers = claim_headers(raw, &at.at("claimHeaders"), problems);
+    let audiences = audiences(raw.audiences.as_ref(), &at.at("audiences"), problems);
+    let claim_headers = claim_headers(raw.claim_headers.as_ref(), &at.at("claimHeaders"), problems);
     let require = require(raw, &at.at("require"), problems);
     Some(Jwt {
         issuer: issuer?,
@@ -79,35 +81,16 @@ fn jwks(raw: &raw::Jwt, at: &At<'_>, around: &Surroundings<'_>, problems: &mut P
 /// Whoever can change what stands there can sign tokens, so nobody on the way may.
 fn jwks_uri(text: &str) -> Result<String, Wrong> {
     let help = "write the `jwks_uri` of the issuer, such as `https://idp.example.com/jwks.json`";
-    let url = url::Url::parse(text).ok().filter(|u| u.has_host() && matches!(u.scheme(), "http" | "https"));
-    let Some(url) = url else {
-        // A text with an `@` may hold a password.
-        let shown = if text.contains('@') { String::new() } else { format!(" `{}`", shorten(text)) };
-        return Err(Wrong::new(format!("the text{shown} is not a URL of http or https"), help));
-    };
-    if !url.username().is_empty() || url.password().is_some() {
-        let help = "remove what stands before the `@`: public keys need no password";
-        return Err(Wrong::new("the URL has a user name or a password", help));
-    }
-    if url.fragment().is_some() {
-        return Err(Wrong::new(format!("the URL `{}` has a fragment", shorten(text)), help));
-    }
-    let is_here = match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    if url.scheme() == "http" && !is_here {
-        let message =
-            format!("the URL `{}` is not safe: anybody on the way could give other keys", shorten(text));
-        return Err(Wrong::new(message, "write it with `https://`; `http://` is for this machine only"));
-    }
-    Ok(text.to_owned())
+    trusted(text, "anybody on the way could give other keys", help).map(|_| text.to_owned())
 }
 
-fn audiences(raw: &raw::Jwt, at: &At<'_>, problems: &mut Problems<'_>) -> Option<Vec<String>> {
-    match &raw.audiences {
+/// Nothing after a complaint, an empty list where nothing is said.
+pub(super) fn audiences(
+    raw: Option<&Vec<Option<String>>>,
+    at: &At<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<Vec<String>> {
+    match raw {
         None => (!at.is_there()).then(Vec::new),
         Some(list) => {
             distinct(list, Code::Audiences, at, problems, |text: &String| text_of("an audience", text))
@@ -152,12 +135,13 @@ fn distinct<R, T: Clone + Ord + Display>(
     checked.into_iter().collect()
 }
 
-fn claim_headers(
-    raw: &raw::Jwt,
+/// Nothing after a complaint, an empty map where nothing is said.
+pub(super) fn claim_headers(
+    raw: Option<&IndexMap<String, Option<String>>>,
     at: &At<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<BTreeMap<String, String>> {
-    let Some(map) = &raw.claim_headers else { return (!at.is_there()).then(BTreeMap::new) };
+    let Some(map) = raw else { return (!at.is_there()).then(BTreeMap::new) };
     let mut headers = BTreeMap::new();
     let mut good = true;
     for (written, claim) in map {

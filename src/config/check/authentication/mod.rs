@@ -1,14 +1,16 @@
 //! Who may use a gateway.
 
 mod jwt;
+mod oauth2;
 
 use super::attached::{Privacy, content};
 use super::{Surroundings, Wrong, header, report};
 use crate::config::problems::{At, Problems};
 use crate::config::secrets::{Faults, keys, users};
+use crate::config::trust::{self, Distrust};
 use crate::config::{raw, spelling};
 use crate::diag::{Code, Severity};
-use crate::model::{AccessKey, Authentication, BasicAuth, KeySource};
+use crate::model::{AccessKey, Authentication, BasicAuth, Host, KeySource};
 
 /// The header that names the client, unless the file names another.
 const DEFAULT_CLIENT_HEADER: &str = "x-serin-client";
@@ -20,6 +22,7 @@ const MAX_REALM: usize = 200;
 pub(super) fn authentication(
     raw: &raw::Gateway,
     root: &At<'_>,
+    hosts: &[Host],
     around: &Surroundings<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<Authentication> {
@@ -28,8 +31,8 @@ pub(super) fn authentication(
         return (!at.is_there()).then_some(Authentication::None);
     };
     let name = raw.name.as_deref();
-    let said: Vec<_> =
-        ["none", "basicAuth", "accessKey", "jwt"].into_iter().filter(|mode| at.at(mode).is_there()).collect();
+    let all = ["none", "basicAuth", "accessKey", "jwt", "oauth2"];
+    let said: Vec<_> = all.into_iter().filter(|mode| at.at(mode).is_there()).collect();
     match said.as_slice() {
         [_] => {
             if let Some(raw) = &modes.basic_auth {
@@ -38,12 +41,16 @@ pub(super) fn authentication(
                 access_key(raw, &at.at("accessKey"), around, problems).map(Authentication::AccessKey)
             } else if let Some(raw) = &modes.jwt {
                 jwt::jwt(raw, &at.at("jwt"), around, problems).map(Authentication::Jwt)
+            } else if let Some(oauth2) = &modes.oauth2 {
+                let checked = oauth2::oauth2(oauth2, (raw, root), hosts, around, problems);
+                checked.map(|oauth2| Authentication::OAuth2(Box::new(oauth2)))
             } else {
                 modes.none.as_ref().map(|_| Authentication::None)
             }
         }
         [] => {
-            let help = "write one of `basicAuth`, `accessKey` and `jwt`, or `none: {}` to let everyone in";
+            let help =
+                "write one of `basicAuth`, `accessKey`, `jwt` and `oauth2`, or `none: {}` to let everyone in";
             problems.error(Code::AuthenticationMode, &at, "`authentication` does not say how", help);
             None
         }
@@ -146,6 +153,29 @@ fn key_source(raw: &raw::AccessKey, at: &At<'_>, problems: &mut Problems<'_>) ->
             None
         }
     }
+}
+
+/// A URL whose answers are believed; `danger` says what somebody on the way could do, `help` what to write.
+fn trusted(text: &str, danger: &str, help: &str) -> Result<url::Url, Wrong> {
+    trust::url(text).map_err(|why| match why {
+        Distrust::NotUrl => {
+            // A text with an `@` may hold a password.
+            let shown =
+                if text.contains('@') { String::new() } else { format!(" `{}`", spelling::shorten(text)) };
+            Wrong::new(format!("the text{shown} is not a URL of http or https"), help)
+        }
+        Distrust::Password => Wrong::new(
+            "the URL has a user name or a password",
+            "remove what stands before the `@`: secrets have no place in a URL",
+        ),
+        Distrust::Fragment => {
+            Wrong::new(format!("the URL `{}` has a fragment", spelling::shorten(text)), help)
+        }
+        Distrust::Clear => Wrong::new(
+            format!("the URL `{}` is not safe: {danger}", spelling::shorten(text)),
+            "write it with `https://`; `http://` is for this machine only",
+        ),
+    })
 }
 
 /// Says what is wrong with a file, at the place that refers to it. Whether it can be used.
