@@ -8,6 +8,10 @@
     reason = "a benchmark prints, stops at the first trouble, and reads the clock"
 )]
 
+use axum::extract::Query;
+use axum::response::Redirect;
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue};
@@ -20,6 +24,7 @@ use serin::clock;
 use serin::launch::{Bootstrap, Envoy, EnvoyOptions, Toy, ToyOptions};
 use serin::model::{Endpoint, Listener, Settings};
 use serin::names::ListenerName;
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,31 +46,34 @@ const PASSWORD: &str = "correct horse";
 struct Way {
     name: &'static str,
     /// The value of `authentication` in its gateway file.
-    authentication: &'static str,
-    /// Sent in turn, one with each request.
+    authentication: String,
+    /// Sent in turn, one with each request; none: those of a login.
     headers: Vec<HeaderMap>,
 }
 
-/// What is compared. Another way is one more entry here, with its files in [`write_files`]: for `oauth2`, the cookies
-/// of a session that is valid.
-fn ways(issuer: &Issuer) -> Vec<Way> {
+/// What is compared. Another way is one more entry here, with its files in [`write_files`].
+fn ways(issuer: &Issuer, provider: SocketAddr) -> Vec<Way> {
     let token = |number: usize| bearer(&issuer.token(number));
     let jwt = "{ jwt: { issuer: 'https://idp.test', jwksFile: jwks.json } }";
     let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("ann:{PASSWORD}")));
+    let oauth2 = format!(
+        "{{ oauth2: {{ authorizationEndpoint: 'http://{provider}/authorize', tokenEndpoint: 'http://{provider}/token', clientId: serin, clientSecretFile: secret }} }}"
+    );
     vec![
-        Way { name: "open", authentication: "{ none: {} }", headers: vec![HeaderMap::new()] },
+        Way { name: "open", authentication: "{ none: {} }".into(), headers: vec![HeaderMap::new()] },
         Way {
             name: "basic",
-            authentication: "{ basicAuth: { usersFile: users } }",
+            authentication: "{ basicAuth: { usersFile: users } }".into(),
             headers: vec![header("authorization", &basic)],
         },
         Way {
             name: "key",
-            authentication: "{ accessKey: { keysFile: keys } }",
+            authentication: "{ accessKey: { keysFile: keys } }".into(),
             headers: (0..100).map(|number| header("x-api-key", &key(number))).collect(),
         },
-        Way { name: "jwt", authentication: jwt, headers: vec![token(0)] },
-        Way { name: "jwt-uncached", authentication: jwt, headers: (0..TOKENS).map(token).collect() },
+        Way { name: "jwt", authentication: jwt.into(), headers: vec![token(0)] },
+        Way { name: "jwt-uncached", authentication: jwt.into(), headers: (0..TOKENS).map(token).collect() },
+        Way { name: "oauth2", authentication: oauth2, headers: Vec::new() },
     ]
 }
 
@@ -76,6 +84,7 @@ fn write_files(folder: &Path, ways: &[Way], issuer: &Issuer, model: &Toy) {
     let keys: Vec<String> = (0..100).map(|n| format!("client-{n}:{}", key(n))).collect();
     write("keys", &keys.join("\n"));
     write("jwks.json", &issuer.jwks());
+    write("secret", "a secret of the provider\n");
     for Way { name, authentication, .. } in ways {
         let head = format!("apiVersion: serin/v1\nname: {name}\npath: /{name}\n");
         let upstreams = format!("upstreams: {{ v1: {} }}\n", model.url());
@@ -93,7 +102,8 @@ async fn run() {
     let binary = EnvoyArgs { envoy: named }.find().envoy().await.expect("an Envoy");
     let model = Toy::start(ToyOptions::default()).await.expect("a toy");
     let issuer = Issuer::new();
-    let ways = ways(&issuer);
+    let (provider, _serving) = provider().await;
+    let mut ways = ways(&issuer, provider);
     let folder = tempfile::tempdir().expect("a folder");
     write_files(folder.path(), &ways, &issuer, &model);
     let port = free_port();
@@ -105,7 +115,10 @@ async fn run() {
     let mut envoy = Envoy::start(&binary, &bootstrap, &options).await.expect("Envoy");
     envoy.ready(WAIT).await.expect("Envoy is ready");
     let clients: Vec<reqwest::Client> = (0..CONNECTIONS).map(|_| reqwest::Client::new()).collect();
-    for way in &ways {
+    for way in &mut ways {
+        if way.headers.is_empty() {
+            way.headers.push(login(&format!("http://127.0.0.1:{port}/{}", way.name)).await);
+        }
         // Until the routes are there; the connections are open then, and what can be remembered is.
         let deadline = Instant::now() + WAIT;
         let url = format!("http://127.0.0.1:{port}/{}", way.name);
@@ -169,6 +182,51 @@ async fn load(clients: &[reqwest::Client], url: &str, headers: &[HeaderMap], req
         });
     }
     connections.join_all().await;
+}
+
+/// A provider of logins that lets everybody in.
+async fn provider() -> (SocketAddr, JoinSet<()>) {
+    let authorize = async |Query(query): Query<BTreeMap<String, String>>| {
+        let mut back = url::Url::parse(&query["redirect_uri"]).expect("a URL");
+        back.query_pairs_mut().append_pair("code", "1").append_pair("state", &query["state"]);
+        Redirect::to(back.as_str())
+    };
+    let token = async || Json(json!({ "access_token": "1", "token_type": "bearer", "expires_in": 3600 }));
+    let router = Router::new().route("/authorize", get(authorize)).route("/token", post(token));
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let mut serving = JoinSet::new();
+    serving.spawn(async move { axum::serve(listener, router).await.expect("a server") });
+    (address, serving)
+}
+
+/// What a browser sends after a login: all cookies that it was given on the way.
+async fn login(url: &str) -> HeaderMap {
+    let client =
+        reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+    let deadline = Instant::now() + WAIT;
+    let (mut cookies, mut at) = (BTreeMap::<String, String>::new(), url.to_owned());
+    loop {
+        assert!(Instant::now() < deadline, "no login at {at}");
+        let sent: Vec<String> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let sent = header("cookie", &sent.join("; "));
+        let request = client.get(&at).header("accept", "text/html").headers(sent.clone());
+        let answer = request.send().await.expect("an answer");
+        for set in answer.headers().get_all("set-cookie") {
+            let pair = set.to_str().expect("text").split(';').next().unwrap_or_default();
+            let (name, value) = pair.split_once('=').expect("a cookie");
+            cookies.insert(name.to_owned(), value.to_owned());
+        }
+        match answer.headers().get("location") {
+            Some(to) => {
+                let here = url::Url::parse(&at).expect("a URL");
+                at = here.join(to.to_str().expect("text")).expect("a URL").into();
+            }
+            None if answer.status() == 200 => return sent,
+            // The routes are not there yet.
+            None => at = url.to_owned(),
+        }
+    }
 }
 
 /// What all threads of a process have run: the first number of their `schedstat`, in nanoseconds.
