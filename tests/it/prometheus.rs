@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use tokio::sync::OnceCell;
 
 const HELP: &str = "these tests want a real Prometheus: install one so that `prometheus` is on PATH, or say where it is \
-                    with SERIN_PROMETHEUS; on Debian and Ubuntu `apt-get update` is enough";
+                    with SERIN_PROMETHEUS; on Debian and Ubuntu a way to the packages is enough";
 
 /// The program.
 pub(crate) async fn prometheus() -> &'static Path {
@@ -51,7 +51,15 @@ fn unpack(into: &Path) {
         let run = run.unwrap_or_else(|e| panic!("{program}: {e}; {HELP}"));
         assert!(run.status.success(), "{program}: {}; {HELP}", String::from_utf8_lossy(&run.stderr));
     };
-    run("apt-get", &["download", "prometheus"]);
+    // Lists of packages of its own: those of the machine may be missing or old.
+    let own = |of: &str| beside.path().join(of).to_str().unwrap().to_owned();
+    for folder in ["lists/partial", "archives/partial"] {
+        std::fs::create_dir_all(own(folder)).unwrap();
+    }
+    let (lists, cache) = (format!("Dir::State::Lists={}", own("lists")), format!("Dir::Cache={}", own("")));
+    let options = ["-o", &lists, "-o", &cache, "-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User="];
+    run("apt-get", &[&options[..], &["--quiet", "update"]].concat());
+    run("apt-get", &[&options[..], &["download", "prometheus"]].concat());
     let files = std::fs::read_dir(beside.path()).unwrap().map(|e| e.unwrap().path());
     let package = files.into_iter().find(|p| p.extension().is_some_and(|e| e == "deb")).expect(HELP);
     run("dpkg-deb", &["-x", package.to_str().unwrap(), "unpacked"]);

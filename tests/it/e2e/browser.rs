@@ -32,7 +32,7 @@ async fn program() -> String {
         Command::new("bash").arg(script).stdin(Stdio::null()).kill_on_drop(true).output().await.unwrap();
     assert!(
         run.status.success(),
-        "there is no Chromium, and none could be unpacked: install one, name one in SERIN_CHROMIUM, or run `apt-get update` as root\n{}",
+        "there is no Chromium, and none could be unpacked: install one, or name one in SERIN_CHROMIUM\n{}",
         String::from_utf8_lossy(&run.stderr)
     );
     String::from_utf8(run.stdout).unwrap().trim().to_owned()

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Prints the path of a Chromium: that in SERIN_CHROMIUM, the one on PATH, else one from the packages of Debian, unpacked
-# into the cache without the rights of root. It wants `apt-get` with fresh lists (`apt-get update`).
+# into the cache without the rights of root. Lists of packages of its own are fetched with it: those of the machine may be
+# missing or old.
 set -euo pipefail
 if [ -n "${SERIN_CHROMIUM:-}" ]; then
     echo "$SERIN_CHROMIUM"
@@ -15,10 +16,12 @@ if [ ! -x "$root/run" ]; then
     mkdir -p "$home"
     work=$(mktemp -d "$home/.install-XXXXXX")
     trap 'rm -rf "$work"' EXIT
-    mkdir "$work/debs" "$work/chromium"
+    mkdir -p "$work/debs" "$work/chromium" "$work/lists/partial" "$work/archives/partial"
+    apt=(apt-get -o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work" -o Debug::NoLocking=1 -o APT::Sandbox::User=)
+    "${apt[@]}" --quiet update >&2
     # What is installed already is not downloaded again.
-    list=$(apt-get install --simulate --no-install-recommends chromium-headless-shell | awk '/^Inst / { print $2 }')
-    (cd "$work/debs" && apt-get download $list >&2)
+    list=$("${apt[@]}" install --simulate --no-install-recommends chromium-headless-shell | awk '/^Inst / { print $2 }')
+    (cd "$work/debs" && "${apt[@]}" download $list >&2)
     for deb in "$work"/debs/*.deb; do dpkg-deb --extract "$deb" "$work/chromium"; done
     cat >"$work/chromium/run" <<'RUN'
 #!/bin/sh
