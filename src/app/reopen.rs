@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 /// The first wait, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// Ends when the store is open and the loop knows what it holds, or when only a person can help it.
+/// Tries until the store is open and the loop knows what it holds, or until only a person can help it. It never ends by
+/// itself: the end of a task is a failure of the whole.
 pub(super) async fn run(store: Handle, events: mpsc::Sender<Event>) {
     let mut wait = WAITS.0;
     loop {
@@ -17,13 +18,14 @@ pub(super) async fn run(store: Handle, events: mpsc::Sender<Event>) {
             Ok(restored) => {
                 // Nobody listens any more only when everything stops.
                 let _ = events.send(Event::Restored(restored.states)).await;
-                return;
+                break;
             }
             // The log has said why.
-            Err(why) if !why.is_temporary() => return,
+            Err(why) if !why.is_temporary() => break,
             Err(_) => wait = after(wait),
         }
     }
+    std::future::pending().await
 }
 
 fn after(wait: Duration) -> Duration {
