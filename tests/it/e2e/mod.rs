@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod affinity;
+mod asked;
 mod auth;
 mod browser;
 mod closed;
@@ -14,7 +15,7 @@ mod login;
 mod login_tls;
 mod mtls;
 mod outage;
-mod pki;
+pub(crate) mod pki;
 mod plays;
 mod provider;
 mod proxyless;

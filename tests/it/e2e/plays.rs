@@ -197,7 +197,7 @@ async fn a_longer_tail_is_found() {
     assert!((canary.latency(1.0) - primary.latency(1.0)).abs() < 1e-9);
     assert!((canary.latency(2.326) / primary.latency(2.326) - 1.5).abs() < 1e-9);
     let metrics = "[{ name: latency-p99, maxIncrease: 20% }]";
-    let play = Play { primary, canary, step: 50, rate: 200.0, metrics };
+    let play = Play { primary, canary, step: 50, rate: 300.0, metrics };
     play.until_it_is_off("p99 half as much again", "p99").await;
 }
 
