@@ -1,6 +1,7 @@
 //! The whole control plane: makes the rooms, starts every task, awaits every end.
 
 mod feed;
+mod reopen;
 mod session;
 mod trusted;
 
@@ -138,8 +139,12 @@ impl App {
         let credentials = protection(&settings, &options)?;
         let (xds, xds_address) = bind(settings.xds, "xDS", "--xds").await?;
         let (http, http_address) = bind(settings.http, "HTTP", "--http").await?;
-        let (kept, restored, failure) = open_store(settings.store.clone()).await?;
+        let at = settings.store.clone().unwrap_or(StoreAt::Memory);
+        let (kept, restored, failure) = open_store(at.clone()).await?;
         let (store, store_work, answers) = store::run::start(kept, failure.clone());
+        let is_late = failure.as_ref().is_some_and(store::Error::is_temporary);
+        let store_work =
+            if is_late { store_work.opened_by(Box::new(move || opened(&at))) } else { store_work };
 
         let (events_in, events) = mpsc::channel(1024);
         let (verdicts_in, verdicts) = mpsc::channel(1024);
@@ -190,6 +195,9 @@ impl App {
         tasks.spawn_blocking(|| store_work.run());
         let session_key = session::key(options.session_key.as_deref(), &store).await;
         let session_key = session_key.map_err(Error::SessionKey)?;
+        if is_late {
+            tasks.spawn(until(stopped.clone(), reopen::run(store.clone(), events_in.clone())));
+        }
         let feed = feed::Feed {
             measured,
             copies,
@@ -302,14 +310,9 @@ fn world(
 }
 
 /// The store, what it holds, and why there is none, if that is so: traffic needs none, and only rollouts wait.
-async fn open_store(at: Option<StoreAt>) -> Result<(Box<dyn Store>, Restored, Option<store::Error>), Error> {
-    let open = move || {
-        let mut store = store::open(&at.unwrap_or(StoreAt::Memory))?;
-        let restored = store.load()?;
-        Ok((store, restored))
-    };
+async fn open_store(at: StoreAt) -> Result<(Box<dyn Store>, Restored, Option<store::Error>), Error> {
     // The whole file is checked, which takes a moment.
-    let opened = tokio::task::spawn_blocking(open).await;
+    let opened = tokio::task::spawn_blocking(move || opened(&at)).await;
     let stopped = |e: tokio::task::JoinError| store::Error::Unavailable {
         place: "the store".into(),
         why: e.to_string(),
@@ -322,6 +325,12 @@ async fn open_store(at: Option<StoreAt>) -> Result<(Box<dyn Store>, Restored, Op
             Ok((Box::new(Absent(error.clone())), Restored::default(), Some(error)))
         }
     }
+}
+
+fn opened(at: &StoreAt) -> Result<(Box<dyn Store>, Restored), store::Error> {
+    let mut store = store::open(at)?;
+    let restored = store.load()?;
+    Ok((store, restored))
 }
 
 fn grpc_routes(discovery: &Discovery, sources: &Sources, outputs: &Outputs) -> Result<axum::Router, Error> {
