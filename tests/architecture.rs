@@ -75,6 +75,8 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("telemetry", "clock names stats translate", "indexmap"),
     ("telemetry/run.rs", "clock latest", "tokio"),
     ("telemetry/sink.rs", "clock xds", "axum bytes tokio tonic tracing"),
+    // Do the answers of a shadow agree with those that clients get?
+    ("compare", "", "serde"),
     // The loop: a pure world, and one file that waits.
     (
         "control",

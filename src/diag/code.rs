@@ -231,6 +231,16 @@ codes! {
     ShadowTimeout = "T012",
     /// A shadow of the upstream that answers everything.
     ShadowOfItself = "T013",
+    /// A way to a part of an answer that is none.
+    JsonPath = "T014",
+    /// A tolerance or a similarity that is no such measure.
+    Tolerance = "T015",
+    /// `top1` beside what it leaves no room for.
+    TopOne = "T016",
+    /// A share of matches that no number of pairs proves, or that all have.
+    MinMatch = "T017",
+    /// Answers that are never compared.
+    NotComparable = "T018",
 
     /// No upstream at all.
     NoUpstream = "U001",
