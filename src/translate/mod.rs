@@ -34,6 +34,7 @@ mod shadow;
 mod token_endpoint;
 mod virtual_host;
 
+pub use affinity::parse_keyless;
 pub use listener::{listener, listener_secret, listener_secret_names};
 pub use ownership::{concerns, keep_gateway, owner};
 pub use proxyless::{Targets, proxyless, targets};
