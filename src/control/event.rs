@@ -4,6 +4,7 @@ use super::{Asker, Command, Fetch, Fetched, Question};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Document, Reference};
 use crate::names::{GatewayName, UpstreamName};
+use crate::rollout::Reading;
 use crate::stats::Counts;
 use crate::store::Weights;
 use crate::xds::Verdict;
@@ -29,6 +30,8 @@ pub enum Event {
     Command(Command, Asker),
     /// What Envoys measured of gateways that [`World::take_wants`](super::World::take_wants) names.
     Measured(Vec<Measured>),
+    /// How often the predictions of both versions of a release agreed, so far.
+    Compared(BTreeMap<GatewayName, Reading>),
     /// So many endpoints of the canary are healthy, as the Envoy sees it that sees the fewest.
     Healthy(BTreeMap<GatewayName, u32>),
     /// Somebody was asked about a metric of a rollout.

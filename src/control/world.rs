@@ -157,6 +157,10 @@ impl World {
                 self.rollouts.measured(measured, now);
                 false
             }
+            Event::Compared(readings) => {
+                self.rollouts.compared(readings, now);
+                false
+            }
             Event::Healthy(healthy) => {
                 self.rollouts.healthy(healthy, now);
                 false
@@ -563,7 +567,8 @@ fn place(place: &crate::diag::Place) -> String {
 
 /// Whether the weights of a rollout are all that is different.
 fn differ_by_rollout(old: &Gateway, new: &Gateway) -> bool {
-    new.rollout.is_some() && Gateway { traffic: new.traffic.clone(), ..old.clone() } == *new
+    let (traffic, shadow) = (new.traffic.clone(), new.shadow.clone());
+    new.rollout.is_some() && Gateway { traffic, shadow, ..old.clone() } == *new
 }
 
 fn weights(gateway: &Gateway) -> Weights {

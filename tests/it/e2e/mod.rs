@@ -8,6 +8,7 @@ mod closed;
 mod demo;
 mod edits;
 mod features;
+mod first;
 mod isolation;
 mod login;
 mod login_tls;
