@@ -78,6 +78,11 @@ async fn look(args: &GetArgs) -> Result<Value, super::Failure> {
                 value["shadow"]["metrics"] = numbers["shadow"].take();
             }
         }
+        if value["shadow"].is_object()
+            && let Answer::Found(report) = args.server.get(&format!("{page}/shadow")).await?
+        {
+            value["shadow"]["comparison"] = report;
+        }
     }
     Ok(value)
 }

@@ -1,6 +1,6 @@
 //! One gateway as a tree, from what the API says about it.
 
-use super::release;
+use super::{compared, release};
 use crate::clock::Timestamp;
 use serde_json::Value;
 use std::fmt::Write;
@@ -59,6 +59,9 @@ pub(super) fn tree(gateway: &Value, now: Timestamp) -> String {
         if let Some(measured) = measured(&shadow["metrics"]) {
             let _ = writeln!(out, "│    {measured}");
         }
+    }
+    for line in compared::lines(&gateway["shadow"]["comparison"]) {
+        let _ = writeln!(out, "│    {line}");
     }
     for d in list(gateway, "diagnostics") {
         let (file, line, column) = (text(d, "file"), &d["line"], &d["column"]);

@@ -8,7 +8,7 @@ use super::rollouts::Rollouts;
 use super::trial::Trial;
 use super::world::Wanted;
 use crate::diag::{Code, Diagnostic, Place, Severity};
-use crate::model::Gateway;
+use crate::model::{Comparison, Gateway};
 use crate::names::GatewayName;
 use crate::rollout;
 use crate::snapshot::Fleet;
@@ -165,6 +165,9 @@ pub struct ShadowView {
     pub percent: Weight,
     /// The name of the copies' cluster in Envoy's statistics.
     pub cluster: String,
+    /// How its answers are compared; `None`: they are not.
+    #[serde(skip)]
+    pub comparison: Option<Arc<Comparison>>,
 }
 
 /// One upstream.
@@ -381,6 +384,7 @@ fn served(gateway: &Gateway) -> Served {
             upstream: shadow.upstream.to_string(),
             percent: shadow.percent,
             cluster: translate::cluster_name(&gateway.name, &shadow.upstream, Leg::Shadow),
+            comparison: Comparison::of(gateway).map(Arc::new),
         }),
     }
 }

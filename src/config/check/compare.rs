@@ -30,16 +30,14 @@ pub(super) fn by_default() -> Option<Compare> {
     })
 }
 
-/// `None`: something is wrong, which is then said; `Some(None)`: nothing is compared.
+/// `None`: something is wrong, which is then said.
 pub(super) fn compare(
+    compare: &raw::Compare,
     raw: &raw::Gateway,
     shadow: &At<'_>,
     problems: &mut Problems<'_>,
-) -> Option<Option<Compare>> {
+) -> Option<Compare> {
     let at = shadow.at("compare");
-    let Some(compare) = raw.shadow.as_ref().and_then(|s| s.compare.as_ref()) else {
-        return (!at.is_there()).then_some(None);
-    };
     let upstream = raw.shadow.as_ref().and_then(|s| s.upstream.as_deref());
     comparable(raw, upstream, &shadow.key("compare"), problems);
     let path = match &compare.path {
@@ -68,7 +66,7 @@ pub(super) fn compare(
             problems.error(Code::TopOne, &at.key(key), message, "keep one of the two");
         }
     }
-    Some(Some(Compare {
+    Some(Compare {
         path: path?,
         tolerance: tolerance?,
         similarity: similarity?,
@@ -76,7 +74,7 @@ pub(super) fn compare(
         min_match: min_match?,
         keep_examples: compare.keep_examples.unwrap_or_default(),
         max_bytes: compare.max_bytes.unwrap_or(DEFAULT_MAX_BYTES),
-    }))
+    })
 }
 
 /// Messages of gRPC are bytes whose meaning nobody has told us.

@@ -5,6 +5,7 @@ mod affinity;
 mod auth;
 mod browser;
 mod closed;
+mod compare;
 mod demo;
 mod edits;
 mod features;
