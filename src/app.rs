@@ -1,5 +1,6 @@
 //! The whole control plane: makes the rooms, starts every task, awaits every end.
 
+mod comparisons;
 mod feed;
 mod reopen;
 mod session;
@@ -8,6 +9,7 @@ mod trusted;
 use crate::admin::{self, Sources, grpc};
 use crate::client;
 use crate::clock;
+use crate::compare::{self, Comparisons, Reports};
 use crate::control::run::{Outputs, run};
 use crate::control::{Event, Questions, View, World};
 use crate::issuer;
@@ -109,6 +111,8 @@ pub struct App {
     pub registry: Arc<Registry>,
     /// What Envoys measured.
     pub table: Arc<Latest<Table>>,
+    /// How the answers of shadows compare with those that clients get.
+    pub reports: Arc<Latest<Reports>>,
     /// Which gateways are to be measured for decisions, as rollouts want it. Nobody else's measurements are made.
     pub wanted: Arc<Latest<Wanted>>,
     /// A copy of the measurements of the gateways that are wanted. Who is too slow misses some.
@@ -168,10 +172,12 @@ impl App {
         let registry = Arc::new(Registry::default());
         let (stop, stopped) = signal::channel(false);
         let table = Latest::new(Table::default());
+        let found = Latest::new(Reports::default());
         let sources = Sources {
             view: Arc::clone(&outputs.view),
             registry: Arc::clone(&registry),
             table: Arc::clone(&table),
+            reports: Arc::clone(&found),
             store: store.clone(),
             events: events_in.clone(),
             stopped: stopped.clone(),
@@ -189,7 +195,11 @@ impl App {
         let sink = Sink::new(reports_in, Arc::clone(&ended), Arc::clone(&registry), stopped.clone());
         let (measurements_in, measured) = mpsc::channel(16);
         let (copies, measurements) = broadcast::channel(64);
-        let grpc = grpc_routes(&discovery, &sources, &outputs)?.merge(sink.routes());
+        let compared = Latest::new(Comparisons::new());
+        let (receiver, comparing) =
+            compare::run::start(compared.subscribe(), Arc::clone(&found), stopped.clone());
+        let grpc = grpc_routes(&discovery, &sources, &outputs)?;
+        let grpc = grpc.merge(sink.routes()).merge(receiver.routes());
         let watching = follow(&settings, options.environment, &restored, events_in.clone())?;
         let mut tasks = JoinSet::new();
         tasks.spawn_blocking(|| store_work.run());
@@ -210,6 +220,8 @@ impl App {
         };
         tasks.spawn(until(stopped.clone(), feed.run()));
         let view = Arc::clone(&outputs.view);
+        tasks.spawn(until(stopped.clone(), comparisons::follow(view.subscribe(), compared)));
+        tasks.spawn(until(stopped.clone(), comparing.run()));
         tasks.spawn(until(stopped.clone(), issuer::run(view.subscribe(), events_in.clone())));
         tasks.spawn(until(stopped.clone(), provider::run(questions.subscribe(), events_in.clone())));
         tasks.spawn(until(stopped.clone(), messages::run(notices, told)));
@@ -231,6 +243,7 @@ impl App {
             view,
             registry,
             table,
+            reports: found,
             wanted,
             measurements,
             stop,

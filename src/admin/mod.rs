@@ -17,6 +17,7 @@ mod switches;
 pub use api::{GatewayList, ProxyList, ProxyView, ResourceView, TypeView, resources_of, router};
 pub use numbers::{Difference, GatewayNumbers, Recent, UpstreamNumbers};
 
+use crate::compare::Reports;
 use crate::control::{Event, View};
 use crate::latest::Latest;
 use crate::messages::Counters;
@@ -43,6 +44,8 @@ pub struct Sources {
     pub insecure_admin: bool,
     /// What Envoys measured.
     pub table: Arc<Latest<Table>>,
+    /// How the answers of shadows compare.
+    pub reports: Arc<Latest<Reports>>,
     /// What became of messages to others.
     pub told: Arc<Counters>,
 }

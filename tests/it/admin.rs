@@ -113,6 +113,7 @@ async fn probes_know_when_files_are_read() {
         events: tokio::sync::mpsc::channel(1).0,
         stopped: tokio::sync::watch::channel(false).1,
         insecure_admin: false,
+        reports: Latest::new(serin::compare::Reports::default()),
         told: std::sync::Arc::default(),
     });
     let status = |path: &'static str| {
