@@ -103,6 +103,7 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
         }
         let notes = world.take_notes();
         later.add(journal.entries(&notes, now), world.take_documents(), now);
+        later.throw(world.take_switches(), now);
         log(&notes);
         for note in notes {
             // No reader is not an error.
@@ -136,6 +137,14 @@ impl Later {
         self.commit.documents.extend(documents);
     }
 
+    /// A switch is kept at once.
+    fn throw(&mut self, switches: BTreeMap<Arc<str>, bool>, now: Timestamp) {
+        if !switches.is_empty() {
+            self.due = Some(now);
+        }
+        self.commit.switches.extend(switches);
+    }
+
     fn take(&mut self) -> Commit {
         self.due = None;
         std::mem::take(&mut self.commit)
@@ -159,8 +168,8 @@ fn keep(store: &Handle, commit: Commit) {
     if commit != Commit::default()
         && let Err(lost) = store.note(commit)
     {
-        let (entries, documents) = (lost.entries.len(), lost.documents.len());
-        tracing::error!(entries, documents, "the store is too slow: not in the journal, only in this log");
+        let (entries, documents, switches) = (lost.entries.len(), lost.documents.len(), lost.switches.len());
+        tracing::error!(entries, documents, switches, "the store is too slow: not kept, only in this log");
     }
 }
 
@@ -188,7 +197,8 @@ fn log(notes: &[Note]) {
             | NoteKind::Changed
             | NoteKind::Removed
             | NoteKind::Repaired
-            | NoteKind::Rollout => {
+            | NoteKind::Rollout
+            | NoteKind::Switched => {
                 tracing::info!(gateway, "{}", note.message);
             }
         }
