@@ -122,6 +122,9 @@ pub struct App {
     watching: Watching,
 }
 
+/// The ends of the store's task.
+type Kept = (store::run::Handle, store::run::Work, mpsc::UnboundedReceiver<store::run::Answer>);
+
 /// What is not in the settings because it is said at every start.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -143,12 +146,8 @@ impl App {
         let credentials = protection(&settings, &options)?;
         let (xds, xds_address) = bind(settings.xds, "xDS", "--xds").await?;
         let (http, http_address) = bind(settings.http, "HTTP", "--http").await?;
-        let at = settings.store.clone().unwrap_or(StoreAt::Memory);
-        let (kept, restored, failure) = open_store(at.clone()).await?;
-        let (store, store_work, answers) = store::run::start(kept, failure.clone());
-        let is_late = failure.as_ref().is_some_and(store::Error::is_temporary);
-        let store_work =
-            if is_late { store_work.opened_by(Box::new(move || opened(&at))) } else { store_work };
+        let (kept, restored, failure) = open_store(settings.store.clone()).await?;
+        let (store, store_work, answers) = kept;
 
         let (events_in, events) = mpsc::channel(1024);
         let (verdicts_in, verdicts) = mpsc::channel(1024);
@@ -205,7 +204,7 @@ impl App {
         tasks.spawn_blocking(|| store_work.run());
         let session_key = session::key(options.session_key.as_deref(), &store).await;
         let session_key = session_key.map_err(Error::SessionKey)?;
-        if is_late {
+        if is_late(failure.as_ref()) {
             tasks.spawn(until(stopped.clone(), reopen::run(store.clone(), events_in.clone())));
         }
         let feed = feed::Feed {
@@ -322,22 +321,34 @@ fn world(
     }
 }
 
-/// The store, what it holds, and why there is none, if that is so: traffic needs none, and only rollouts wait.
-async fn open_store(at: StoreAt) -> Result<(Box<dyn Store>, Restored, Option<store::Error>), Error> {
+/// The store's task, what it holds, and why there is none, if that is so: traffic needs none, and only rollouts wait.
+async fn open_store(at: Option<StoreAt>) -> Result<(Kept, Restored, Option<store::Error>), Error> {
+    let at = at.unwrap_or(StoreAt::Memory);
+    let again = at.clone();
     // The whole file is checked, which takes a moment.
     let opened = tokio::task::spawn_blocking(move || opened(&at)).await;
     let stopped = |e: tokio::task::JoinError| store::Error::Unavailable {
         place: "the store".into(),
         why: e.to_string(),
     };
-    match opened.map_err(stopped).flatten() {
-        Ok((store, restored)) => Ok((store, restored, None)),
-        Err(error @ store::Error::InUse { .. }) => Err(Error::Store(error)),
+    let (store, restored, failure) = match opened.map_err(stopped).flatten() {
+        Ok((store, restored)) => (store, restored, None),
+        Err(error @ store::Error::InUse { .. }) => return Err(Error::Store(error)),
         Err(error) => {
             tracing::error!("Serin serves without its store, and rollouts stay where they are: {error}");
-            Ok((Box::new(Absent(error.clone())), Restored::default(), Some(error)))
+            (Box::new(Absent(error.clone())) as Box<dyn Store>, Restored::default(), Some(error))
         }
+    };
+    let (handle, mut work, answers) = store::run::start(store, failure.clone());
+    if is_late(failure.as_ref()) {
+        work = work.opened_by(Box::new(move || self::opened(&again)));
     }
+    Ok(((handle, work, answers), restored, failure))
+}
+
+/// Whether a store that could not be opened may be there later.
+fn is_late(failure: Option<&store::Error>) -> bool {
+    failure.is_some_and(store::Error::is_temporary)
 }
 
 fn opened(at: &StoreAt) -> Result<(Box<dyn Store>, Restored), store::Error> {

@@ -25,7 +25,7 @@ pub(super) async fn run(store: Handle, events: mpsc::Sender<Event>) {
             Err(_) => wait = after(wait),
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn after(wait: Duration) -> Duration {
