@@ -189,12 +189,12 @@ fn text_with_examples(live: &str, next: &str) -> String {
 
 /// Answers that are not compared, by what the request asks for.
 fn odd(wish: &str) -> Response {
-    let with = |name, value: &'static str, body: Body| ([(name, value)], body).into_response();
+    let headed = |name, value: &'static str, body: Body| ([(name, value)], body).into_response();
     match wish {
         "large" => "x".repeat(20_000).into_response(),
-        "gzip" => with("content-encoding", "gzip", Body::from("not really")),
-        "events" => with("content-type", "text/event-stream", Body::from("data: 1\n\ndata: 2\n\n")),
-        "binary" => with("content-type", "image/png", Body::from(vec![0xff, 0xfe])),
+        "gzip" => headed("content-encoding", "gzip", Body::from("not really")),
+        "events" => headed("content-type", "text/event-stream", Body::from("data: 1\n\ndata: 2\n\n")),
+        "binary" => headed("content-type", "image/png", Body::from(vec![0xff, 0xfe])),
         "failed" => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         "refused" => (StatusCode::BAD_REQUEST, "it is ").into_response(),
         _ => "fraud".into_response(),
@@ -215,7 +215,7 @@ fn odder(wish: &str) -> Response {
         }
         "refused" => (StatusCode::BAD_REQUEST, "wrong in other words").into_response(),
         "slow" => Body::from_stream(stream::once(async {
-            let_pass(Duration::from_secs(60)).await;
+            let_pass(Duration::from_mins(1)).await;
             Ok::<_, Infallible>("late")
         }))
         .into_response(),
