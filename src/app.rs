@@ -216,6 +216,7 @@ impl App {
         let view = Arc::clone(&outputs.view);
         tasks.spawn(until(stopped.clone(), comparisons::follow(view.subscribe(), compared)));
         tasks.spawn(until(stopped.clone(), comparing.run()));
+        tasks.spawn(until(stopped.clone(), comparisons::tell(found.subscribe(), events_in.clone())));
         tasks.spawn(until(stopped.clone(), issuer::run(view.subscribe(), events_in.clone())));
         tasks.spawn(until(stopped.clone(), provider::run(questions.subscribe(), events_in.clone())));
         tasks.spawn(until(stopped.clone(), messages::run(notices, told)));
