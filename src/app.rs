@@ -2,6 +2,7 @@
 
 mod comparisons;
 mod feed;
+mod reopen;
 mod session;
 mod trusted;
 
@@ -130,8 +131,6 @@ pub struct Options {
     pub insecure_admin: bool,
     /// The variables to which gateway files may refer.
     pub environment: Environment,
-    /// What is switched off for all gateways at once.
-    pub switches: Switches,
     /// Where the key of all logins is kept, and made if it is not there; `None`: in the store.
     pub session_key: Option<PathBuf>,
 }
@@ -144,8 +143,12 @@ impl App {
         let credentials = protection(&settings, &options)?;
         let (xds, xds_address) = bind(settings.xds, "xDS", "--xds").await?;
         let (http, http_address) = bind(settings.http, "HTTP", "--http").await?;
-        let (kept, restored, failure) = open_store(settings.store.clone()).await?;
+        let at = settings.store.clone().unwrap_or(StoreAt::Memory);
+        let (kept, restored, failure) = open_store(at.clone()).await?;
         let (store, store_work, answers) = store::run::start(kept, failure.clone());
+        let is_late = failure.as_ref().is_some_and(store::Error::is_temporary);
+        let store_work =
+            if is_late { store_work.opened_by(Box::new(move || opened(&at))) } else { store_work };
 
         let (events_in, events) = mpsc::channel(1024);
         let (verdicts_in, verdicts) = mpsc::channel(1024);
@@ -202,6 +205,9 @@ impl App {
         tasks.spawn_blocking(|| store_work.run());
         let session_key = session::key(options.session_key.as_deref(), &store).await;
         let session_key = session_key.map_err(Error::SessionKey)?;
+        if is_late {
+            tasks.spawn(until(stopped.clone(), reopen::run(store.clone(), events_in.clone())));
+        }
         let feed = feed::Feed {
             measured,
             copies,
@@ -225,7 +231,7 @@ impl App {
             Some(door) => tasks.spawn(serve_grpc(mtls::mutual(xds, door), grpc, stopped.clone())),
         };
         let world = world(settings, credentials, restored, failure);
-        let world = world.with_switches(options.switches).with_session_key(session_key);
+        let world = world.with_session_key(session_key);
         tasks.spawn(until(stopped.clone(), run(world, events, outputs)));
         tasks.spawn(until(stopped.clone(), forward(verdicts, events_in)));
         let inputs = Inputs { reports, ended, wanted: wanted.subscribe() };
@@ -302,9 +308,10 @@ fn world(
     restored: Restored,
     failure: Option<store::Error>,
 ) -> World {
+    let switches = Switches::restored(&restored.switches);
     let states = failure.map_or(Ok(restored.states), |why| Err(why.to_string()));
     let bounds = telemetry::bounds().chain([f64::MAX]).collect();
-    let world = World::new(settings).with_last_good(restored.documents);
+    let world = World::new(settings).with_switches(switches).with_last_good(restored.documents);
     let world = world.with_rollouts(states, bounds, clock::now());
     let world = match trusted::authorities() {
         Some(trusted) => world.with_authorities(&trusted),
@@ -317,14 +324,9 @@ fn world(
 }
 
 /// The store, what it holds, and why there is none, if that is so: traffic needs none, and only rollouts wait.
-async fn open_store(at: Option<StoreAt>) -> Result<(Box<dyn Store>, Restored, Option<store::Error>), Error> {
-    let open = move || {
-        let mut store = store::open(&at.unwrap_or(StoreAt::Memory))?;
-        let restored = store.load()?;
-        Ok((store, restored))
-    };
+async fn open_store(at: StoreAt) -> Result<(Box<dyn Store>, Restored, Option<store::Error>), Error> {
     // The whole file is checked, which takes a moment.
-    let opened = tokio::task::spawn_blocking(open).await;
+    let opened = tokio::task::spawn_blocking(move || opened(&at)).await;
     let stopped = |e: tokio::task::JoinError| store::Error::Unavailable {
         place: "the store".into(),
         why: e.to_string(),
@@ -337,6 +339,12 @@ async fn open_store(at: Option<StoreAt>) -> Result<(Box<dyn Store>, Restored, Op
             Ok((Box::new(Absent(error.clone())), Restored::default(), Some(error)))
         }
     }
+}
+
+fn opened(at: &StoreAt) -> Result<(Box<dyn Store>, Restored), store::Error> {
+    let mut store = store::open(at)?;
+    let restored = store.load()?;
+    Ok((store, restored))
 }
 
 fn grpc_routes(discovery: &Discovery, sources: &Sources, outputs: &Outputs) -> Result<axum::Router, Error> {

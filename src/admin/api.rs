@@ -1,7 +1,7 @@
 //! The pages of the HTTP API, and what is served of gateways and Envoys.
 
 use super::problem::Problem;
-use super::{GatewayNumbers, Sources, actions, events, metrics, numbers};
+use super::{GatewayNumbers, Sources, actions, events, metrics, numbers, switches};
 use crate::clock::{self, Timestamp};
 use crate::control::{GatewayView, View};
 use crate::snapshot::dump;
@@ -11,7 +11,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -94,6 +94,8 @@ pub fn router(sources: Sources) -> Router {
         .route("/gateways/{name}/metrics", get(numbers_of))
         .route("/gateways/{name}/shadow", get(shadow))
         .route("/proxies", get(proxies))
+        .route("/switches", get(switches::all))
+        .route("/switches/{name}", put(switches::throw).fallback(only_put))
         .route("/config/{name}", get(config))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such page in the API"))
         .method_not_allowed_fallback(only_read);
@@ -111,6 +113,10 @@ pub fn router(sources: Sources) -> Router {
 
 async fn only_read() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this page can only be read, with GET")
+}
+
+async fn only_put() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "a switch is thrown with PUT")
 }
 
 async fn only_post() -> Problem {

@@ -12,6 +12,7 @@ pub mod grpc;
 mod metrics;
 mod numbers;
 mod problem;
+mod switches;
 
 pub use api::{GatewayList, ProxyList, ProxyView, ResourceView, TypeView, resources_of, router};
 pub use numbers::{Difference, GatewayNumbers, Recent, UpstreamNumbers};

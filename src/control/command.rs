@@ -1,5 +1,6 @@
 //! What operators say to the loop, and its answer.
 
+use crate::model::{Switch, Switches};
 use crate::names::GatewayName;
 use crate::rollout::{Order, Outcome, Refusal};
 use tokio::sync::oneshot;
@@ -18,19 +19,41 @@ pub struct Command {
 /// What it came to: after it was kept, and before any Envoy hears of it.
 pub type Reply = Result<Outcome, Refusal>;
 
+/// What an operator says about a switch. It takes effect at once, and is kept as soon as the store can.
+#[derive(Debug)]
+pub struct Throw {
+    /// Which.
+    pub switch: Switch,
+    /// Its position from now on.
+    pub on: bool,
+    /// Who and why.
+    pub by: By,
+    /// Is told where all switches stand then.
+    pub asker: Asker<Switches>,
+}
+
+/// Who did something, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct By {
+    /// As the journal names them.
+    pub actor: String,
+    /// In their words.
+    pub reason: Option<String>,
+}
+
 /// Who waits for the answer. Dropped without an answer, they are told that there is none.
 #[derive(Debug)]
-pub struct Asker(oneshot::Sender<Reply>);
+pub struct Asker<T = Reply>(oneshot::Sender<T>);
 
-impl Asker {
+impl<T> Asker<T> {
     /// An asker, and where the answer will be.
-    pub fn new() -> (Self, oneshot::Receiver<Reply>) {
+    pub fn new() -> (Self, oneshot::Receiver<T>) {
         let (sender, receiver) = oneshot::channel();
         (Self(sender), receiver)
     }
 
     /// Answers; whoever no longer waits does not matter.
-    pub fn answer(self, reply: Reply) {
+    pub fn answer(self, reply: T) {
         let _ = self.0.send(reply);
     }
 }

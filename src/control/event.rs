@@ -1,6 +1,6 @@
 //! What the loop is told, and what it has to say.
 
-use super::{Asker, Command, Fetch, Fetched, Question};
+use super::{Asker, By, Command, Fetch, Fetched, Question, Throw};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Document, Reference};
 use crate::names::{GatewayName, UpstreamName};
@@ -28,6 +28,8 @@ pub enum Event {
     },
     /// An operator says what a rollout should do.
     Command(Command, Asker),
+    /// An operator throws a switch.
+    Throw(Throw),
     /// What Envoys measured of gateways that [`World::take_wants`](super::World::take_wants) names.
     Measured(Vec<Measured>),
     /// How often the predictions of both versions of a release agreed, so far.
@@ -38,6 +40,8 @@ pub enum Event {
     Answered(Answered),
     /// The store has answered the proposal of this number.
     Committed(u64, Result<(), String>),
+    /// The store that could not be opened before the start can be: the revision and the state of every rollout.
+    Restored(BTreeMap<GatewayName, (u64, serde_json::Value)>),
     /// A deadline of [`World::deadline`](super::World::deadline) has come.
     Tick,
 }
@@ -116,6 +120,9 @@ pub struct Note {
     /// The weights before and after, where a file changed them.
     #[serde(skip)]
     pub weights: Option<(Weights, Weights)>,
+    /// Who did it, where it was a person.
+    #[serde(skip)]
+    pub by: Option<By>,
 }
 
 impl Note {
@@ -126,7 +133,7 @@ impl Note {
         kind: NoteKind,
         message: String,
     ) -> Self {
-        Self { sequence: 0, time, gateway, kind, message, weights: None }
+        Self { sequence: 0, time, gateway, kind, message, weights: None, by: None }
     }
 }
 
@@ -152,6 +159,8 @@ pub enum NoteKind {
     Rollout,
     /// A rollout has stopped: it is paused, or rolled back.
     Stopped,
+    /// A switch was thrown.
+    Switched,
     /// Somebody should look.
     Alarm,
 }
@@ -169,6 +178,7 @@ impl NoteKind {
             Self::Refused => "refused",
             Self::Rollout => "rollout",
             Self::Stopped => "stopped",
+            Self::Switched => "switched",
             Self::Alarm => "alarm",
         }
     }

@@ -80,8 +80,10 @@ impl Journal {
                 _ => "file",
             };
             let (before, after) = note.weights.clone().unzip();
-            let plain = entry(note.time, note.gateway.clone(), kind, actor, note.message.clone());
-            entries.push(NewEntry { before, after, ..plain });
+            let (who, reason) =
+                note.by.as_ref().map_or((actor, None), |by| (by.actor.as_str(), by.reason.clone()));
+            let plain = entry(note.time, note.gateway.clone(), kind, who, note.message.clone());
+            entries.push(NewEntry { reason, before, after, ..plain });
         }
         entries
     }
@@ -111,6 +113,7 @@ mod tests {
             kind,
             message: message.into(),
             weights: None,
+            by: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod logins;
 mod releases;
+mod switches;
 
 use super::board::{Boards, Common};
 use super::certificates::Certificates;
@@ -49,6 +50,9 @@ pub struct World {
     told_refused: BTreeMap<(Kind, Arc<str>), crate::resource::Version>,
     issuers: Issuers,
     session_key: Option<SessionKey>,
+    switches: Switches,
+    /// Switches that were thrown and not kept yet.
+    thrown: BTreeMap<Arc<str>, bool>,
     rollouts: Rollouts,
     views: Views,
     /// The files of which people may see something else than before.
@@ -94,6 +98,8 @@ impl World {
             told_refused: BTreeMap::new(),
             issuers: Issuers::default(),
             session_key: None,
+            switches: Switches::default(),
+            thrown: BTreeMap::new(),
             rollouts: Rollouts::default(),
             views: Views::default(),
             unseen: BTreeSet::new(),
@@ -116,13 +122,6 @@ impl World {
     #[must_use]
     pub fn with_last_good(mut self, documents: BTreeMap<Arc<str>, Arc<str>>) -> Self {
         self.files = self.files.with_last_good(documents);
-        self
-    }
-
-    /// With the switches that were thrown before it begins.
-    #[must_use]
-    pub fn with_switches(mut self, switches: Switches) -> Self {
-        self.common.runtime = Arc::new(translate::runtime(switches));
         self
     }
 
@@ -153,6 +152,7 @@ impl World {
                 self.take_command(command, asker, now);
                 false
             }
+            Event::Throw(throw) => self.throw(throw, now),
             Event::Measured(measured) => {
                 self.rollouts.measured(measured, now);
                 false
@@ -167,6 +167,10 @@ impl World {
             }
             Event::Answered(said) => self.take_said(said, now),
             Event::Committed(id, result) => self.take_answer(id, result, now),
+            Event::Restored(states) => {
+                self.take_restored(states, now);
+                true
+            }
             Event::Tick => self.take_time(now),
         };
         if changed {
@@ -229,6 +233,7 @@ impl World {
             all_vanished: self.files.all_vanished,
             decisions: self.rollouts.decisions().clone(),
             fetches: self.issuers.wanted(),
+            switches: self.switches,
         }
     }
 

@@ -32,6 +32,6 @@ pub use settings::{
     AltName, CertificateFiles, Listener, ListenerTls, MutualTls, PrometheusServer, Routing, Settings, StoreAt,
 };
 pub use shadow::Shadow;
-pub use switches::Switches;
+pub use switches::{Switch, Switches};
 pub use told::{Format, Notify, Occasion};
 pub use upstream::{Endpoint, HealthCheck, Protocol, Tls, Upstream};

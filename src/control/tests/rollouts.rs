@@ -1,10 +1,12 @@
 //! Rollouts in the loop: what is kept counts, and nothing else.
 
+mod shadowed;
+
 use super::*;
 use crate::config::{Attachment, Content, Document, Reference};
 use crate::control::{Answered, Asker, Command, Measured, Outcome, Point, Question, Reply};
 use crate::names::{GatewayName, UpstreamName};
-use crate::rollout::{Order, Reading, Refusal, Verb};
+use crate::rollout::{Order, Refusal, Verb};
 use crate::stats::Counts;
 use crate::store::{Sqlite, Store};
 use crate::weight::Weight;
@@ -450,119 +452,60 @@ fn an_order_with_the_same_key_is_carried_out_once() {
     assert_eq!(kept.weight(), 5000);
 }
 
-/// A release whose canary is shadowed first, and the shadow of its gateway otherwise.
-fn shadowed(own: &str) -> String {
-    release("steps: [100], shadowFirst: { percent: 20, minMatch: 97% }") + own
-}
-
-impl Kept {
-    /// So many predictions were compared since a moment, and so many of them agreed.
-    fn compared(&mut self, since: Timestamp, compared: u64, matched: u64) {
-        let reading = Reading { since, compared, matched };
-        self.play.event(Event::Compared([(fraud(), reading)].into()));
-    }
-
-    /// Who gets copies as people see it, and of how many requests.
-    fn shadow(&mut self) -> Option<(String, String)> {
-        let view = self.play.world.view();
-        let shadow = view.gateways["fraud"].gateway.as_ref().unwrap().shadow.as_ref()?;
-        Some((shadow.upstream.clone(), shadow.percent.to_string()))
-    }
-
-    fn sentence(&mut self) -> String {
-        self.play.world.view().gateways["fraud"].rollout.as_ref().unwrap().message.clone()
-    }
-}
-
 #[test]
-fn a_canary_is_the_shadow_of_its_gateway_until_its_first_step() {
-    for (own, otherwise) in [("", None), ("shadow: { upstream: v2, percent: 1 }\n", Some(("v2", "1")))] {
-        let otherwise = otherwise.map(|(name, percent): (&str, &str)| (name.to_owned(), percent.to_owned()));
-        let mut kept = Kept::new("");
-        kept.play.write("fraud.yaml", shadowed(own));
-        kept.keep();
-        assert_eq!((kept.phase(), kept.shadow()), (Phase::Waiting, otherwise.clone()));
-        kept.healthy();
-        assert_eq!(kept.shadow(), otherwise, "the store has not answered");
-        kept.keep();
-        let during = Some(("v2".to_owned(), "20".to_owned()));
-        assert_eq!((kept.phase(), kept.weight(), kept.shadow()), (Phase::Holding, 0, during.clone()));
-        let since = kept.play.now;
-        kept.compared(since, 100, 100);
-        kept.keep();
-        assert_eq!((kept.phase(), kept.shadow()), (Phase::Holding, during));
-        assert!(kept.sentence().contains("100 of 100 predictions agreed"), "{}", kept.sentence());
-        kept.compared(since, 2_000, 2_000);
-        assert_eq!(kept.weight(), 0, "the store has not answered");
-        kept.keep();
-        assert_eq!((kept.phase(), kept.weight(), kept.shadow()), (Phase::Progressing, 10_000, otherwise));
-    }
-}
-
-#[test]
-fn what_was_compared_outlasts_a_restart() {
-    let mut kept = Kept::new("");
-    kept.play.write("fraud.yaml", shadowed(""));
-    kept.keep();
+fn a_store_that_comes_late_gives_back_what_it_has() {
+    let mut kept = Kept::new("steps: [50]");
     kept.healthy();
     kept.keep();
-    let mut since = kept.play.now;
-    for _ in 0..4 {
-        kept.compared(since, 50, 45);
-        kept.keep();
-        kept.begin();
-        kept.play.write("fraud.yaml", shadowed(""));
-        kept.keep();
-        kept.play.now = kept.play.now.plus(Duration::from_secs(1));
-        since = kept.play.now;
-    }
-    // A hundred alone would not have been enough to know.
-    assert_eq!(kept.phase(), Phase::RolledBack, "{}", kept.sentence());
-    assert!(kept.sentence().starts_with("the release of v2 does not begin: "), "{}", kept.sentence());
-    assert_eq!(kept.shadow(), None);
-}
-
-#[test]
-fn predictions_at_a_step_are_a_metric() {
-    let text = release("steps: [5]")
-        .replace("{ name: error-rate }", "{ name: error-rate }, { name: shadow-match, min: 90% }")
-        + "shadow: { upstream: v2, percent: 20, compare: {} }\n";
-    let mut kept = Kept::new("");
-    kept.play.write("fraud.yaml", text.clone());
-    kept.keep();
+    assert_eq!(kept.weight(), 5000);
+    let states = kept.store.load().unwrap().states;
+    // The next start finds no store.
+    let world = World::new(Settings::default());
+    kept.play.world = world.with_rollouts(Err("no folder".to_owned()), Vec::new(), kept.play.now);
+    kept.play.write("fraud.yaml", release("steps: [50]"));
+    kept.play.write("new.yaml", release("steps: [50]").replace("name: fraud", "name: new\npath: /new"));
     kept.healthy();
-    kept.keep();
-    let since = kept.play.now;
-    for second in 1..=30 {
-        kept.second(2_000.0, 0.0);
-        kept.keep();
-        kept.compared(since, second * 20, second * 10);
-        kept.keep();
-        if kept.phase() == Phase::RolledBack {
-            break;
-        }
-    }
-    assert_eq!(kept.phase(), Phase::RolledBack);
-    assert!(kept.sentence().contains("canary shadow mismatches 50.0%"), "{}", kept.sentence());
-
-    // Without predictions it waits; with good ones it goes on, and at all traffic nobody asks for them.
-    let mut kept = Kept::new("");
-    kept.play.write("fraud.yaml", text);
-    kept.keep();
-    kept.healthy();
-    kept.keep();
-    let since = kept.play.now;
+    assert_eq!((kept.weight(), kept.keep()), (0, 0), "the primary alone, and nothing is decided");
+    assert_eq!(kept.play.world.deadline(), None, "nothing is tried in vain");
+    let documents = kept.play.world.take_documents().len();
+    assert!(kept.play.event(Event::Restored(states)));
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Progressing, 5000), "as before");
+    assert_eq!(kept.play.told.last().unwrap().0, NoteKind::Repaired);
+    assert_eq!(kept.play.world.take_documents().len(), documents, "the store is told all files");
+    // The other one begins, and both go on.
+    assert_eq!(kept.keep(), 1);
+    assert_eq!(kept.play.gateway("new").phase, Phase::Waiting);
     for _ in 0..60 {
         kept.second(2_000.0, 0.0);
         kept.keep();
     }
-    assert_eq!(kept.weight(), 500, "{}", kept.sentence());
-    for second in 1..=60 {
-        if kept.weight() < 10_000 {
-            kept.compared(since, second * 50, second * 50);
-        }
-        kept.second(2_000.0, 0.0);
-        kept.keep();
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Promoted, 10_000));
+}
+
+#[test]
+fn a_release_that_ended_while_there_was_no_store_ends_when_it_is_back() {
+    let mut kept = Kept::new("steps: [50]");
+    let states = kept.store.load().unwrap().states;
+    let world = World::new(Settings::default());
+    kept.play.world = world.with_rollouts(Err("no folder".to_owned()), Vec::new(), kept.play.now);
+    kept.play.write("fraud.yaml", split("fraud", 30));
+    kept.play.event(Event::Restored(states));
+    assert_eq!(kept.keep(), 1);
+    assert_eq!(kept.store.load().unwrap().states.len(), 0, "the file owns the weights");
+    assert_eq!(kept.weight(), 7000);
+}
+
+#[test]
+fn reports_that_are_lost_are_told() {
+    let mut kept = Kept::new("steps: [50]");
+    kept.healthy();
+    let proposal = kept.play.world.take_proposal().unwrap();
+    for _ in 0..10_003 {
+        kept.healthy();
     }
-    assert_eq!((kept.phase(), kept.weight()), (Phase::Promoted, 10_000), "{}", kept.sentence());
+    let result = kept.store.commit(&[proposal.commit]).remove(0);
+    kept.play.event(Event::Committed(proposal.id, result.map(|_| ()).map_err(|why| why.to_string())));
+    let alarms: Vec<_> = kept.play.told.iter().filter(|(kind, _)| *kind == NoteKind::Alarm).collect();
+    let [(_, message)] = &alarms[..] else { panic!("{alarms:?}") };
+    assert!(message.contains("3 reports of Envoys about rollouts were not counted"), "{message}");
 }

@@ -1,6 +1,7 @@
 //! The answers of a shadow are compared with those that clients get, and no client notices it.
 
 use super::stage::{Stage, assert_all_well, envoy_on, free_port, let_pass, toy};
+use crate::cli::serin;
 use crate::real::{DEADLINE, eventually};
 use axum::Router;
 use axum::body::Body;
@@ -11,7 +12,6 @@ use serde_json::{Value, json};
 use serin::app::Options;
 use serin::compare::{Kind, Matches, PairReport, Reason, Report, Verdict, joiner};
 use serin::launch::{Envoy, Load, LoadOptions, Until, VERSION_HEADER, VersionIn};
-use serin::model::Switches;
 use serin::names::GatewayName;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -300,13 +300,14 @@ async fn rude() -> (SocketAddr, JoinSet<()>) {
     (address, server)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_switch_for_all_shadows_stops_comparisons() {
     let live = |_: &str| "fraud".into_response();
     let ((live, _live), (next, _next)) = (model(live).await, model(live).await);
     let text = gateway("fraud", &live.to_string(), &next.to_string(), "{}");
-    let options = Options { switches: Switches { shadow: false }, ..Options::default() };
+    let options = Options { insecure_admin: true, ..Options::default() };
     let stage = Stage::with(&[("fraud.yaml", &text)], options).await;
+    serin(&["switch", "shadow", "off", "--server", &format!("http://{}", stage.app.http)]).good();
     let envoy = stage.envoy().await;
     assert_all_well(&stage.load("/fraud", None, Until::Requests(200)).finished().await);
     let streams = sent(&envoy).await;

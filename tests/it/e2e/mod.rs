@@ -2,11 +2,13 @@
 #![cfg(test)]
 
 mod affinity;
+mod asked;
 mod auth;
 mod browser;
 mod closed;
 mod compare;
 mod demo;
+mod disk;
 mod edits;
 mod features;
 mod first;
@@ -15,7 +17,8 @@ mod login;
 mod login_tls;
 mod mtls;
 mod outage;
-mod pki;
+pub(crate) mod pki;
+mod plays;
 mod provider;
 mod proxyless;
 mod python;
@@ -25,6 +28,7 @@ mod shadow;
 mod split;
 pub(crate) mod stage;
 mod steering;
+mod steps;
 mod streams;
 mod switches;
 mod telemetry;
