@@ -140,6 +140,7 @@ pub struct Options {
 
 impl App {
     /// Binds the ports and starts everything.
+    #[expect(clippy::too_many_lines, reason = "a table of what runs, and nothing that decides")]
     pub async fn start(settings: Settings, options: Options) -> Result<Self, Error> {
         client::choose_provider();
         let settings = with_absolute_paths(settings);
@@ -218,6 +219,7 @@ impl App {
         let view = Arc::clone(&outputs.view);
         let found = Arc::clone(&comparing.reports);
         tasks.spawn(until(stopped.clone(), comparing.run()));
+        tasks.spawn(until(stopped.clone(), comparisons::tell(found.subscribe(), events_in.clone())));
         tasks.spawn(until(stopped.clone(), issuer::run(view.subscribe(), events_in.clone())));
         tasks.spawn(until(stopped.clone(), provider::run(questions.subscribe(), events_in.clone())));
         tasks.spawn(until(stopped.clone(), messages::run(notices, told)));

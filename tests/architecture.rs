@@ -138,7 +138,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
         "admin client clock compare control issuer latest messages model mtls provider snapshot source store telemetry xds",
         "axum futures_util tokio tonic tonic_health tonic_reflection tracing",
     ),
-    ("app/comparisons.rs", "compare control latest names", "tokio"),
+    ("app/comparisons.rs", "compare control latest names rollout", "tokio"),
     ("app/feed.rs", "clock control latest names store telemetry", "tokio"),
     ("app/session.rs", "model store", "getrandom tracing"), // the key of all logins, and where it is kept
     ("app/trusted.rs", "model", "base64 rustls_native_certs tracing"),

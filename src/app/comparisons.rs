@@ -1,13 +1,15 @@
-//! What is compared, from what serves.
+//! What is compared, from what serves; and what was found goes to the loop.
 
 use crate::compare::receiver::Receiver;
 use crate::compare::run::Task;
 use crate::compare::{self, Comparisons, Reports};
-use crate::control::View;
+use crate::control::{Event, View};
 use crate::latest::{Latest, Subscriber};
 use crate::names::GatewayName;
+use crate::rollout::Reading;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// All ends of the comparison.
 pub(super) struct Comparing {
@@ -56,4 +58,32 @@ fn of(view: &View) -> Comparisons {
         Some((GatewayName::new(&gateway.name).ok()?, Arc::clone(comparison)))
     });
     compared.collect()
+}
+
+/// Tells the loop how often the predictions of both versions agreed, when that is more than before. Until the loop or
+/// the comparison ends.
+pub(super) async fn tell(mut reports: Subscriber<Reports>, events: mpsc::Sender<Event>) {
+    let mut told = BTreeMap::new();
+    loop {
+        let all = readings(&reports.load());
+        let is_news = |(name, reading): &(&GatewayName, &Reading)| told.get(*name) != Some(*reading);
+        let news: BTreeMap<GatewayName, Reading> =
+            all.iter().filter(is_news).map(|(name, reading)| (name.clone(), *reading)).collect();
+        if !news.is_empty() && events.send(Event::Compared(news)).await.is_err() {
+            return;
+        }
+        told = all;
+        if !reports.changed().await {
+            return;
+        }
+    }
+}
+
+fn readings(reports: &Reports) -> BTreeMap<GatewayName, Reading> {
+    let all = reports.gateways.iter().filter_map(|(name, report)| {
+        let counts = report.matches()?;
+        let reading = Reading { since: report.since, compared: counts.compared, matched: counts.matched };
+        Some((name.clone(), reading))
+    });
+    all.collect()
 }

@@ -255,6 +255,9 @@ impl Rollouts {
     /// the next report of Envoys.
     pub(super) fn compared(&mut self, readings: BTreeMap<GatewayName, Reading>, now: Timestamp) {
         for (gateway, reading) in readings {
+            if !self.plans.contains_key(&gateway) {
+                continue;
+            }
             self.pairs.read(&gateway, reading);
             self.input(gateway, Input::Compared(reading), now);
         }

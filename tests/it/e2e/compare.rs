@@ -1,6 +1,7 @@
 //! The answers of a shadow are compared with those that clients get, and no client notices it.
 
 use super::stage::{Stage, assert_all_well, envoy_on, free_port, let_pass, toy};
+use crate::cli::serin;
 use crate::real::{DEADLINE, eventually};
 use axum::Router;
 use axum::body::Body;
@@ -315,7 +316,7 @@ async fn the_switch_for_all_shadows_stops_comparisons() {
     let options = Options { insecure_admin: true, ..Options::default() };
     let stage = Stage::with(&[("fraud.yaml", &text)], options).await;
     let envoy = stage.envoy().await;
-    crate::cli::serin(&["switch", "shadow", "off", "--server", &format!("http://{}", stage.app.http)]).good();
+    serin(&["switch", "shadow", "off", "--server", &format!("http://{}", stage.app.http)]).good();
     super::switches::sees(&envoy, Some("0")).await;
     assert_all_well(&stage.load("/fraud", None, Until::Requests(200)).finished().await);
     let streams = sent(&envoy).await;

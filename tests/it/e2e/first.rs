@@ -4,17 +4,21 @@ use super::stage::{Stage, envoy_on, free_port, settings, toy};
 use crate::real::{DEADLINE, eventually};
 use serde_json::{Value, json};
 use serin::app::{App, Options};
-use serin::launch::{Toy, Until};
+use serin::launch::{Toy, ToyOptions, Until};
 use serin::model::Settings;
+use serin::weight::Weight;
 use tokio::time::Instant;
 
+/// Both toys say their version, which is not a prediction.
+const SHADOW: &str = "shadow: { upstream: v2, percent: 0, compare: { path: $.prediction } }\n";
+
 /// A control plane that takes orders, with a release of the second version.
-async fn stage(v1: &Toy, v2: &Toy, rollout: &str) -> Stage {
+async fn stage(v1: &Toy, v2: &Toy, rollout: &str, shadow: &str) -> Stage {
     let folder = tempfile::tempdir().unwrap();
     let (v1, v2) = (v1.url(), v2.url());
     let text = format!(
         "apiVersion: serin/v1\nname: fraud\npath: /predict\ntimeout: 2s\nupstreams: {{ v1: {v1}, v2: {v2} }}\n\
-         rollout: {{ primary: v1, canary: v2, metrics: [{{ name: error-rate }}], pause: 1s, {rollout} }}\n"
+         rollout: {{ primary: v1, canary: v2, metrics: [{{ name: error-rate }}], pause: 1s, {rollout} }}\n{shadow}"
     );
     std::fs::write(folder.path().join("fraud.yaml"), text).unwrap();
     let port = free_port();
@@ -42,7 +46,7 @@ impl Stage {
 #[tokio::test]
 async fn a_canary_gets_copies_and_no_request_until_somebody_goes_past_its_shadow() {
     let (v1, v2) = (toy("v1").await, toy("v2").await);
-    let stage = stage(&v1, &v2, "steps: [100], bake: 1h, shadowFirst: { percent: 50 }").await;
+    let stage = stage(&v1, &v2, "steps: [100], bake: 1h, shadowFirst: { percent: 50 }", SHADOW).await;
     let mut envoy = envoy_on(stage.app.xds, "edge").await;
     envoy.ready(DEADLINE).await.unwrap();
     let gateway = stage.reaches("Holding").await;
@@ -65,10 +69,56 @@ async fn a_canary_gets_copies_and_no_request_until_somebody_goes_past_its_shadow
     stage.end([envoy]).await;
 }
 
+/// A release of a canary that says the opposite in this share of its predictions, until it is over or has a share.
+async fn shadowed(astray: &str) -> (Value, u64, u64) {
+    let v1 = toy("v1").await;
+    let options =
+        ToyOptions { version: "v2".into(), astray: Weight::parse(astray).unwrap(), ..ToyOptions::default() };
+    let v2 = Toy::start(options).await.unwrap();
+    let rollout = "steps: [100], bake: 1h, shadowFirst: { percent: 50, minMatch: 97% }";
+    let stage = stage(&v1, &v2, rollout, SHADOW).await;
+    let mut envoy = envoy_on(stage.app.xds, "edge").await;
+    envoy.ready(DEADLINE).await.unwrap();
+    stage.reaches("Holding").await;
+    let load = stage.load("/predict", Some(400.0), Until::Stopped);
+    let is_decided = |gateway: Option<&Value>| {
+        gateway.is_some_and(|g| g["phase"] == "RolledBack" || g["rollout"]["weight"] == 100)
+    };
+    stage.sees("a decision", "fraud", is_decided).await;
+    let gateway = serde_json::to_value(&*stage.app.view.load().gateways["fraud"]).unwrap();
+    let report = load.stop().await;
+    assert_eq!(report.failed(), 0, "{:?}", report.failures);
+    let by = |version: &str| report.by_version.get(version).map_or(0, serin::launch::Answers::count);
+    let met = (by("v1"), by("v2"));
+    stage.end([envoy]).await;
+    (gateway, met.0, met.1)
+}
+
+#[tokio::test]
+async fn a_release_begins_when_predictions_agree_and_never_when_they_differ() {
+    let (gateway, first, second) = shadowed("10").await;
+    let message = gateway["rollout"]["message"].as_str().unwrap();
+    println!("{message}; v1 answered {first}, v2 {second}");
+    assert_eq!(gateway["phase"], "RolledBack");
+    assert!(message.starts_with("the release of v2 does not begin: "), "{message}");
+    assert!(
+        message.contains(" predictions agreed (") && message.ends_with(", at least 97 % wanted"),
+        "{message}"
+    );
+    assert!(first > 0 && second == 0, "no client met it");
+
+    let (gateway, ..) = shadowed("0.5").await;
+    let message = gateway["rollout"]["message"].as_str().unwrap();
+    println!("{message}");
+    assert_eq!(gateway["rollout"]["weight"], 100);
+    assert!(message.starts_with("v2 goes from 0 % to 100 %: "), "{message}");
+    assert!(message.ends_with(", at least 97 % wanted"), "{message}");
+}
+
 #[tokio::test]
 async fn green_gets_all_traffic_in_one_step_and_blue_has_it_back_at_once() {
     let (v1, v2) = (toy("v1").await, toy("v2").await);
-    let stage = stage(&v1, &v2, "steps: [100], bake: 1s").await;
+    let stage = stage(&v1, &v2, "steps: [100], bake: 1s", "").await;
     let mut envoy = envoy_on(stage.app.xds, "edge").await;
     envoy.ready(DEADLINE).await.unwrap();
     let load = stage.load("/predict", Some(200.0), Until::Stopped);
