@@ -102,6 +102,7 @@ pub(super) fn render(sources: &Sources) -> String {
     proxies(sources, &mut registry);
     upstreams(sources, Leg::Live, &mut registry);
     upstreams(sources, Leg::Shadow, &mut registry);
+    keyless(sources, &mut registry);
     comparisons(sources, &mut registry);
     told(sources, &mut registry);
     let mut text = String::new();
@@ -234,6 +235,16 @@ fn upstreams(sources: &Sources, leg: Leg, registry: &mut Registry) {
     registry.register(name("endpoints"), "Endpoints that Envoys know", endpoints);
     registry.register(name("healthy_endpoints"), "Endpoints that get requests", healthy);
     registry.register(name("latency_seconds"), "Quantiles of the last minute", latency);
+}
+
+/// Who keeps users at their version should know how many of them cannot be known.
+fn keyless(sources: &Sources, registry: &mut Registry) {
+    let keyless = Family::<ByGateway, Counter>::default();
+    let table = sources.table.load();
+    for (gateway, requests) in table.all_keyless() {
+        keyless.get_or_create(&ByGateway { gateway: gateway.to_string() }).inc_by(whole(requests));
+    }
+    registry.register("keyless_requests", "Requests without the key of sessionAffinity", keyless);
 }
 
 /// How the answers of shadows compare. They begin anew with other versions or rules.

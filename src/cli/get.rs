@@ -71,6 +71,9 @@ async fn look(args: &GetArgs) -> Result<Value, super::Failure> {
         // A gateway that went away just now has no numbers.
         if let Answer::Found(mut numbers) = args.server.get(&format!("{page}/metrics")).await? {
             value["metrics"] = numbers["upstreams"].take();
+            if numbers["keyless"].is_object() {
+                value["keyless"] = numbers["keyless"].take();
+            }
             if value["shadow"].is_object() {
                 value["shadow"]["metrics"] = numbers["shadow"].take();
             }

@@ -147,6 +147,9 @@ pub struct Served {
     pub grpc_targets: Vec<String>,
     /// "none", "basicAuth", "accessKey", "jwt" or "oauth2"; "closed" when nobody is let in.
     pub authentication: &'static str,
+    /// By what users keep their version: "header x-user-id", "query user", "cookie serin" or "source IP".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_affinity: Option<String>,
     /// In the order of the file.
     pub upstreams: Vec<UpstreamView>,
     /// Who gets copies of requests.
@@ -365,6 +368,7 @@ fn served(gateway: &Gateway) -> Served {
         path: gateway.path.clone(),
         grpc_targets: translate::targets(gateway).map(|host| format!("xds:///{host}")).collect(),
         authentication: gateway.authentication.as_str(),
+        session_affinity: gateway.affinity.as_ref().map(ToString::to_string),
         upstreams: gateway
             .upstreams
             .iter()

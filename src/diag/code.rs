@@ -183,6 +183,12 @@ codes! {
     MetricWindow = "R009",
     /// A URL that is not one of a server that can be asked.
     RemoteUrl = "R010",
+    /// A shadow before the first step that gets no copies.
+    ShadowFirst = "R011",
+    /// Two shadows at one time.
+    TwoShadows = "R012",
+    /// A metric of predictions, and none are compared.
+    NothingCompared = "R013",
 
     /// `serin.yaml`: not an address with a port.
     SocketAddress = "S001",

@@ -25,7 +25,7 @@ pub use compare::{Compare, Comparison, JsonPath, Segment, Side, Tolerance, is_sh
 pub use gateway::{Condition, DirectAccess, Gateway, Host, Match, Pattern};
 pub use metric::{Fact, Limits, MetricSource, Number, Provided, Query, QueryPart, Remote};
 pub use oauth2::{Endpoints, Metadata, OAuth2, Provider, TokenEndpoint};
-pub use rollout::{BuiltIn, ErrorRate, Metrics, OnFailure, Quantile, Rollout, Step, StepPause};
+pub use rollout::{BuiltIn, ErrorRate, Metrics, OnFailure, Quantile, Rollout, ShadowFirst, Step, StepPause};
 pub use secret::{Certificate, Pem, Secret};
 pub use session::SessionKey;
 pub use settings::{

@@ -23,7 +23,7 @@ mod wire;
 
 pub use buckets::{Histogram, bounds, bucket, envoy_bounds};
 pub use flush::{BATCH, Flush};
-pub use label::statistics;
+pub use label::{KEYLESS, statistics};
 pub use sample::{Cluster, Gauges, Sample};
 pub use series::{Measurement, Outcome, Series, Wanted};
 pub use table::{Numbers, Table, Totals};

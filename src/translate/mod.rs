@@ -35,6 +35,7 @@ mod shadow;
 mod token_endpoint;
 mod virtual_host;
 
+pub use affinity::parse_keyless;
 pub use compare::{ANSWERS, COMPARE_CLUSTER};
 pub use listener::{listener, listener_secret, listener_secret_names};
 pub use ownership::{concerns, keep_gateway, owner};

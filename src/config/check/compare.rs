@@ -16,6 +16,20 @@ const DEFAULT_MIN_MATCH: u32 = 9_900;
 /// Predictions are small; what is longer is a document or a picture.
 const DEFAULT_MAX_BYTES: u32 = 64 << 10;
 
+/// How a shadow is compared of which the file says nothing more.
+pub(super) fn by_default() -> Option<Compare> {
+    let none = Number::new(0.0)?;
+    Some(Compare {
+        path: JsonPath(Vec::new()),
+        tolerance: Tolerance { absolute: none, relative: none },
+        similarity: None,
+        top1: false,
+        min_match: Weight::new(DEFAULT_MIN_MATCH)?,
+        keep_examples: false,
+        max_bytes: DEFAULT_MAX_BYTES,
+    })
+}
+
 /// `None`: something is wrong, which is then said.
 pub(super) fn compare(
     compare: &raw::Compare,
@@ -24,7 +38,8 @@ pub(super) fn compare(
     problems: &mut Problems<'_>,
 ) -> Option<Compare> {
     let at = shadow.at("compare");
-    comparable(raw, shadow, problems);
+    let upstream = raw.shadow.as_ref().and_then(|s| s.upstream.as_deref());
+    comparable(raw, upstream, &shadow.key("compare"), problems);
     let path = match &compare.path {
         Some(path) => report(json_path(path), Code::JsonPath, &at.at("path"), problems),
         None => (!at.at("path").is_there()).then(|| JsonPath(Vec::new())),
@@ -38,7 +53,9 @@ pub(super) fn compare(
         None => (!at.at("similarity").is_there()).then_some(None),
     };
     let min_match = match &compare.min_match {
-        Some(percent) => report(min_match(percent), Code::MinMatch, &at.at("minMatch"), problems),
+        Some(percent) => {
+            report(min_match(&percent.to_string()), Code::MinMatch, &at.at("minMatch"), problems)
+        }
         None if at.at("minMatch").is_there() => None,
         None => Weight::new(DEFAULT_MIN_MATCH),
     };
@@ -61,19 +78,19 @@ pub(super) fn compare(
 }
 
 /// Messages of gRPC are bytes whose meaning nobody has told us.
-fn comparable(raw: &raw::Gateway, at: &At<'_>, problems: &mut Problems<'_>) {
-    let speaks_grpc = |name: &String| {
+pub(super) fn comparable(raw: &raw::Gateway, shadow: Option<&str>, at: &At<'_>, problems: &mut Problems<'_>) {
+    let speaks_grpc = |name: &str| {
         let upstream = raw.upstreams.as_ref().and_then(|all| all.get(name)).and_then(Option::as_ref);
         matches!(upstream, Some(raw::Upstream::Object(o)) if matches!(o.protocol, Some(raw::Protocol::Grpc)))
     };
-    let Some(shadow) = raw.shadow.as_ref().and_then(|s| s.upstream.as_ref()) else { return };
+    let Some(shadow) = shadow else { return };
     let mut others =
         raw.upstreams.iter().flat_map(|all| all.keys()).filter(|name| *name != shadow).peekable();
-    let all_others = others.peek().is_some() && others.all(speaks_grpc);
+    let all_others = others.peek().is_some() && others.all(|name| speaks_grpc(name));
     if speaks_grpc(shadow) || all_others {
         let message = "answers in gRPC are not compared";
         let help = "remove `compare`, or shadow an upstream that answers in JSON or text";
-        problems.error(Code::NotComparable, &at.key("compare"), message, help);
+        problems.error(Code::NotComparable, at, message, help);
     }
 }
 
@@ -117,11 +134,10 @@ fn measure(written: &raw::Amount, what: &str, fits: Fits) -> Result<Number, Wron
     })
 }
 
-fn min_match(percent: &raw::Percent) -> Result<Weight, Wrong> {
-    let text = percent.to_string();
-    let good = Weight::parse(&text).ok().filter(|w| (1..WHOLE).contains(&w.hundredths()));
+pub(super) fn min_match(text: &str) -> Result<Weight, Wrong> {
+    let good = Weight::parse(text).ok().filter(|w| (1..WHOLE).contains(&w.hundredths()));
     good.ok_or_else(|| {
-        let message = format!("`{}` is no share of matches that pairs can prove", spelling::shorten(&text));
+        let message = format!("`{}` is no share of matches that pairs can prove", spelling::shorten(text));
         Wrong::new(message, "write a percent above 0 and below 100, such as 99% or 99.9%")
     })
 }

@@ -26,6 +26,7 @@ mod remote;
 mod rollout;
 mod settings;
 mod shadow;
+mod shadow_first;
 mod tls;
 mod told;
 mod traffic;

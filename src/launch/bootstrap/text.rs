@@ -123,6 +123,7 @@ stats_config:
     inclusion_list:
       patterns:
       - safe_regex: {{ regex: 'cluster\.[^.]+\.({names})' }}
+      - safe_regex: {{ regex: '{keyless}' }}
       - prefix: control_plane.
       - prefix: http.gw.downstream_rq
       - prefix: server.
@@ -132,6 +133,7 @@ stats_config:
     buckets: [{bounds}]
 "#,
         seconds = interval.as_secs_f64(),
+        keyless = telemetry::KEYLESS,
         batch = telemetry::BATCH,
         bounds = bounds.join(", "),
     )

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use serin::app::Options;
 use serin::compare::{Kind, Matches, PairReport, Reason, Report, Verdict, budget};
 use serin::launch::{Bootstrap, Envoy, EnvoyOptions, Load, LoadOptions, Until, VERSION_HEADER, VersionIn};
-use serin::model::{Endpoint, Switches};
+use serin::model::Endpoint;
 use serin::names::GatewayName;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -307,14 +307,16 @@ async fn rude() -> (SocketAddr, JoinSet<()>) {
     (address, server)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_switch_for_all_shadows_stops_comparisons() {
     let live = |_: &str| "fraud".into_response();
     let ((live, _live), (next, _next)) = (model(live).await, model(live).await);
     let text = gateway("fraud", &live.to_string(), &next.to_string(), "{}");
-    let options = Options { switches: Switches { shadow: false }, ..Options::default() };
+    let options = Options { insecure_admin: true, ..Options::default() };
     let stage = Stage::with(&[("fraud.yaml", &text)], options).await;
     let envoy = stage.envoy().await;
+    crate::cli::serin(&["switch", "shadow", "off", "--server", &format!("http://{}", stage.app.http)]).good();
+    super::switches::sees(&envoy, Some("0")).await;
     assert_all_well(&stage.load("/fraud", None, Until::Requests(200)).finished().await);
     let streams = sent(&envoy).await;
     assert_eq!(streams, 0, "no answer was sent to be compared");

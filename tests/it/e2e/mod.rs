@@ -11,6 +11,7 @@ mod demo;
 mod disk;
 mod edits;
 mod features;
+mod first;
 mod isolation;
 mod login;
 mod login_tls;
