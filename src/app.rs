@@ -11,7 +11,7 @@ use crate::client;
 use crate::clock;
 use crate::compare::Reports;
 use crate::control::run::{Outputs, run};
-use crate::control::{Event, Questions, View, World};
+use crate::control::{Event, Notice, Proposal, Questions, View, World};
 use crate::issuer;
 use crate::latest::Latest;
 use crate::messages;
@@ -158,17 +158,7 @@ impl App {
         let questions = Latest::new(Questions::new());
         let (notices_in, notices) = mpsc::channel(1024);
         let told = Arc::<messages::Counters>::default();
-        let outputs = Outputs {
-            fleet: Latest::new(Fleet::default()),
-            view: Latest::new(View::default()),
-            credentials: credentials.clone().map(Latest::new),
-            notes: broadcast::Sender::new(1024),
-            proposals: proposals_in,
-            compared: Arc::clone(&wanted),
-            store: store.clone(),
-            questions: Arc::clone(&questions),
-            notices: notices_in,
-        };
+        let outputs = outputs(credentials.as_ref(), proposals_in, &wanted, &store, &questions, notices_in);
         let registry = Arc::new(Registry::default());
         let (stop, stopped) = signal::channel(false);
         let table = Latest::new(Table::default());
@@ -268,6 +258,28 @@ impl App {
         if tokio::time::timeout(STOP, all).await.is_err() {
             tracing::warn!("some requests were still open and are cut");
         }
+    }
+}
+
+/// Where the loop puts what others want to see.
+fn outputs(
+    credentials: Option<&Credentials>,
+    proposals: mpsc::Sender<Proposal>,
+    compared: &Arc<Latest<Wanted>>,
+    store: &store::run::Handle,
+    questions: &Arc<Latest<Questions>>,
+    notices: mpsc::Sender<Notice>,
+) -> Outputs {
+    Outputs {
+        fleet: Latest::new(Fleet::default()),
+        view: Latest::new(View::default()),
+        credentials: credentials.cloned().map(Latest::new),
+        notes: broadcast::Sender::new(1024),
+        proposals,
+        compared: Arc::clone(compared),
+        store: store.clone(),
+        questions: Arc::clone(questions),
+        notices,
     }
 }
 
