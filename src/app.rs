@@ -9,7 +9,7 @@ mod trusted;
 use crate::admin::{self, Sources, grpc};
 use crate::client;
 use crate::clock;
-use crate::compare::{self, Comparisons, Reports};
+use crate::compare::Reports;
 use crate::control::run::{Outputs, run};
 use crate::control::{Event, Questions, View, World};
 use crate::issuer;
@@ -172,12 +172,12 @@ impl App {
         let registry = Arc::new(Registry::default());
         let (stop, stopped) = signal::channel(false);
         let table = Latest::new(Table::default());
-        let found = Latest::new(Reports::default());
+        let comparing = comparisons::start(outputs.view.subscribe(), stopped.clone());
         let sources = Sources {
             view: Arc::clone(&outputs.view),
             registry: Arc::clone(&registry),
             table: Arc::clone(&table),
-            reports: Arc::clone(&found),
+            reports: Arc::clone(&comparing.reports),
             store: store.clone(),
             events: events_in.clone(),
             stopped: stopped.clone(),
@@ -195,11 +195,8 @@ impl App {
         let sink = Sink::new(reports_in, Arc::clone(&ended), Arc::clone(&registry), stopped.clone());
         let (measurements_in, measured) = mpsc::channel(16);
         let (copies, measurements) = broadcast::channel(64);
-        let compared = Latest::new(Comparisons::new());
-        let (receiver, comparing) =
-            compare::run::start(compared.subscribe(), Arc::clone(&found), stopped.clone());
-        let grpc = grpc_routes(&discovery, &sources, &outputs)?;
-        let grpc = grpc.merge(sink.routes()).merge(receiver.routes());
+        let measured_and_compared = sink.routes().merge(comparing.receiver.routes());
+        let grpc = grpc_routes(&discovery, &sources, &outputs)?.merge(measured_and_compared);
         let watching = follow(&settings, options.environment, &restored, events_in.clone())?;
         let mut tasks = JoinSet::new();
         tasks.spawn_blocking(|| store_work.run());
@@ -220,16 +217,13 @@ impl App {
         };
         tasks.spawn(until(stopped.clone(), feed.run()));
         let view = Arc::clone(&outputs.view);
-        tasks.spawn(until(stopped.clone(), comparisons::follow(view.subscribe(), compared)));
-        tasks.spawn(until(stopped.clone(), comparing.run()));
-        tasks.spawn(until(stopped.clone(), comparisons::tell(found.subscribe(), events_in.clone())));
+        let found = Arc::clone(&comparing.reports);
+        tasks.spawn(until(stopped.clone(), comparing.run(events_in.clone())));
         tasks.spawn(until(stopped.clone(), issuer::run(view.subscribe(), events_in.clone())));
         tasks.spawn(until(stopped.clone(), provider::run(questions.subscribe(), events_in.clone())));
         tasks.spawn(until(stopped.clone(), messages::run(notices, told)));
-        match door(&settings, outputs.credentials.as_ref(), &registry) {
-            None => tasks.spawn(serve_grpc(mtls::plain(xds), grpc, stopped.clone())),
-            Some(door) => tasks.spawn(serve_grpc(mtls::mutual(xds, door), grpc, stopped.clone())),
-        };
+        let door = door(&settings, outputs.credentials.as_ref(), &registry);
+        tasks.spawn(serve_xds(xds, door, grpc, stopped.clone()));
         let world = world(settings, credentials, restored, failure);
         let world = world.with_session_key(session_key);
         tasks.spawn(until(stopped.clone(), run(world, events, outputs)));
@@ -362,6 +356,19 @@ fn grpc_routes(discovery: &Discovery, sources: &Sources, outputs: &Outputs) -> R
         .prepare()
         .into_axum_router();
     Ok(discovery.routes().merge(own))
+}
+
+/// Serves the protocol, with certificates where they matter.
+async fn serve_xds(
+    listener: TcpListener,
+    door: Option<Door>,
+    routes: axum::Router,
+    stopped: signal::Receiver<bool>,
+) {
+    match door {
+        None => serve_grpc(mtls::plain(listener), routes, stopped).await,
+        Some(door) => serve_grpc(mtls::mutual(listener, door), routes, stopped).await,
+    }
 }
 
 async fn serve_grpc<T>(

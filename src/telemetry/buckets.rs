@@ -165,7 +165,7 @@ mod tests {
         for (index, end) in bounds().enumerate() {
             let end = Duration::from_secs_f64(end);
             assert_eq!(usize::from(bucket(end)), index + 1);
-            assert_eq!(usize::from(bucket(end - Duration::from_micros(1))), index);
+            assert_eq!(usize::from(bucket(end.saturating_sub(Duration::from_micros(1)))), index);
         }
     }
 

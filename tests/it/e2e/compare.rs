@@ -8,10 +8,12 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use http::StatusCode;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use serin::app::Options;
-use serin::compare::{Kind, Matches, PairReport, Reason, Report, Verdict, joiner};
-use serin::launch::{Envoy, Load, LoadOptions, Until, VERSION_HEADER, VersionIn};
+use serin::compare::{Kind, Matches, PairReport, Reason, Report, Verdict, budget};
+use serin::launch::{Bootstrap, Envoy, EnvoyOptions, Load, LoadOptions, Until, VERSION_HEADER, VersionIn};
+use serin::model::Endpoint;
 use serin::names::GatewayName;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -260,6 +262,7 @@ async fn what_is_not_compared_is_counted_as_what_it_is() {
 
 #[tokio::test]
 async fn a_shadow_that_gives_no_answer_is_counted_and_no_client_notices() {
+    const REQUESTS: u64 = 100;
     let live = toy("v1").await;
     let slow = toy("slow").await;
     slow.set_latency(Duration::from_mins(1));
@@ -273,16 +276,21 @@ async fn a_shadow_that_gives_no_answer_is_counted_and_no_client_notices() {
     .await;
     let envoy = stage.envoy().await;
     for name in ["resets", "gone", "hangs"] {
-        assert_all_well(&stage.load(&format!("/{name}"), None, Until::Requests(300)).finished().await);
+        // A stream without an answer lasts a second longer than its request, and Envoy has 200 at a time.
+        let load = stage.load(&format!("/{name}"), Some(40.0), Until::Requests(REQUESTS));
+        assert_all_well(&load.finished().await);
     }
     for name in ["resets", "gone", "hangs"] {
         eventually("each is counted", || {
-            report(&stage, name).is_some_and(|r| pair(&r).not_compared.values().sum::<u64>() == 300)
+            report(&stage, name).is_some_and(|r| pair(&r).not_compared.values().sum::<u64>() == REQUESTS)
         })
         .await;
         let report = report(&stage, name).unwrap();
-        println!("{name}: {report:?}");
-        assert_eq!(pair(&report).compared, 0, "{report:?}");
+        let pair = pair(&report);
+        println!("{name}: {:?}", pair.not_compared);
+        let lost = [Reason::NoShadowAnswer, Reason::OnlyLive];
+        assert!(pair.not_compared.keys().all(|reason| lost.contains(reason)), "{report:?}");
+        assert_eq!(pair.compared, 0, "{report:?}");
     }
     stage.end([envoy]).await;
 }
@@ -322,4 +330,154 @@ async fn sent(envoy: &Envoy) -> u64 {
         line.strip_prefix("control_plane_compare::")?.split_once("::rq_total::")?.1.parse::<u64>().ok()
     });
     rows.sum()
+}
+
+/// The control plane as a process of its own, and an Envoy on it.
+struct Apart {
+    serin: Child,
+    envoy: Envoy,
+    port: u16,
+    http: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Apart {
+    async fn start(files: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let gateways = folder.path().join("gateways");
+        std::fs::create_dir(&gateways).unwrap();
+        for (name, text) in files {
+            std::fs::write(gateways.join(name), text).unwrap();
+        }
+        let [port, xds, http] = [free_port(), free_port(), free_port()];
+        let settings = format!("listeners: {{ default: {{ address: 127.0.0.1, port: {port} }} }}\n");
+        std::fs::write(folder.path().join("serin.yaml"), settings).unwrap();
+        let [xds, http] = [xds, http].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let serin = serve(folder.path(), xds, http);
+        let mut envoy = envoy_on(xds, "edge").await;
+        envoy.ready(DEADLINE).await.unwrap();
+        Self { serin, envoy, port, http, _folder: folder }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.serin.id().unwrap()).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+    }
+
+    fn load(&self, path: &str, requests: u64) -> Load {
+        Load::start(LoadOptions {
+            url: format!("http://127.0.0.1:{}{path}", self.port),
+            rate: None,
+            until: Until::Requests(requests),
+            version: VersionIn::Header(VERSION_HEADER.into()),
+            connections: 8,
+            ..LoadOptions::default()
+        })
+        .unwrap()
+    }
+
+    async fn pair(&self, gateway: &str) -> Value {
+        let page = format!("http://{}/api/v1/gateways/{gateway}/shadow", self.http);
+        let report: Value = reqwest::get(page).await.unwrap().json().await.unwrap();
+        report["pairs"][0].clone()
+    }
+
+    async fn end(mut self) {
+        self.envoy.stop().await.unwrap();
+        self.serin.kill().await.unwrap();
+    }
+}
+
+fn serve(folder: &Path, xds: SocketAddr, http: SocketAddr) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_serin"))
+        .args(["serve", "--config"])
+        .arg(folder.join("serin.yaml"))
+        .args(["--xds", &xds.to_string(), "--http", &http.to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+/// The memory of a process that is in use, in MiB.
+fn memory(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
+
+fn large(_: &str) -> Response {
+    ([("content-type", "application/json")], format!("[{}1]", "0.25,".repeat(40_000))).into_response()
+}
+
+#[tokio::test]
+async fn whoever_compares_may_be_frozen_overloaded_and_killed_and_memory_stays_bounded() {
+    let ((live, _live), (next, _next)) = (model(large).await, model(large).await);
+    let (at, to) = (live.to_string(), next.to_string());
+    let plain =
+        format!("apiVersion: serin/v1\nname: plain\npath: /plain\nupstreams: {{ v1: 'http://{at}' }}\n");
+    let stage = Apart::start(&[
+        ("plain.yaml", &plain),
+        ("long.yaml", &gateway("long", &at, &to, "{ maxBytes: 1048576 }")),
+        ("short.yaml", &gateway("short", &at, &to, "{ maxBytes: 4096 }")),
+    ])
+    .await;
+    let requests = pairs() as u64;
+    let envoy = u32::try_from(stage.envoy.pid()).unwrap();
+    let serin = stage.serin.id().unwrap();
+    let before = (memory(envoy), memory(serin));
+    let show = |what: &str, report: &serin::launch::Report| {
+        let p50 = report.all.latencies.quantile(0.5).unwrap_or_default();
+        println!("{what}: p50 {p50:?}, Envoy {} MiB, Serin {} MiB", memory(envoy), memory(serin));
+    };
+    // As fast as they come: the whole answers are read, and kept, and compared as far as there is time.
+    for path in ["/plain", "/long", "/short"] {
+        let report = stage.load(path, requests).finished().await;
+        assert_all_well(&report);
+        show(path, &report);
+    }
+    let long = stage.pair("long").await;
+    println!("{long}");
+    assert!(long["compared"].as_u64().unwrap() > 0 && long["compared"] == long["matched"], "{long}");
+    let held = (budget::BYTES >> 20) as u64;
+    assert!(memory(serin) < before.1 + 4 * held, "{} MiB of {} MiB before", memory(serin), before.1);
+
+    stage.signal(Signal::STOP);
+    for path in ["/long", "/short", "/plain"] {
+        let report = stage.load(path, requests).finished().await;
+        assert_all_well(&report);
+        show(&format!("frozen, {path}"), &report);
+    }
+    // 200 answers of 200 KB, and what the requests themselves need.
+    assert!(memory(envoy) < before.0 + 200, "{} MiB of {} MiB before", memory(envoy), before.0);
+    stage.signal(Signal::CONT);
+    stage.signal(Signal::KILL);
+    for path in ["/long", "/short", "/plain"] {
+        let report = stage.load(path, requests).finished().await;
+        assert_all_well(&report);
+        println!("killed, {path}: p50 {:?}, Envoy {} MiB", report.all.latencies.quantile(0.5), memory(envoy));
+    }
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn an_envoy_with_an_older_bootstrap_serves_and_sends_nothing() {
+    let live = |_: &str| "fraud".into_response();
+    let ((live, _live), (next, _next)) = (model(live).await, model(live).await);
+    let text = gateway("fraud", &live.to_string(), &next.to_string(), "{}");
+    let stage = Stage::new(&[("fraud.yaml", &text)]).await;
+    let bootstrap = Bootstrap {
+        control_plane: Endpoint { host: stage.app.xds.ip().to_string(), port: stage.app.xds.port() },
+        ..Bootstrap::default()
+    };
+    let text = bootstrap.to_string();
+    let (older, _) = text.split_once("  # The same once more").unwrap();
+    let options = EnvoyOptions { concurrency: Some(1), ..EnvoyOptions::default() };
+    let mut envoy = Envoy::start(crate::real::envoy().await, older, &options).await.unwrap();
+    envoy.ready(DEADLINE).await.unwrap();
+    assert_all_well(&stage.load("/fraud", None, Until::Requests(200)).finished().await);
+    eventually("the copies go their way", || stage.shadow("fraud", "next") == Some([200, 0])).await;
+    assert_eq!(report(&stage, "fraud").unwrap().matches(), Some(Matches::default()));
+    stage.end([envoy]).await;
 }
