@@ -122,6 +122,9 @@ pub struct App {
     watching: Watching,
 }
 
+/// The ends of the store's task.
+type Kept = (store::run::Handle, store::run::Work, mpsc::UnboundedReceiver<store::run::Answer>);
+
 /// What is not in the settings because it is said at every start.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -143,12 +146,8 @@ impl App {
         let credentials = protection(&settings, &options)?;
         let (xds, xds_address) = bind(settings.xds, "xDS", "--xds").await?;
         let (http, http_address) = bind(settings.http, "HTTP", "--http").await?;
-        let at = settings.store.clone().unwrap_or(StoreAt::Memory);
-        let (kept, restored, failure) = open_store(at.clone()).await?;
-        let (store, store_work, answers) = store::run::start(kept, failure.clone());
-        let is_late = failure.as_ref().is_some_and(store::Error::is_temporary);
-        let store_work =
-            if is_late { store_work.opened_by(Box::new(move || opened(&at))) } else { store_work };
+        let (kept, restored, failure) = open_store(settings.store.clone()).await?;
+        let (store, store_work, answers) = kept;
 
         let (events_in, events) = mpsc::channel(1024);
         let (verdicts_in, verdicts) = mpsc::channel(1024);
@@ -184,12 +183,7 @@ impl App {
             insecure_admin: options.insecure_admin,
             told: Arc::clone(&told),
         };
-        let discovery = Discovery {
-            fleet: Arc::clone(&outputs.fleet),
-            registry: Arc::clone(&registry),
-            verdicts: verdicts_in,
-            stopped: stopped.clone(),
-        };
+        let discovery = discovery(&outputs, &registry, verdicts_in, &stopped);
         let (reports_in, reports) = mpsc::channel(QUEUE);
         let ended = Arc::new(Notify::new());
         let sink = Sink::new(reports_in, Arc::clone(&ended), Arc::clone(&registry), stopped.clone());
@@ -202,7 +196,7 @@ impl App {
         tasks.spawn_blocking(|| store_work.run());
         let session_key = session::key(options.session_key.as_deref(), &store).await;
         let session_key = session_key.map_err(Error::SessionKey)?;
-        if is_late {
+        if is_late(failure.as_ref()) {
             tasks.spawn(until(stopped.clone(), reopen::run(store.clone(), events_in.clone())));
         }
         let feed = feed::Feed {
@@ -224,8 +218,7 @@ impl App {
         tasks.spawn(until(stopped.clone(), messages::run(notices, told)));
         let door = door(&settings, outputs.credentials.as_ref(), &registry);
         tasks.spawn(serve_xds(xds, door, grpc, stopped.clone()));
-        let world = world(settings, credentials, restored, failure);
-        let world = world.with_session_key(session_key);
+        let world = world(settings, credentials, restored, failure).with_session_key(session_key);
         tasks.spawn(until(stopped.clone(), run(world, events, outputs)));
         tasks.spawn(until(stopped.clone(), forward(verdicts, events_in)));
         let inputs = Inputs { reports, ended, wanted: wanted.subscribe() };
@@ -317,28 +310,51 @@ fn world(
     }
 }
 
-/// The store, what it holds, and why there is none, if that is so: traffic needs none, and only rollouts wait.
-async fn open_store(at: StoreAt) -> Result<(Box<dyn Store>, Restored, Option<store::Error>), Error> {
+/// The store's task, what it holds, and why there is none, if that is so: traffic needs none, and only rollouts wait.
+async fn open_store(at: Option<StoreAt>) -> Result<(Kept, Restored, Option<store::Error>), Error> {
+    let at = at.unwrap_or(StoreAt::Memory);
+    let again = at.clone();
     // The whole file is checked, which takes a moment.
     let opened = tokio::task::spawn_blocking(move || opened(&at)).await;
     let stopped = |e: tokio::task::JoinError| store::Error::Unavailable {
         place: "the store".into(),
         why: e.to_string(),
     };
-    match opened.map_err(stopped).flatten() {
-        Ok((store, restored)) => Ok((store, restored, None)),
-        Err(error @ store::Error::InUse { .. }) => Err(Error::Store(error)),
+    let (store, restored, failure) = match opened.map_err(stopped).flatten() {
+        Ok((store, restored)) => (store, restored, None),
+        Err(error @ store::Error::InUse { .. }) => return Err(Error::Store(error)),
         Err(error) => {
             tracing::error!("Serin serves without its store, and rollouts stay where they are: {error}");
-            Ok((Box::new(Absent(error.clone())), Restored::default(), Some(error)))
+            (Box::new(Absent(error.clone())) as Box<dyn Store>, Restored::default(), Some(error))
         }
+    };
+    let (handle, mut work, answers) = store::run::start(store, failure.clone());
+    if is_late(failure.as_ref()) {
+        work = work.opened_by(Box::new(move || self::opened(&again)));
     }
+    Ok(((handle, work, answers), restored, failure))
+}
+
+/// Whether a store that could not be opened may be there later.
+fn is_late(failure: Option<&store::Error>) -> bool {
+    failure.is_some_and(store::Error::is_temporary)
 }
 
 fn opened(at: &StoreAt) -> Result<(Box<dyn Store>, Restored), store::Error> {
     let mut store = store::open(at)?;
     let restored = store.load()?;
     Ok((store, restored))
+}
+
+/// What serves Envoys their configuration.
+fn discovery(
+    outputs: &Outputs,
+    registry: &Arc<Registry>,
+    verdicts: mpsc::Sender<Verdict>,
+    stopped: &signal::Receiver<bool>,
+) -> Discovery {
+    let (fleet, registry) = (Arc::clone(&outputs.fleet), Arc::clone(registry));
+    Discovery { fleet, registry, verdicts, stopped: stopped.clone() }
 }
 
 fn grpc_routes(discovery: &Discovery, sources: &Sources, outputs: &Outputs) -> Result<axum::Router, Error> {

@@ -6,7 +6,7 @@ use crate::config::{Attachment, Document, Reference};
 use crate::names::{GatewayName, UpstreamName};
 use crate::rollout::Reading;
 use crate::stats::Counts;
-use crate::store::Weights;
+use crate::store::{Restored, Weights};
 use crate::xds::Verdict;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ pub enum Event {
     /// The store has answered the proposal of this number.
     Committed(u64, Result<(), String>),
     /// The store that could not be opened before the start can be: the revision and the state of every rollout.
-    Restored(BTreeMap<GatewayName, (u64, serde_json::Value)>),
+    Restored(Restored),
     /// A deadline of [`World::deadline`](super::World::deadline) has come.
     Tick,
 }

@@ -51,8 +51,9 @@ pub struct World {
     issuers: Issuers,
     session_key: Option<SessionKey>,
     switches: Switches,
-    /// Switches that were thrown and not kept yet.
+    /// Switches that were thrown since it began, and whether the store was not told of the last one yet.
     thrown: BTreeMap<Arc<str>, bool>,
+    unkept: bool,
     rollouts: Rollouts,
     views: Views,
     /// The files of which people may see something else than before.
@@ -100,6 +101,7 @@ impl World {
             session_key: None,
             switches: Switches::default(),
             thrown: BTreeMap::new(),
+            unkept: false,
             rollouts: Rollouts::default(),
             views: Views::default(),
             unseen: BTreeSet::new(),
@@ -167,8 +169,9 @@ impl World {
             }
             Event::Answered(said) => self.take_said(said, now),
             Event::Committed(id, result) => self.take_answer(id, result, now),
-            Event::Restored(states) => {
-                self.take_restored(states, now);
+            Event::Restored(restored) => {
+                self.find_switches(restored.switches);
+                self.take_restored(restored.states, now);
                 true
             }
             Event::Tick => self.take_time(now),

@@ -1,7 +1,6 @@
 //! The answers of a shadow are compared with those that clients get, and no client notices it.
 
 use super::stage::{Stage, assert_all_well, envoy_on, free_port, let_pass, toy};
-use crate::cli::serin;
 use crate::real::{DEADLINE, eventually};
 use axum::Router;
 use axum::body::Body;
@@ -190,12 +189,12 @@ fn text_with_examples(live: &str, next: &str) -> String {
 
 /// Answers that are not compared, by what the request asks for.
 fn odd(wish: &str) -> Response {
-    let with = |name, value: &'static str, body: Body| ([(name, value)], body).into_response();
+    let headed = |name, value: &'static str, body: Body| ([(name, value)], body).into_response();
     match wish {
         "large" => "x".repeat(20_000).into_response(),
-        "gzip" => with("content-encoding", "gzip", Body::from("not really")),
-        "events" => with("content-type", "text/event-stream", Body::from("data: 1\n\ndata: 2\n\n")),
-        "binary" => with("content-type", "image/png", Body::from(vec![0xff, 0xfe])),
+        "gzip" => headed("content-encoding", "gzip", Body::from("not really")),
+        "events" => headed("content-type", "text/event-stream", Body::from("data: 1\n\ndata: 2\n\n")),
+        "binary" => headed("content-type", "image/png", Body::from(vec![0xff, 0xfe])),
         "failed" => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         "refused" => (StatusCode::BAD_REQUEST, "it is ").into_response(),
         _ => "fraud".into_response(),
@@ -216,7 +215,7 @@ fn odder(wish: &str) -> Response {
         }
         "refused" => (StatusCode::BAD_REQUEST, "wrong in other words").into_response(),
         "slow" => Body::from_stream(stream::once(async {
-            let_pass(Duration::from_secs(60)).await;
+            let_pass(Duration::from_mins(1)).await;
             Ok::<_, Infallible>("late")
         }))
         .into_response(),
@@ -315,8 +314,9 @@ async fn the_switch_for_all_shadows_stops_comparisons() {
     let text = gateway("fraud", &live.to_string(), &next.to_string(), "{}");
     let options = Options { insecure_admin: true, ..Options::default() };
     let stage = Stage::with(&[("fraud.yaml", &text)], options).await;
-    serin(&["switch", "shadow", "off", "--server", &format!("http://{}", stage.app.http)]).good();
     let envoy = stage.envoy().await;
+    crate::cli::serin(&["switch", "shadow", "off", "--server", &format!("http://{}", stage.app.http)]).good();
+    super::switches::sees(&envoy, Some("0")).await;
     assert_all_well(&stage.load("/fraud", None, Until::Requests(200)).finished().await);
     let streams = sent(&envoy).await;
     assert_eq!(streams, 0, "no answer was sent to be compared");
