@@ -88,7 +88,7 @@ async fn shadowed(astray: &str) -> (Value, u64, u64) {
     let gateway = serde_json::to_value(&*stage.app.view.load().gateways["fraud"]).unwrap();
     let report = load.stop().await;
     assert_eq!(report.failed(), 0, "{:?}", report.failures);
-    let by = |version: &str| report.by_version.get(version).map_or(0, |answers| answers.count());
+    let by = |version: &str| report.by_version.get(version).map_or(0, serin::launch::Answers::count);
     let met = (by("v1"), by("v2"));
     stage.end([envoy]).await;
     (gateway, met.0, met.1)
