@@ -174,12 +174,7 @@ impl App {
             insecure_admin: options.insecure_admin,
             told: Arc::clone(&told),
         };
-        let discovery = Discovery {
-            fleet: Arc::clone(&outputs.fleet),
-            registry: Arc::clone(&registry),
-            verdicts: verdicts_in,
-            stopped: stopped.clone(),
-        };
+        let discovery = discovery(&outputs, &registry, verdicts_in, &stopped);
         let (reports_in, reports) = mpsc::channel(QUEUE);
         let ended = Arc::new(Notify::new());
         let sink = Sink::new(reports_in, Arc::clone(&ended), Arc::clone(&registry), stopped.clone());
@@ -208,15 +203,13 @@ impl App {
         tasks.spawn(until(stopped.clone(), feed.run()));
         let view = Arc::clone(&outputs.view);
         let found = Arc::clone(&comparing.reports);
-        tasks.spawn(until(stopped.clone(), comparing.run()));
-        tasks.spawn(until(stopped.clone(), comparisons::tell(found.subscribe(), events_in.clone())));
+        tasks.spawn(until(stopped.clone(), comparing.run(events_in.clone())));
         tasks.spawn(until(stopped.clone(), issuer::run(view.subscribe(), events_in.clone())));
         tasks.spawn(until(stopped.clone(), provider::run(questions.subscribe(), events_in.clone())));
         tasks.spawn(until(stopped.clone(), messages::run(notices, told)));
         let door = door(&settings, outputs.credentials.as_ref(), &registry);
         tasks.spawn(serve_xds(xds, door, grpc, stopped.clone()));
-        let world = world(settings, credentials, restored, failure);
-        let world = world.with_session_key(session_key);
+        let world = world(settings, credentials, restored, failure).with_session_key(session_key);
         tasks.spawn(until(stopped.clone(), run(world, events, outputs)));
         tasks.spawn(until(stopped.clone(), forward(verdicts, events_in)));
         let inputs = Inputs { reports, ended, wanted: wanted.subscribe() };
@@ -364,6 +357,17 @@ fn opened(at: &StoreAt) -> Result<(Box<dyn Store>, Restored), store::Error> {
     let mut store = store::open(at)?;
     let restored = store.load()?;
     Ok((store, restored))
+}
+
+/// What serves Envoys their configuration.
+fn discovery(
+    outputs: &Outputs,
+    registry: &Arc<Registry>,
+    verdicts: mpsc::Sender<Verdict>,
+    stopped: &signal::Receiver<bool>,
+) -> Discovery {
+    let (fleet, registry) = (Arc::clone(&outputs.fleet), Arc::clone(registry));
+    Discovery { fleet, registry, verdicts, stopped: stopped.clone() }
 }
 
 fn grpc_routes(discovery: &Discovery, sources: &Sources, outputs: &Outputs) -> Result<axum::Router, Error> {

@@ -31,11 +31,12 @@ pub(super) fn start(views: Subscriber<View>, stopped: watch::Receiver<bool>) -> 
 }
 
 impl Comparing {
-    /// Runs until the loop ends.
-    pub(super) async fn run(self) {
+    /// Runs until the loop ends, and tells it what was found.
+    pub(super) async fn run(self, events: mpsc::Sender<Event>) {
         tokio::select! {
             () = self.task.run() => {}
             () = follow(self.views, self.wanted) => {}
+            () = tell(self.reports.subscribe(), events) => {}
         }
     }
 }
@@ -62,7 +63,7 @@ fn of(view: &View) -> Comparisons {
 
 /// Tells the loop how often the predictions of both versions agreed, when that is more than before. Until the loop or
 /// the comparison ends.
-pub(super) async fn tell(mut reports: Subscriber<Reports>, events: mpsc::Sender<Event>) {
+async fn tell(mut reports: Subscriber<Reports>, events: mpsc::Sender<Event>) {
     let mut told = BTreeMap::new();
     loop {
         let all = readings(&reports.load());
@@ -81,9 +82,9 @@ pub(super) async fn tell(mut reports: Subscriber<Reports>, events: mpsc::Sender<
 
 fn readings(reports: &Reports) -> BTreeMap<GatewayName, Reading> {
     let all = reports.gateways.iter().filter_map(|(name, report)| {
-        let counts = report.matches()?;
-        let reading = Reading { since: report.since, compared: counts.compared, matched: counts.matched };
-        Some((name.clone(), reading))
+        let seen = report.matches()?;
+        let (since, compared, matched) = (report.since, seen.compared, seen.matched);
+        Some((name.clone(), Reading { since, compared, matched }))
     });
     all.collect()
 }

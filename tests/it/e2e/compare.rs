@@ -1,7 +1,6 @@
 //! The answers of a shadow are compared with those that clients get, and no client notices it.
 
 use super::stage::{Stage, assert_all_well, envoy_on, free_port, let_pass, toy};
-use crate::cli::serin;
 use crate::real::{DEADLINE, eventually};
 use axum::Router;
 use axum::body::Body;

@@ -1,4 +1,4 @@
-//! Canaries that are shadowed: before their first step, and as a metric at each step.
+//! Canaries that are shadowed before their first step, and predictions as a metric.
 
 use super::*;
 use crate::rollout::Reading;
