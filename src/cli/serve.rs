@@ -25,7 +25,7 @@ pub(super) struct ServeArgs {
     /// Mirror no request to any shadow, whatever gateway files say
     #[arg(long)]
     no_shadow: bool,
-    /// Let everyone on this machine steer rollouts over HTTP
+    /// Let everyone on this machine steer rollouts and change gateway files over HTTP, without a token
     #[arg(long)]
     insecure_admin: bool,
     /// The file with the key from which the logins of `oauth2` are signed; made if it is not there. Without one, the

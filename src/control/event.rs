@@ -1,8 +1,9 @@
 //! What the loop is told, and what it has to say.
 
-use super::{Asker, Command, Fetch, Fetched, Question};
+use super::{Asker, Command, Draft, Edit, Fetch, Fetched, Question};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Document, Reference};
+use crate::diag::Diagnostic;
 use crate::names::{GatewayName, UpstreamName};
 use crate::stats::Counts;
 use crate::store::Weights;
@@ -27,6 +28,10 @@ pub enum Event {
     },
     /// An operator says what a rollout should do.
     Command(Command, Asker),
+    /// Somebody asks what would be wrong with a file.
+    Draft(Draft, Asker<Vec<Diagnostic>>),
+    /// Somebody changed a file through us; it comes by [`Event::Files`] as any other change.
+    Edited(Edit),
     /// What Envoys measured of gateways that [`World::take_wants`](super::World::take_wants) names.
     Measured(Vec<Measured>),
     /// So many endpoints of the canary are healthy, as the Envoy sees it that sees the fewest.
@@ -110,6 +115,9 @@ pub struct Note {
     pub kind: NoteKind,
     /// A sentence for people.
     pub message: String,
+    /// Who did it, when it was an operator.
+    #[serde(skip)]
+    pub actor: Option<Arc<str>>,
     /// The weights before and after, where a file changed them.
     #[serde(skip)]
     pub weights: Option<(Weights, Weights)>,
@@ -123,7 +131,7 @@ impl Note {
         kind: NoteKind,
         message: String,
     ) -> Self {
-        Self { sequence: 0, time, gateway, kind, message, weights: None }
+        Self { sequence: 0, time, gateway, kind, message, actor: None, weights: None }
     }
 }
 
@@ -143,6 +151,8 @@ pub enum NoteKind {
     Repaired,
     /// A file is gone; its gateway serves on for a while.
     Vanished,
+    /// An operator changed a file through us.
+    Edited,
     /// Envoys refuse a gateway.
     Refused,
     /// A rollout goes on.
@@ -163,6 +173,7 @@ impl NoteKind {
             Self::Invalid => "invalid",
             Self::Repaired => "repaired",
             Self::Vanished => "vanished",
+            Self::Edited => "edited",
             Self::Refused => "refused",
             Self::Rollout => "rollout",
             Self::Stopped => "stopped",

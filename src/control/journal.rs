@@ -63,21 +63,24 @@ impl Journal {
             let kind = Kind::new(note.kind.as_str());
             let said = self.said.get(&note.gateway);
             let again = said.is_some_and(|(k, m)| (k, m) == (&kind, &note.message));
-            if again && note.weights.is_none() {
+            // What operators do is always told.
+            let may_be_storm = note.actor.is_none();
+            if again && note.weights.is_none() && may_be_storm {
                 continue;
             }
             let count = self.counts.entry(note.gateway.clone()).or_default();
-            if *count >= MOST_OF_ONE || self.count >= MOST {
+            if may_be_storm && (*count >= MOST_OF_ONE || self.count >= MOST) {
                 self.left_out += 1;
                 continue;
             }
             *count += 1;
             self.count += 1;
             self.said.insert(note.gateway.clone(), (kind.clone(), note.message.clone()));
-            let actor = match note.kind {
-                NoteKind::Refused => "envoy",
-                NoteKind::Alarm => "serin",
-                _ => "file",
+            let actor = match (&note.actor, note.kind) {
+                (Some(actor), _) => actor,
+                (None, NoteKind::Refused) => "envoy",
+                (None, NoteKind::Alarm) => "serin",
+                (None, _) => "file",
             };
             let (before, after) = note.weights.clone().unzip();
             let plain = entry(note.time, note.gateway.clone(), kind, actor, note.message.clone());
@@ -110,6 +113,7 @@ mod tests {
             gateway: Some(GatewayName::new(gateway).unwrap()),
             kind,
             message: message.into(),
+            actor: None,
             weights: None,
         }
     }

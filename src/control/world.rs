@@ -1,11 +1,13 @@
 //! All state of the control plane, and how one event changes it. Pure: no clock, no I/O.
 
+mod doors;
 mod logins;
 mod releases;
 
 use super::board::{Boards, Common};
 use super::certificates::Certificates;
-use super::command::{Asker, Reply};
+use super::command::{Asker, Edit, Reply};
+use super::door::Door;
 use super::event::{Changes, Event, Note, NoteKind};
 use super::files::{Chosen, Files, Settled};
 use super::issuers::Issuers;
@@ -17,9 +19,8 @@ use super::trial::{Ruling, Standing, Trial};
 use super::view::{Facts, View, Views};
 use crate::clock::Timestamp;
 use crate::config::Reference;
-use crate::diag::Severity;
+use crate::diag::{Diagnostic, Severity};
 use crate::model::{Authentication, Gateway, SessionKey, Settings, Switches};
-use crate::mtls::Credentials;
 use crate::names::GatewayName;
 use crate::resource::{Kind, Resource};
 use crate::snapshot::Fleet;
@@ -37,6 +38,8 @@ pub struct World {
     common: Common,
     certificates: Certificates,
     renewal: Option<Renewal>,
+    http_renewal: Option<Renewal>,
+    door: Option<Door>,
     files: Files,
     wanted: BTreeMap<GatewayName, Wanted>,
     /// The gateway that a file has.
@@ -56,6 +59,7 @@ pub struct World {
     notes: Vec<Note>,
     notices: Vec<Notice>,
     answers: Vec<(Asker, Reply)>,
+    judged: Vec<(Asker<Vec<Diagnostic>>, Vec<Diagnostic>)>,
     /// How many notes were taken.
     told: u64,
 }
@@ -84,6 +88,8 @@ impl World {
             },
             certificates: Certificates::new(&settings),
             renewal: None,
+            http_renewal: None,
+            door: None,
             files: Files::new(settings.prometheus.clone()),
             wanted: BTreeMap::new(),
             by_file: BTreeMap::new(),
@@ -100,16 +106,10 @@ impl World {
             notes: Vec::new(),
             notices: Vec::new(),
             answers: Vec::new(),
+            judged: Vec::new(),
             told: 0,
             settings,
         }
-    }
-
-    /// With the credentials that are in use when it begins; they follow their files.
-    #[must_use]
-    pub fn with_credentials(mut self, credentials: Credentials) -> Self {
-        self.renewal = self.settings.xds_tls.clone().map(|files| Renewal::new(files, credentials));
-        self
     }
 
     /// With the last good text of files, for those that are broken when it begins.
@@ -151,6 +151,16 @@ impl World {
             }
             Event::Command(command, asker) => {
                 self.take_command(command, asker, now);
+                false
+            }
+            Event::Draft(draft, asker) => {
+                let (listeners, routing) = (&self.settings.listeners, self.settings.routing);
+                self.judged.push((asker, self.files.judge(&draft, listeners, routing)));
+                false
+            }
+            Event::Edited(Edit { gateway, actor, message }) => {
+                let note = Note::new(now, gateway, NoteKind::Edited, message);
+                self.notes.push(Note { actor: Some(actor), ..note });
                 false
             }
             Event::Measured(measured) => {
@@ -204,9 +214,9 @@ impl World {
         std::mem::take(&mut self.notices)
     }
 
-    /// New credentials for the xDS port, once.
-    pub fn take_credentials(&mut self) -> Option<Credentials> {
-        self.renewal.as_mut().and_then(Renewal::take)
+    /// What would be wrong with files that somebody wants to write, once.
+    pub fn take_judged(&mut self) -> Vec<(Asker<Vec<Diagnostic>>, Vec<Diagnostic>)> {
+        std::mem::take(&mut self.judged)
     }
 
     /// What people may see.
@@ -264,8 +274,7 @@ impl World {
             common.extend(secrets);
         }
         self.notes.extend(notes);
-        let renewed = self.renewal.as_mut().filter(|r| r.refers_to(&touched));
-        self.notes.extend(renewed.and_then(|r| r.look(&self.files.attached, now)));
+        self.look_at_doors(&touched, now);
         let gone = outcome.vanished.iter().filter(|_| !outcome.all_vanished);
         let mut what: BTreeMap<&Arc<str>, NoteKind> = gone.map(|path| (path, NoteKind::Vanished)).collect();
         what.extend(outcome.repaired.iter().map(|path| (path, NoteKind::Repaired)));
