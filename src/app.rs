@@ -151,8 +151,6 @@ pub struct Options {
     pub insecure_admin: bool,
     /// The variables to which gateway files may refer.
     pub environment: Environment,
-    /// What is switched off for all gateways at once.
-    pub switches: Switches,
     /// Where the key of all logins is kept, and made if it is not there; `None`: in the store.
     pub session_key: Option<PathBuf>,
 }
@@ -263,7 +261,7 @@ impl App {
             Some(tokens) => world.with_tokens(tokens),
             None => world,
         };
-        let world = world.with_switches(options.switches).with_session_key(session_key);
+        let world = world.with_session_key(session_key);
         tasks.spawn(until(stopped.clone(), run(world, events, outputs)));
         tasks.spawn(until(stopped.clone(), forward(verdicts, events_in)));
         let inputs = Inputs { reports, ended, wanted: wanted.subscribe() };
@@ -340,9 +338,10 @@ fn world(
     restored: Restored,
     failure: Option<store::Error>,
 ) -> World {
+    let switches = Switches::restored(&restored.switches);
     let states = failure.map_or(Ok(restored.states), |why| Err(why.to_string()));
     let bounds = telemetry::bounds().chain([f64::MAX]).collect();
-    let world = World::new(settings).with_last_good(restored.documents);
+    let world = World::new(settings).with_switches(switches).with_last_good(restored.documents);
     let world = world.with_rollouts(states, bounds, clock::now());
     let world = match trusted::authorities() {
         Some(trusted) => world.with_authorities(&trusted),

@@ -1,7 +1,9 @@
 //! The pages of the HTTP API, and what is served of gateways and Envoys.
 
 use super::problem::Problem;
-use super::{GatewayNumbers, Sources, access, actions, events, files, metrics, numbers, problem, session};
+use super::{
+    GatewayNumbers, Sources, access, actions, events, files, metrics, numbers, problem, session, switches,
+};
 use crate::clock::{self, Timestamp};
 use crate::control::{GatewayView, View};
 use crate::snapshot::dump;
@@ -100,6 +102,8 @@ pub fn router(sources: Sources) -> Router {
             .route("/events", get(events::all))
             .route("/gateways/{name}/metrics", get(numbers_of))
             .route("/proxies", get(proxies))
+            .route("/switches", get(switches::all))
+            .route("/switches/{name}", put(switches::throw))
             .route("/config/{name}", get(config)),
     );
     let session = get(session::show).post(session::begin).delete(session::end);

@@ -8,7 +8,7 @@ use super::editor::{Change, tag};
 use super::problem::Problem;
 use crate::access::Role;
 use crate::config::{self, Content, Document, EditError};
-use crate::control::{Asker, Draft, Edit, Event};
+use crate::control::{Asker, By, Draft, Edit, Event};
 use crate::diag::{Diagnostic, Severity};
 use crate::names::{GatewayName, UpstreamName};
 use crate::weight::Weight;
@@ -330,7 +330,8 @@ async fn hinder(sources: &Sources, file: Option<&str>) -> Result<(), Problem> {
 }
 
 async fn tell(sources: &Sources, name: &str, actor: &Actor, message: String) {
-    let edit = Edit { gateway: GatewayName::new(name).ok(), actor: Arc::clone(&actor.0), message };
+    let by = By { actor: actor.0.to_string(), reason: None };
+    let edit = Edit { gateway: GatewayName::new(name).ok(), by, message };
     // When the loop has ended, so has its journal.
     let _ = sources.events.send(Event::Edited(edit)).await;
 }

@@ -15,6 +15,7 @@ mod metrics;
 mod numbers;
 mod problem;
 mod session;
+mod switches;
 
 pub use access::{Access, Peer};
 pub use api::{GatewayList, ProxyList, ProxyView, ResourceView, TypeView, resources_of, router};

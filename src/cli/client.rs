@@ -88,8 +88,17 @@ impl ServerArgs {
 
     /// Gives an order. It is sent once: whoever gets no answer looks before they say it again.
     pub(super) async fn post(&self, page: &str, body: &Value) -> Result<Verdict, Silence> {
+        self.order(reqwest::Method::POST, page, body).await
+    }
+
+    /// Says how something should be.
+    pub(super) async fn put(&self, page: &str, body: &Value) -> Result<Verdict, Silence> {
+        self.order(reqwest::Method::PUT, page, body).await
+    }
+
+    async fn order(&self, method: reqwest::Method, page: &str, body: &Value) -> Result<Verdict, Silence> {
         let url = self.url(page);
-        let answer = self.send(self.request(Method::POST, &url)?.json(body)).await?;
+        let answer = self.send(self.request(method, &url)?.json(body)).await?;
         let status = answer.status();
         let body = json(answer, &url).await?;
         match status {

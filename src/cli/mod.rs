@@ -21,6 +21,7 @@ mod settings;
 mod simulate;
 mod status;
 mod story;
+mod switch;
 mod tokens;
 mod translate;
 mod tree;
@@ -91,6 +92,8 @@ enum Command {
     SetWeight(verbs::SetWeightArgs),
     /// Take back the last change of a rollout's weights
     Undo(verbs::UndoArgs),
+    /// Switch something on or off for all gateways at once
+    Switch(switch::SwitchArgs),
     /// Access keys of clients
     #[command(subcommand)]
     Keys(secrets::KeysCommand),
@@ -201,6 +204,7 @@ async fn run(command: Command, out: &Output) -> Outcome {
         Command::History(args) => journal::history(args, out).await,
         Command::Events(args) => journal::events(args, out).await,
         Command::Promote(args) => verbs::promote(args, out).await,
+        Command::Switch(args) => switch::run(args, out).await,
         Command::Abort(args) => verbs::plain("abort", args, out).await,
         Command::Pause(args) => verbs::plain("pause", args, out).await,
         Command::Resume(args) => verbs::plain("resume", args, out).await,

@@ -4,7 +4,7 @@ use super::output::Output;
 use super::settings::{DirectoryArgs, PortArgs, SettingsArgs, StoreArgs};
 use super::{Outcome, environment};
 use crate::app::{App, Options};
-use crate::model::{StoreAt, Switches};
+use crate::model::StoreAt;
 use anyhow::Context;
 use std::path::PathBuf;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -51,7 +51,6 @@ pub(super) async fn run(args: ServeArgs, out: &Output) -> Outcome {
         insecure_admin: args.insecure_admin,
         environment: environment(),
         session_key: args.session_key,
-        switches: Switches { shadow: !args.no_shadow },
     };
     let mut signals = StopSignals::listen()?;
     let mut app = App::start(settings, options).await?;

@@ -1,10 +1,10 @@
 //! What operators say to the loop, and its answer.
 
 use crate::config::{Attachment, Document, Reference};
+use crate::model::{Switch, Switches};
 use crate::names::GatewayName;
 use crate::rollout::{Order, Outcome, Refusal};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// What an operator says about a gateway.
@@ -38,9 +38,31 @@ pub struct Edit {
     /// Of which gateway.
     pub gateway: Option<GatewayName>,
     /// Who.
-    pub actor: Arc<str>,
+    pub by: By,
     /// The sentence for people.
     pub message: String,
+}
+
+/// What an operator says about a switch. It takes effect at once, and is kept as soon as the store can.
+#[derive(Debug)]
+pub struct Throw {
+    /// Which.
+    pub switch: Switch,
+    /// Its position from now on.
+    pub on: bool,
+    /// Who and why.
+    pub by: By,
+    /// Is told where all switches stand then.
+    pub asker: Asker<Switches>,
+}
+
+/// Who did something, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct By {
+    /// As the journal names them.
+    pub actor: String,
+    /// In their words.
+    pub reason: Option<String>,
 }
 
 /// Who waits for the answer. Dropped without an answer, they are told that there is none.

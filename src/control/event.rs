@@ -1,6 +1,6 @@
 //! What the loop is told, and what it has to say.
 
-use super::{Asker, Command, Draft, Edit, Fetch, Fetched, Question};
+use super::{Asker, By, Command, Draft, Edit, Fetch, Fetched, Question, Throw};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Document, Reference};
 use crate::diag::Diagnostic;
@@ -32,6 +32,8 @@ pub enum Event {
     Draft(Draft, Asker<Vec<Diagnostic>>),
     /// Somebody changed a file through us; it comes by [`Event::Files`] as any other change.
     Edited(Edit),
+    /// An operator throws a switch.
+    Throw(Throw),
     /// What Envoys measured of gateways that [`World::take_wants`](super::World::take_wants) names.
     Measured(Vec<Measured>),
     /// So many endpoints of the canary are healthy, as the Envoy sees it that sees the fewest.
@@ -115,12 +117,12 @@ pub struct Note {
     pub kind: NoteKind,
     /// A sentence for people.
     pub message: String,
-    /// Who did it, when it was an operator.
-    #[serde(skip)]
-    pub actor: Option<Arc<str>>,
     /// The weights before and after, where a file changed them.
     #[serde(skip)]
     pub weights: Option<(Weights, Weights)>,
+    /// Who did it, where it was a person.
+    #[serde(skip)]
+    pub by: Option<By>,
 }
 
 impl Note {
@@ -131,7 +133,7 @@ impl Note {
         kind: NoteKind,
         message: String,
     ) -> Self {
-        Self { sequence: 0, time, gateway, kind, message, actor: None, weights: None }
+        Self { sequence: 0, time, gateway, kind, message, weights: None, by: None }
     }
 }
 
@@ -159,6 +161,8 @@ pub enum NoteKind {
     Rollout,
     /// A rollout has stopped: it is paused, or rolled back.
     Stopped,
+    /// A switch was thrown.
+    Switched,
     /// Somebody should look.
     Alarm,
 }
@@ -177,6 +181,7 @@ impl NoteKind {
             Self::Refused => "refused",
             Self::Rollout => "rollout",
             Self::Stopped => "stopped",
+            Self::Switched => "switched",
             Self::Alarm => "alarm",
         }
     }

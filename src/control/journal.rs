@@ -64,7 +64,7 @@ impl Journal {
             let said = self.said.get(&note.gateway);
             let again = said.is_some_and(|(k, m)| (k, m) == (&kind, &note.message));
             // What operators do is always told.
-            let may_be_storm = note.actor.is_none();
+            let may_be_storm = note.by.is_none();
             if again && note.weights.is_none() && may_be_storm {
                 continue;
             }
@@ -76,15 +76,16 @@ impl Journal {
             *count += 1;
             self.count += 1;
             self.said.insert(note.gateway.clone(), (kind.clone(), note.message.clone()));
-            let actor = match (&note.actor, note.kind) {
-                (Some(actor), _) => actor,
-                (None, NoteKind::Refused) => "envoy",
-                (None, NoteKind::Alarm) => "serin",
-                (None, _) => "file",
+            let actor = match note.kind {
+                NoteKind::Refused => "envoy",
+                NoteKind::Alarm => "serin",
+                _ => "file",
             };
             let (before, after) = note.weights.clone().unzip();
-            let plain = entry(note.time, note.gateway.clone(), kind, actor, note.message.clone());
-            entries.push(NewEntry { before, after, ..plain });
+            let (who, reason) =
+                note.by.as_ref().map_or((actor, None), |by| (by.actor.as_str(), by.reason.clone()));
+            let plain = entry(note.time, note.gateway.clone(), kind, who, note.message.clone());
+            entries.push(NewEntry { reason, before, after, ..plain });
         }
         entries
     }
@@ -113,8 +114,8 @@ mod tests {
             gateway: Some(GatewayName::new(gateway).unwrap()),
             kind,
             message: message.into(),
-            actor: None,
             weights: None,
+            by: None,
         }
     }
 

@@ -3,6 +3,7 @@
 mod doors;
 mod logins;
 mod releases;
+mod switches;
 
 use super::board::{Boards, Common};
 use super::certificates::Certificates;
@@ -19,7 +20,7 @@ use super::trial::{Ruling, Standing, Trial};
 use super::view::{Facts, View, Views};
 use crate::clock::Timestamp;
 use crate::config::Reference;
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::Severity;
 use crate::model::{Authentication, Gateway, SessionKey, Settings, Switches};
 use crate::names::GatewayName;
 use crate::resource::{Kind, Resource};
@@ -52,6 +53,9 @@ pub struct World {
     told_refused: BTreeMap<(Kind, Arc<str>), crate::resource::Version>,
     issuers: Issuers,
     session_key: Option<SessionKey>,
+    switches: Switches,
+    /// Switches that were thrown and not kept yet.
+    thrown: BTreeMap<Arc<str>, bool>,
     rollouts: Rollouts,
     views: Views,
     /// The files of which people may see something else than before.
@@ -59,7 +63,6 @@ pub struct World {
     notes: Vec<Note>,
     notices: Vec<Notice>,
     answers: Vec<(Asker, Reply)>,
-    judged: Vec<(Asker<Vec<Diagnostic>>, Vec<Diagnostic>)>,
     /// How many notes were taken.
     told: u64,
 }
@@ -100,13 +103,14 @@ impl World {
             told_refused: BTreeMap::new(),
             issuers: Issuers::default(),
             session_key: None,
+            switches: Switches::default(),
+            thrown: BTreeMap::new(),
             rollouts: Rollouts::default(),
             views: Views::default(),
             unseen: BTreeSet::new(),
             notes: Vec::new(),
             notices: Vec::new(),
             answers: Vec::new(),
-            judged: Vec::new(),
             told: 0,
             settings,
         }
@@ -116,13 +120,6 @@ impl World {
     #[must_use]
     pub fn with_last_good(mut self, documents: BTreeMap<Arc<str>, Arc<str>>) -> Self {
         self.files = self.files.with_last_good(documents);
-        self
-    }
-
-    /// With the switches that were thrown before it begins.
-    #[must_use]
-    pub fn with_switches(mut self, switches: Switches) -> Self {
-        self.common.runtime = Arc::new(translate::runtime(switches));
         self
     }
 
@@ -154,15 +151,15 @@ impl World {
                 false
             }
             Event::Draft(draft, asker) => {
-                let (listeners, routing) = (&self.settings.listeners, self.settings.routing);
-                self.judged.push((asker, self.files.judge(&draft, listeners, routing)));
+                asker.answer(self.files.judge(&draft, &self.settings.listeners, self.settings.routing));
                 false
             }
-            Event::Edited(Edit { gateway, actor, message }) => {
+            Event::Edited(Edit { gateway, by, message }) => {
                 let note = Note::new(now, gateway, NoteKind::Edited, message);
-                self.notes.push(Note { actor: Some(actor), ..note });
+                self.notes.push(Note { by: Some(by), ..note });
                 false
             }
+            Event::Throw(throw) => self.throw(throw, now),
             Event::Measured(measured) => {
                 self.rollouts.measured(measured, now);
                 false
@@ -214,11 +211,6 @@ impl World {
         std::mem::take(&mut self.notices)
     }
 
-    /// What would be wrong with files that somebody wants to write, once.
-    pub fn take_judged(&mut self) -> Vec<(Asker<Vec<Diagnostic>>, Vec<Diagnostic>)> {
-        std::mem::take(&mut self.judged)
-    }
-
     /// What people may see.
     pub fn view(&mut self) -> View {
         let facts = Facts {
@@ -235,6 +227,7 @@ impl World {
             all_vanished: self.files.all_vanished,
             decisions: self.rollouts.decisions().clone(),
             fetches: self.issuers.wanted(),
+            switches: self.switches,
         }
     }
 

@@ -31,6 +31,6 @@ pub use settings::{
     Settings, StoreAt,
 };
 pub use shadow::Shadow;
-pub use switches::Switches;
+pub use switches::{Switch, Switches};
 pub use told::{Format, Notify, Occasion};
 pub use upstream::{Endpoint, HealthCheck, Protocol, Tls, Upstream};

@@ -90,6 +90,7 @@ const CHANGES: &[(&str, &str, &str, &str, bool)] = &[
     ("PATCH", "gateways/a", "application/merge-patch+json", "{\"path\": \"/b\"}", true),
     ("PUT", "gateways/a/traffic", "application/json", "{\"v1\": 40, \"v2\": 60}", true),
     ("DELETE", "gateways/a", "", "", true),
+    ("PUT", "switches/shadow", "application/json", "{\"on\": false}", false),
     ("POST", "gateways/a/actions/promote", "application/json", "{}", false),
     ("POST", "gateways/a/actions/abort", "application/json", "{}", false),
     ("POST", "gateways/a/actions/pause", "application/json", "{}", false),
