@@ -6,7 +6,7 @@ mod session;
 mod trusted;
 
 use crate::access::{self, Tokens};
-use crate::admin::{self, Access, Editor, Sources, grpc};
+use crate::admin::{Access, Editor, Sources, grpc};
 use crate::client;
 use crate::clock;
 use crate::control::run::{Outputs, run};
@@ -191,6 +191,7 @@ impl App {
         let registry = Arc::new(Registry::default());
         let (stop, stopped) = signal::channel(false);
         let table = Latest::new(Table::default());
+        let tls = http_credentials.is_some();
         let (asked, sessions) = outputs.tokens.clone().map(access::run::start).unzip();
         let sources = Sources {
             view: Arc::clone(&outputs.view),
@@ -199,11 +200,7 @@ impl App {
             store: store.clone(),
             events: events_in.clone(),
             stopped: stopped.clone(),
-            access: Access {
-                door: asked,
-                insecure_admin: options.insecure_admin,
-                tls: http_credentials.is_some(),
-            },
+            access: Access { door: asked, insecure_admin: options.insecure_admin, tls },
             editor: Editor::new(settings.gateways.clone(), options.environment.clone()),
             told: Arc::clone(&told),
         };
@@ -222,9 +219,7 @@ impl App {
         let watching = follow(&settings, options.environment, &restored, events_in.clone())?;
         let mut tasks = JoinSet::new();
         tasks.spawn_blocking(|| store_work.run());
-        if let Some(sessions) = sessions {
-            tasks.spawn(until(stopped.clone(), sessions));
-        }
+        drop(sessions.map(|work| tasks.spawn(until(stopped.clone(), work))));
         let session_key = session::key(options.session_key.as_deref(), &store).await;
         let session_key = session_key.map_err(Error::SessionKey)?;
         let feed = feed::Feed {
@@ -242,32 +237,15 @@ impl App {
         tasks.spawn(until(stopped.clone(), issuer::run(view.subscribe(), events_in.clone())));
         tasks.spawn(until(stopped.clone(), provider::run(questions.subscribe(), events_in.clone())));
         tasks.spawn(until(stopped.clone(), messages::run(notices, told)));
-        match door(&settings, outputs.credentials.as_ref(), &registry) {
-            None => tasks.spawn(serve_grpc(mtls::plain(xds), grpc, stopped.clone())),
-            Some(door) => tasks.spawn(serve_grpc(mtls::secure(xds, door), grpc, stopped.clone())),
-        };
-        let http_door = outputs.http_credentials.clone().map(|credentials| Door {
-            credentials,
-            allow: None,
-            failures: Arc::default(),
-            what: "HTTP",
-        });
-        let world = world(settings, credentials, restored, failure);
-        let world = match http_credentials {
-            Some(credentials) => world.with_http_credentials(credentials),
-            None => world,
-        };
-        let world = match tokens {
-            Some(tokens) => world.with_tokens(tokens),
-            None => world,
-        };
+        tasks.spawn(serve_xds(xds, door(&settings, &outputs, &registry), grpc, stopped.clone()));
+        tasks.spawn(port::serve(http, outputs.http_credentials.clone(), sources, stopped.clone()));
+        let world = world(settings, credentials, (tokens, http_credentials), restored, failure);
         let world = world.with_session_key(session_key);
         tasks.spawn(until(stopped.clone(), run(world, events, outputs)));
         tasks.spawn(until(stopped.clone(), forward(verdicts, events_in)));
         let inputs = Inputs { reports, ended, wanted: wanted.subscribe() };
         let numbers = Numbers { table: Arc::clone(&table), measurements: measurements_in };
-        tasks.spawn(until(stopped.clone(), telemetry::run::run(inputs, numbers)));
-        tasks.spawn(port::serve(http, http_door, admin::router(sources), stopped));
+        tasks.spawn(until(stopped, telemetry::run::run(inputs, numbers)));
         Ok(Self {
             xds: xds_address,
             http: http_address,
@@ -306,13 +284,9 @@ impl App {
 }
 
 /// Who waits at the port of the protocol, when certificates matter there.
-fn door(
-    settings: &Settings,
-    credentials: Option<&Arc<Latest<Credentials>>>,
-    registry: &Arc<Registry>,
-) -> Option<Door> {
+fn door(settings: &Settings, outputs: &Outputs, registry: &Registry) -> Option<Door> {
     Some(Door {
-        credentials: Arc::clone(credentials?),
+        credentials: outputs.credentials.clone()?,
         allow: settings.xds_tls.as_ref().and_then(|tls| tls.allow.clone()).map(Arc::from),
         failures: Arc::clone(&registry.handshake_failures),
         what: "xDS",
@@ -335,6 +309,7 @@ fn follow(
 fn world(
     settings: Settings,
     credentials: Option<Credentials>,
+    (tokens, http_credentials): (Option<Tokens>, Option<Credentials>),
     restored: Restored,
     failure: Option<store::Error>,
 ) -> World {
@@ -342,6 +317,7 @@ fn world(
     let states = failure.map_or(Ok(restored.states), |why| Err(why.to_string()));
     let bounds = telemetry::bounds().chain([f64::MAX]).collect();
     let world = World::new(settings).with_switches(switches).with_last_good(restored.documents);
+    let world = world.with_http_credentials(http_credentials).with_tokens(tokens);
     let world = world.with_rollouts(states, bounds, clock::now());
     let world = match trusted::authorities() {
         Some(trusted) => world.with_authorities(&trusted),
@@ -391,6 +367,18 @@ fn grpc_routes(discovery: &Discovery, sources: &Sources, outputs: &Outputs) -> R
         .prepare()
         .into_axum_router();
     Ok(discovery.routes().merge(own))
+}
+
+async fn serve_xds(
+    listener: TcpListener,
+    door: Option<Door>,
+    routes: axum::Router,
+    stopped: signal::Receiver<bool>,
+) {
+    match door {
+        None => serve_grpc(mtls::plain(listener), routes, stopped).await,
+        Some(door) => serve_grpc(mtls::secure(listener, door), routes, stopped).await,
+    }
 }
 
 async fn serve_grpc<T>(

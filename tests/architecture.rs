@@ -132,7 +132,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
         "axum futures_util tokio tonic tonic_health tonic_reflection tracing",
     ),
     ("app/feed.rs", "clock control latest names store telemetry", "tokio"),
-    ("app/port.rs", "admin mtls", "axum futures_util tokio tracing"),
+    ("app/port.rs", "admin latest mtls", "axum futures_util tokio tracing"),
     ("app/session.rs", "model store", "getrandom tracing"), // the key of all logins, and where it is kept
     ("app/trusted.rs", "model", "base64 rustls_native_certs tracing"),
     ("observe", "", "clap tracing_subscriber"),

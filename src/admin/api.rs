@@ -113,6 +113,7 @@ pub fn router(sources: Sources) -> Router {
     let api = guarded
         .merge(validate)
         .route("/session", session)
+        .route("/openapi.json", get(async || ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION)))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such page in the API"))
         .method_not_allowed_fallback(other_method);
     Router::new()
@@ -129,6 +130,8 @@ pub fn router(sources: Sources) -> Router {
         .with_state(sources)
 }
 
+/// The API for programs, as `OpenAPI` 3.1 has it.
+const DESCRIPTION: &str = include_str!("openapi.json");
 /// The largest body: a gateway file as large as they can be, in bytes.
 const MAX_BODY: usize = 1 << 20;
 

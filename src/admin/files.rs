@@ -96,7 +96,7 @@ pub(super) async fn put(
 ) -> Result<Response, Problem> {
     let media_type = access::media_type(&headers, &[YAML, JSON])?;
     let after = if media_type == JSON {
-        config::from_json(&body).map_err(refused)?.into_bytes()
+        config::from_json(&body).map_err(|e| refused(&e))?.into_bytes()
     } else {
         body.to_vec()
     };
@@ -112,7 +112,10 @@ pub(super) async fn put(
                            replace it";
                 Problem::new(StatusCode::PRECONDITION_REQUIRED, why)
             })?;
-            if find(&sources, &name).is_err() {
+            if let Err(missing) = find(&sources, &name) {
+                if GatewayName::new(&name).is_err() {
+                    return Err(missing);
+                }
                 let why = format!("there is no gateway {name}; create it with `If-None-Match: *`");
                 return Err(Problem::new(StatusCode::PRECONDITION_FAILED, why));
             }
@@ -130,10 +133,16 @@ pub(super) async fn patch(
     body: Bytes,
 ) -> Result<Response, Problem> {
     access::media_type(&headers, &["application/merge-patch+json"])?;
+    if serde_json::from_slice::<Map<String, Value>>(&body).is_err() {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "a patch is an object of keys and their new values",
+        ));
+    }
     let matched = required(&headers)?;
     let patched = |before: Vec<u8>| {
         let text = text(before)?;
-        config::merge(&text, &body).map(String::into_bytes).map_err(refused)
+        config::merge(&text, &body).map(String::into_bytes).map_err(|e| refused(&e))
     };
     change(&sources, &name, &actor, &matched, patched).await
 }
@@ -191,7 +200,7 @@ pub(super) async fn set_traffic(
     let matched = required(&headers)?;
     let form = |why: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why);
     let said: BTreeMap<String, Value> = serde_json::from_slice(&body)
-        .map_err(|e| refused(EditError::Json(format!("the body is not upstreams and percents: {e}"))))?;
+        .map_err(|e| refused(&EditError::Json(format!("the body is not upstreams and percents: {e}"))))?;
     let mut weights = Vec::new();
     for (upstream, value) in said {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -207,7 +216,7 @@ pub(super) async fn set_traffic(
     }
     let edited = |before: Vec<u8>| {
         let text = text(before)?;
-        config::set_weights(&text, &weights).map(String::into_bytes).map_err(refused)
+        config::set_weights(&text, &weights).map(String::into_bytes).map_err(|e| refused(&e))
     };
     change(&sources, &name, &actor, &matched, edited).await
 }
@@ -242,7 +251,10 @@ async fn create(sources: &Sources, name: &str, actor: &Actor, after: Vec<u8>) ->
         Problem::new(StatusCode::PRECONDITION_FAILED, why)
     };
     let _turn = sources.editor.turn().await?;
-    if let Ok(there) = find(sources, name) {
+    // One whose file is gone serves on for a while.
+    if let Ok(there) = find(sources, name)
+        && sources.editor.read(&there.file).await.is_ok()
+    {
         return Err(exists(&there.file));
     }
     hinder(sources, None).await?;
@@ -346,8 +358,8 @@ fn text(bytes: Vec<u8>) -> Result<String, Problem> {
     String::from_utf8(bytes).map_err(|_| Problem::new(StatusCode::CONFLICT, "the file is not text in UTF-8"))
 }
 
-fn refused(error: EditError) -> Problem {
-    let status = match &error {
+fn refused(error: &EditError) -> Problem {
+    let status = match error {
         EditError::Json(_) => StatusCode::BAD_REQUEST,
         EditError::Sum(_) | EditError::UnknownUpstream(_) => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::CONFLICT,

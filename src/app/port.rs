@@ -1,7 +1,8 @@
 //! The HTTP port: plain, or with TLS; handlers know who is at the other end.
 
-use crate::admin::Peer;
-use crate::mtls::{self, Connection, Door};
+use crate::admin::{self, Peer, Sources};
+use crate::latest::Latest;
+use crate::mtls::{self, Connection, Credentials, Door};
 use axum::Router;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
@@ -9,6 +10,7 @@ use futures_util::{Stream, StreamExt};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -16,15 +18,17 @@ use tokio::sync::watch;
 /// Serves until the stop, and what is under way then.
 pub(super) async fn serve(
     listener: TcpListener,
-    door: Option<Door>,
-    router: Router,
+    credentials: Option<Arc<Latest<Credentials>>>,
+    sources: Sources,
     stopped: watch::Receiver<bool>,
 ) {
+    let router = admin::router(sources);
     let address = listener.local_addr();
-    match door {
-        None => serve_on(mtls::plain(listener), address, router, stopped).await,
-        Some(door) => serve_on(mtls::secure(listener, door), address, router, stopped).await,
-    }
+    let Some(credentials) = credentials else {
+        return serve_on(mtls::plain(listener), address, router, stopped).await;
+    };
+    let door = Door { credentials, allow: None, failures: Arc::default(), what: "HTTP" };
+    serve_on(mtls::secure(listener, door), address, router, stopped).await;
 }
 
 async fn serve_on<S, T>(

@@ -1,5 +1,6 @@
 //! The HTTP port, as people, probes and Prometheus see it.
 
+mod described;
 mod doors;
 mod edits;
 

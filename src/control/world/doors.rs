@@ -20,16 +20,17 @@ impl World {
 
     /// The same for those of the HTTP port.
     #[must_use]
-    pub fn with_http_credentials(mut self, credentials: Credentials) -> Self {
-        let files = self.settings.http_tls.as_ref();
-        self.http_renewal = files.map(|files| Renewal::new(files.into(), credentials));
+    pub fn with_http_credentials(mut self, credentials: Option<Credentials>) -> Self {
+        let files = self.settings.http_tls.as_ref().zip(credentials);
+        self.http_renewal = files.map(|(files, credentials)| Renewal::new(files.into(), credentials));
         self
     }
 
     /// With the tokens that count when it begins; they follow their file.
     #[must_use]
-    pub fn with_tokens(mut self, tokens: Tokens) -> Self {
-        self.door = self.settings.tokens_file.clone().map(|file| Door::new(file, tokens));
+    pub fn with_tokens(mut self, tokens: Option<Tokens>) -> Self {
+        self.door =
+            self.settings.tokens_file.clone().zip(tokens).map(|(file, tokens)| Door::new(file, tokens));
         self
     }
 

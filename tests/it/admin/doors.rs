@@ -332,6 +332,13 @@ async fn a_port_for_other_machines_wants_tokens_and_tls() {
     assert!(login.headers()[SET_COOKIE].to_str().unwrap().ends_with("; Secure"));
     let session: Value = client().get(&url).bearer_auth(ANN).send().await.unwrap().json().await.unwrap();
     assert_eq!(session["name"], "ann");
+    // The command line knows both.
+    let (server, ca, token) = (url.split("/api").next().unwrap(), path("http.crt"), path("ann.token"));
+    std::fs::write(&token, format!("{ANN}\n")).unwrap();
+    let words = ["get", "--server", server, "--server-ca", ca.to_str().unwrap()];
+    assert!(serin(&words).await.err.contains("this page is for those who show a token"));
+    let run = serin(&[&words[..], &["--token-file", token.to_str().unwrap()]].concat()).await;
+    assert_eq!(run.code, 0, "{}", run.err);
     let plain = Client::new().get(format!("http://localhost:{}/healthz", app.http.port())).send().await;
     assert!(plain.is_err());
 
@@ -348,4 +355,11 @@ async fn a_port_for_other_machines_wants_tokens_and_tls() {
     })
     .await;
     app.stop().await;
+}
+
+/// The command, which waits for a server of this thread.
+async fn serin(words: &[&str]) -> crate::cli::Run {
+    let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+    let run = move || crate::cli::serin(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    tokio::task::spawn_blocking(run).await.unwrap()
 }

@@ -88,6 +88,7 @@ async fn a_gateway_is_created_changed_and_removed() {
     let by_ann = |verb: &str| (json!("ann"), json!(format!("b.yaml was {verb} through the API")));
     let expected = [by_ann("created"), by_ann("changed"), by_ann("changed"), by_ann("removed")];
     assert_eq!(told, expected.iter().map(|(a, m)| (a, m)).collect::<Vec<_>>());
+    written(create().send().await.unwrap(), StatusCode::CREATED).await;
     house.app.stop().await;
 }
 

@@ -16,7 +16,7 @@ mod outage;
 mod pki;
 mod provider;
 mod proxyless;
-mod python;
+pub(crate) mod python;
 mod rollout;
 mod scoped;
 mod shadow;
