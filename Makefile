@@ -24,7 +24,9 @@ check: ## format, lints and documentation, without a warning
 	@cargo fmt --version >/dev/null 2>&1 || { echo "rustfmt is missing: rustup component add rustfmt" >&2; exit 1; }
 	@cargo clippy --version >/dev/null 2>&1 || { echo "clippy is missing: rustup component add clippy" >&2; exit 1; }
 	cargo fmt --check
+	cargo fmt --check --manifest-path benches/xdsload/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --manifest-path benches/xdsload/Cargo.toml --target-dir target -- -D warnings
 	cargo doc --locked --no-deps
 
 bench: ## how fast it is, also with many Envoys; QUICK=1: only that, with two small cells

@@ -10,6 +10,7 @@ use serin::simulate::{
     Behaviour, Burst, Disturbance, Drift, End, Outage, Plan, Scenario, Spread, Stop, Traffic, run,
 };
 use serin::stats::{Counts, Report, Settings, log_linear};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Healthy rollouts of each scenario.
@@ -49,6 +50,7 @@ fn scenario(canary: Behaviour, primary: Behaviour) -> Scenario {
         report_every: 2.0,
         bounds: log_linear(-3, 2),
         disturbance: Disturbance::default(),
+        asked: BTreeMap::new(),
     }
 }
 
@@ -112,7 +114,7 @@ fn bad() -> Vec<(&'static str, Scenario)> {
 fn serin(scenario: &Scenario, seed: u64) -> Ended {
     let settings = Settings { bounds: scenario.bounds.clone(), ..Settings::default() };
     let steps = [0.05, 0.25, 0.5].map(|weight| Stop { weight, pause: 0.0 }).into();
-    let plan = Plan { steps, bake: 0.0, deadline: 3600.0 };
+    let plan = Plan { steps, bake: 0.0, deadline: 3600.0, least_rate: 0.0 };
     let run = run(&settings, &plan, scenario, seed).expect("reports that can be true");
     (run.end, run.seconds, run.requests)
 }

@@ -2,6 +2,7 @@
 
 mod feed;
 mod port;
+mod reopen;
 mod session;
 mod trusted;
 
@@ -161,11 +162,10 @@ impl App {
         client::choose_provider();
         let settings = with_absolute_paths(settings);
         let credentials = protection(&settings, &options)?;
-        let (tokens, http_credentials) = entrance(&settings, &options)?;
+        let entrance = entrance(&settings, &options)?;
         let (xds, xds_address) = bind(settings.xds, "xDS", "--xds").await?;
         let (http, http_address) = bind(settings.http, "HTTP", "--http").await?;
-        let (kept, restored, failure) = open_store(settings.store.clone()).await?;
-        let (store, store_work, answers) = store::run::start(kept, failure.clone());
+        let Kept { store, store_work, answers, restored, failure, is_late } = Kept::open(&settings).await?;
 
         let (events_in, events) = mpsc::channel(1024);
         let (verdicts_in, verdicts) = mpsc::channel(1024);
@@ -179,8 +179,8 @@ impl App {
             fleet: Latest::new(Fleet::default()),
             view: Latest::new(View::default()),
             credentials: credentials.clone().map(Latest::new),
-            http_credentials: http_credentials.clone().map(Latest::new),
-            tokens: tokens.clone().map(Latest::new),
+            http_credentials: entrance.credentials.clone().map(Latest::new),
+            tokens: entrance.tokens.clone().map(Latest::new),
             notes: broadcast::Sender::new(1024),
             proposals: proposals_in,
             compared: Arc::clone(&wanted),
@@ -191,7 +191,7 @@ impl App {
         let registry = Arc::new(Registry::default());
         let (stop, stopped) = signal::channel(false);
         let table = Latest::new(Table::default());
-        let tls = http_credentials.is_some();
+        let tls = entrance.credentials.is_some();
         let (asked, sessions) = outputs.tokens.clone().map(access::run::start).unzip();
         let sources = Sources {
             view: Arc::clone(&outputs.view),
@@ -222,6 +222,9 @@ impl App {
         drop(sessions.map(|work| tasks.spawn(until(stopped.clone(), work))));
         let session_key = session::key(options.session_key.as_deref(), &store).await;
         let session_key = session_key.map_err(Error::SessionKey)?;
+        if is_late {
+            tasks.spawn(until(stopped.clone(), reopen::run(store.clone(), events_in.clone())));
+        }
         let feed = feed::Feed {
             measured,
             copies,
@@ -239,8 +242,7 @@ impl App {
         tasks.spawn(until(stopped.clone(), messages::run(notices, told)));
         tasks.spawn(serve_xds(xds, door(&settings, &outputs, &registry), grpc, stopped.clone()));
         tasks.spawn(port::serve(http, outputs.http_credentials.clone(), sources, stopped.clone()));
-        let world = world(settings, credentials, (tokens, http_credentials), restored, failure);
-        let world = world.with_session_key(session_key);
+        let world = world(settings, credentials, entrance, restored, failure).with_session_key(session_key);
         tasks.spawn(until(stopped.clone(), run(world, events, outputs)));
         tasks.spawn(until(stopped.clone(), forward(verdicts, events_in)));
         let inputs = Inputs { reports, ended, wanted: wanted.subscribe() };
@@ -309,7 +311,7 @@ fn follow(
 fn world(
     settings: Settings,
     credentials: Option<Credentials>,
-    (tokens, http_credentials): (Option<Tokens>, Option<Credentials>),
+    entrance: Entrance,
     restored: Restored,
     failure: Option<store::Error>,
 ) -> World {
@@ -317,7 +319,7 @@ fn world(
     let states = failure.map_or(Ok(restored.states), |why| Err(why.to_string()));
     let bounds = telemetry::bounds().chain([f64::MAX]).collect();
     let world = World::new(settings).with_switches(switches).with_last_good(restored.documents);
-    let world = world.with_http_credentials(http_credentials).with_tokens(tokens);
+    let world = world.with_http_credentials(entrance.credentials).with_tokens(entrance.tokens);
     let world = world.with_rollouts(states, bounds, clock::now());
     let world = match trusted::authorities() {
         Some(trusted) => world.with_authorities(&trusted),
@@ -330,14 +332,9 @@ fn world(
 }
 
 /// The store, what it holds, and why there is none, if that is so: traffic needs none, and only rollouts wait.
-async fn open_store(at: Option<StoreAt>) -> Result<(Box<dyn Store>, Restored, Option<store::Error>), Error> {
-    let open = move || {
-        let mut store = store::open(&at.unwrap_or(StoreAt::Memory))?;
-        let restored = store.load()?;
-        Ok((store, restored))
-    };
+async fn open_store(at: StoreAt) -> Result<(Box<dyn Store>, Restored, Option<store::Error>), Error> {
     // The whole file is checked, which takes a moment.
-    let opened = tokio::task::spawn_blocking(open).await;
+    let opened = tokio::task::spawn_blocking(move || opened(&at)).await;
     let stopped = |e: tokio::task::JoinError| store::Error::Unavailable {
         place: "the store".into(),
         why: e.to_string(),
@@ -350,6 +347,34 @@ async fn open_store(at: Option<StoreAt>) -> Result<(Box<dyn Store>, Restored, Op
             Ok((Box::new(Absent(error.clone())), Restored::default(), Some(error)))
         }
     }
+}
+
+/// The store at work.
+struct Kept {
+    store: store::run::Handle,
+    store_work: store::run::Work,
+    answers: mpsc::UnboundedReceiver<store::run::Answer>,
+    restored: Restored,
+    failure: Option<store::Error>,
+    /// It may be there later.
+    is_late: bool,
+}
+
+impl Kept {
+    async fn open(settings: &Settings) -> Result<Self, Error> {
+        let at = settings.store.clone().unwrap_or(StoreAt::Memory);
+        let (kept, restored, failure) = open_store(at.clone()).await?;
+        let (store, work, answers) = store::run::start(kept, failure.clone());
+        let is_late = failure.as_ref().is_some_and(store::Error::is_temporary);
+        let store_work = if is_late { work.opened_by(Box::new(move || opened(&at))) } else { work };
+        Ok(Self { store, store_work, answers, restored, failure, is_late })
+    }
+}
+
+fn opened(at: &StoreAt) -> Result<(Box<dyn Store>, Restored), store::Error> {
+    let mut store = store::open(at)?;
+    let restored = store.load()?;
+    Ok((store, restored))
 }
 
 fn grpc_routes(discovery: &Discovery, sources: &Sources, outputs: &Outputs) -> Result<axum::Router, Error> {
@@ -419,8 +444,14 @@ async fn forward(mut verdicts: mpsc::Receiver<Verdict>, events: mpsc::Sender<Eve
     }
 }
 
-/// What keeps strangers from the HTTP port: tokens and TLS, or that nobody else can reach it.
-fn entrance(settings: &Settings, options: &Options) -> Result<(Option<Tokens>, Option<Credentials>), Error> {
+/// What keeps strangers from the HTTP port.
+struct Entrance {
+    tokens: Option<Tokens>,
+    credentials: Option<Credentials>,
+}
+
+/// Tokens and TLS, or that nobody else can reach the port.
+fn entrance(settings: &Settings, options: &Options) -> Result<Entrance, Error> {
     let address = settings.http;
     let lacks = match (&settings.tokens_file, &settings.http_tls) {
         _ if address.ip().is_loopback() => None,
@@ -448,7 +479,7 @@ fn entrance(settings: &Settings, options: &Options) -> Result<(Option<Tokens>, O
     });
     let files = settings.http_tls.as_ref().map(Files::from);
     let credentials = files.map(|files| credentials(&files).map_err(|e| Error::Credentials("HTTP", e)));
-    Ok((tokens.transpose()?, credentials.transpose()?))
+    Ok(Entrance { tokens: tokens.transpose()?, credentials: credentials.transpose()? })
 }
 
 /// What keeps strangers from the port of the protocol: certificates, or that nobody else can reach it.

@@ -22,9 +22,6 @@ pub(super) struct ServeArgs {
     /// Serve xDS to other machines in plain text; everyone on the network can read it
     #[arg(long)]
     insecure_xds: bool,
-    /// Mirror no request to any shadow, whatever gateway files say
-    #[arg(long)]
-    no_shadow: bool,
     /// Let everyone on this machine steer rollouts and change gateway files over HTTP, without a token
     #[arg(long)]
     insecure_admin: bool,

@@ -7,7 +7,7 @@ use crate::config::parse_duration;
 use crate::model::Rollout;
 use crate::rollout;
 use crate::simulate::{
-    Behaviour, Disturbance, Forecast, Plan, Restart, Scenario, Spread, Stop, forecast, plan, replay,
+    Behaviour, Disturbance, Forecast, Plan, Restart, Scenario, Spread, Stop, asked, forecast, plan, replay,
 };
 use crate::stats::{Settings, log_linear};
 use crate::weight::{WHOLE, Weight};
@@ -15,6 +15,7 @@ use clap::ArgMatches;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -93,9 +94,11 @@ pub(super) fn run(args: &SimulateArgs, out: &Output) -> Outcome {
         behaviour(&args.primary, Behaviour::default()).map_err(|e| wrong(format!("--primary: {e}")))?;
     let canary = behaviour(&args.canary, primary).map_err(|e| wrong(format!("--canary: {e}")))?;
     let bounds = log_linear(BUCKETS.0, BUCKETS.1);
+    let mut others = BTreeMap::new();
     let (plan, settings) = match &args.file {
         Some(file) => {
             let (rollout, timeout) = of_file(file, args, out)?;
+            others = asked(&rollout);
             (plan(&rollout), rollout::settings(&rollout, timeout, &bounds))
         }
         None => by_flags(args, bounds.clone())?,
@@ -109,6 +112,7 @@ pub(super) fn run(args: &SimulateArgs, out: &Output) -> Outcome {
         report_every: args.report_every.as_secs_f64(),
         bounds,
         disturbance: Disturbance::default(),
+        asked: others,
     };
     let forecast = forecast(&settings, &plan, &scenario, args.runs, args.seed).map_err(anyhow::Error::new)?;
     if !out.data(args.output, &forecast)? {
@@ -148,6 +152,7 @@ fn by_flags(args: &SimulateArgs, bounds: Vec<f64>) -> Result<(Plan, Settings), F
         steps: args.steps.iter().map(|w| Stop { weight: share(*w), pause }).collect(),
         bake: args.bake.as_secs_f64(),
         deadline: args.deadline.as_secs_f64(),
+        least_rate: 0.0,
     };
     Ok((plan, Settings { alpha: 1.0 - share(args.confidence), bounds, ..Settings::default() }))
 }
@@ -234,6 +239,9 @@ fn print(forecast: &Forecast, out: &Output) {
         out.line(&format!("failed or hung     {} (p90 {})", hurt.median, hurt.p90));
         let blamed: Vec<String> = forecast.blamed.iter().map(|(test, n)| format!("{test} {n}")).collect();
         out.line(&format!("blamed             {}", blamed.join(", ")));
+    }
+    for (name, interval) in &forecast.taken_as_good {
+        out.line(&format!("taken as good      {name}, an answer every {}", long(*interval)));
     }
     out.line(&format!("for example        {}", forecast.example));
 }

@@ -42,6 +42,8 @@ pub enum Event {
     Answered(Answered),
     /// The store has answered the proposal of this number.
     Committed(u64, Result<(), String>),
+    /// The store that could not be opened before the start can be: the revision and the state of every rollout.
+    Restored(BTreeMap<GatewayName, (u64, serde_json::Value)>),
     /// A deadline of [`World::deadline`](super::World::deadline) has come.
     Tick,
 }

@@ -194,6 +194,12 @@ impl Files {
         changed
     }
 
+    /// The store is another than the one that was told: it is to keep the last good text of all files.
+    pub(super) fn keep_again(&mut self) {
+        self.good_texts.retain(|path, _| !self.by_path.contains_key(path));
+        self.accepted.extend(self.by_path.keys().cloned());
+    }
+
     /// The paths of all files.
     #[cfg(test)]
     pub(super) fn paths(&self) -> BTreeSet<Arc<str>> {

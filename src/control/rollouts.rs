@@ -23,7 +23,8 @@ use std::time::Duration;
 
 /// After a failure of the store, the next attempt.
 const RETRY: Duration = Duration::from_secs(2);
-/// Reports that wait for the store, of all gateways together. More are dropped, in both versions alike.
+/// Reports that wait for the store, of all gateways together. More are dropped, in both versions alike, and people are
+/// told.
 const MAX_WAITING: usize = 10_000;
 
 /// The gateways that are measured for decisions, and which of their upstreams are compared.
@@ -69,6 +70,8 @@ pub(super) struct Rollouts {
     under_way: Option<(u64, Decided)>,
     /// What happened since.
     waiting: Vec<Waiting>,
+    /// Reports that were dropped since, as too many wait.
+    lost: usize,
     /// Gateways whose file was not compared with the state, since that was under way or nothing can be kept.
     unseen: BTreeSet<GatewayName>,
     /// Other gateways may have to be measured than before.
@@ -108,6 +111,8 @@ pub(super) struct Answered {
     pub(super) entries: Vec<(GatewayName, Entry)>,
     /// The store fails for the first time, or works again.
     pub(super) alarm: Option<Result<(), String>>,
+    /// So many reports were not counted, as too many waited for this answer.
+    pub(super) lost: usize,
 }
 
 impl Rollouts {
@@ -121,16 +126,7 @@ impl Rollouts {
         let mut alarms = Vec::new();
         match kept {
             Ok(states) => {
-                for (name, (_, state)) in states {
-                    match serde_json::from_value(state) {
-                        Ok(state) => drop(rollouts.kept.insert(name, state)),
-                        Err(why) => {
-                            let message = format!("what is kept of its rollout cannot be read: {why}");
-                            alarms.push((Some(name.clone()), message.clone()));
-                            rollouts.unreadable.insert(name, message);
-                        }
-                    }
-                }
+                alarms.extend(rollouts.read(states).into_iter().map(|(name, why)| (Some(name), why)));
             }
             Err(why) => {
                 let message = format!("rollouts serve the primary and do not move: {why}");
@@ -139,6 +135,31 @@ impl Rollouts {
             }
         }
         (rollouts, alarms)
+    }
+
+    /// What was kept can be read at last; says what of it cannot. Files are to be compared with it.
+    pub(super) fn found(
+        &mut self,
+        states: BTreeMap<GatewayName, (u64, Value)>,
+    ) -> Vec<(GatewayName, String)> {
+        self.failure = None;
+        self.is_compared_anew = true;
+        self.read(states)
+    }
+
+    fn read(&mut self, states: BTreeMap<GatewayName, (u64, Value)>) -> Vec<(GatewayName, String)> {
+        let mut alarms = Vec::new();
+        for (name, (_, state)) in states {
+            match serde_json::from_value(state) {
+                Ok(state) => drop(self.kept.insert(name, state)),
+                Err(why) => {
+                    let message = format!("what is kept of its rollout cannot be read: {why}");
+                    alarms.push((name.clone(), message.clone()));
+                    self.unreadable.insert(name, message);
+                }
+            }
+        }
+        alarms
     }
 
     /// The gateway as it is to be served: with the weights that are kept. What the file releases now may be something
@@ -315,7 +336,7 @@ impl Rollouts {
         let Some((_, decided)) = self.under_way.take_if(|(number, _)| *number == id) else {
             return Answered::default();
         };
-        let mut answered = Answered::default();
+        let mut answered = Answered { lost: std::mem::take(&mut self.lost), ..Answered::default() };
         match result {
             Ok(()) => {
                 answered.alarm = self.failure.take().map(|_| Ok(()));
@@ -407,7 +428,7 @@ impl Rollouts {
     }
 
     /// Compares files with states where that was not possible before.
-    fn look_again(&mut self, now: Timestamp) {
+    pub(super) fn look_again(&mut self, now: Timestamp) {
         for name in std::mem::take(&mut self.unseen) {
             self.look(&name, now);
         }
@@ -437,6 +458,8 @@ impl Rollouts {
         if self.under_way.is_some() {
             if self.waiting.len() < MAX_WAITING {
                 self.waiting.push(Waiting::Input(name, input));
+            } else {
+                self.lost += 1;
             }
             return;
         }

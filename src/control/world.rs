@@ -170,6 +170,10 @@ impl World {
             }
             Event::Answered(said) => self.take_said(said, now),
             Event::Committed(id, result) => self.take_answer(id, result, now),
+            Event::Restored(states) => {
+                self.take_restored(states, now);
+                true
+            }
             Event::Tick => self.take_time(now),
         };
         if changed {

@@ -9,7 +9,7 @@ mod summary;
 mod traffic;
 mod vectors;
 
-pub use file::plan;
+pub use file::{asked, plan};
 pub use plan::{End, Plan, Run, Stop, run};
 pub use random::Random;
 pub use summary::{Forecast, Spread, Step, forecast};

@@ -13,6 +13,8 @@ pub struct Plan {
     pub bake: f64,
     /// The longest wait for evidence at one step.
     pub deadline: f64,
+    /// The fewest requests a second that the canary must have had at a step before it may end.
+    pub least_rate: f64,
 }
 
 /// One step of a plan.
@@ -79,6 +81,7 @@ pub fn run(settings: &Settings, plan: &Plan, scenario: &Scenario, seed: u64) -> 
             None => analysis.insert(Analysis::new(settings, began, *weight)),
         };
         let last = place + 1 == plan.steps.len();
+        let mut here = 0.0;
         // From when on the step passed.
         let mut passed: Option<f64> = None;
         loop {
@@ -86,6 +89,8 @@ pub fn run(settings: &Settings, plan: &Plan, scenario: &Scenario, seed: u64) -> 
             let decision = analysis.observe(settings, &report)?;
             let now = report.to;
             out.seconds = now;
+            here += report.canary.requests;
+            let is_busy = here >= plan.least_rate * (now - began);
             let changed = scenario.later.is_none_or(|(_, since)| report.from >= since);
             out.requests += if changed { report.canary.started.unwrap_or(0.0) } else { 0.0 };
             failed += report.canary.errors;
@@ -93,7 +98,11 @@ pub fn run(settings: &Settings, plan: &Plan, scenario: &Scenario, seed: u64) -> 
             if decision.action == Action::Rollback {
                 out.end = End::RolledBack;
                 out.blamed.clone_from(&decision.why);
-            } else if passed.is_none() && decision.action == Action::Advance && now - began >= *pause {
+            } else if passed.is_none()
+                && decision.action == Action::Advance
+                && now - began >= *pause
+                && is_busy
+            {
                 out.steps.push(now - began);
                 passed = Some(now);
             } else if passed.is_none() && now - began >= plan.deadline {

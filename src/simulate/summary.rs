@@ -30,6 +30,9 @@ pub struct Forecast {
     pub hurt: Option<Spread>,
     /// Which test was to blame, and how often.
     pub blamed: BTreeMap<Test, u32>,
+    /// Metrics that others measure, with the seconds between two answers. All answers were taken as good.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub taken_as_good: BTreeMap<String, f64>,
     /// What people would have read at the end of the first run.
     pub example: String,
 }
@@ -98,6 +101,7 @@ pub fn forecast(
         requests: spread(End::RolledBack, |run| run.requests),
         hurt: spread(End::RolledBack, |run| run.hurt),
         blamed,
+        taken_as_good: scenario.asked.clone(),
         example: all.first().map(|run| run.sentence.clone()).unwrap_or_default(),
     })
 }

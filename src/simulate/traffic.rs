@@ -2,6 +2,7 @@
 
 use super::random::Random;
 use crate::stats::{Counts, Report};
+use std::collections::BTreeMap;
 
 /// The 99th percentile of the standard normal distribution.
 const Z99: f64 = 2.326_347_874_040_841;
@@ -93,6 +94,8 @@ pub struct Scenario {
     pub bounds: Vec<f64>,
     /// What happens to both.
     pub disturbance: Disturbance,
+    /// Metrics that others measure, with the seconds between two answers. All answers are good.
+    pub asked: BTreeMap<String, f64>,
 }
 
 /// Traffic that goes on from report to report.
@@ -106,6 +109,8 @@ pub struct Traffic<'a> {
     /// Where the drift is: of errors, of latency.
     drift: (f64, f64),
     next_burst: f64,
+    /// When others answer next, by metric.
+    next_answer: BTreeMap<String, f64>,
 }
 
 /// What one version has before it.
@@ -125,7 +130,9 @@ impl<'a> Traffic<'a> {
         let next_burst = random.wait(scenario.disturbance.burst.map_or(0.0, |b| 1.0 / b.every));
         let drift = (random.normal(), random.normal());
         let (canary, primary) = Default::default();
-        Self { scenario, random, now: 0.0, canary, primary, drift, next_burst }
+        // The first answers come as soon as the canary has traffic.
+        let next_answer = scenario.asked.keys().map(|name| (name.clone(), 0.0)).collect();
+        Self { scenario, random, now: 0.0, canary, primary, drift, next_burst, next_answer }
     }
 
     /// What is measured in the next interval while the canary gets this share of the requests.
@@ -156,6 +163,10 @@ impl<'a> Traffic<'a> {
         let measured = !self.scenario.bounds.is_empty();
         self.canary.complete(to, measured, &mut report.canary);
         self.primary.complete(to, measured, &mut report.primary);
+        for (name, at) in self.next_answer.iter_mut().filter(|(_, at)| **at <= to) {
+            *at = to + self.scenario.asked.get(name).copied().unwrap_or_default();
+            report.user.insert(name.clone(), 0.0);
+        }
         report
     }
 
@@ -249,7 +260,18 @@ mod tests {
             report_every: 1.0,
             bounds: log_linear(-3, 2),
             disturbance: Disturbance::default(),
+            asked: BTreeMap::new(),
         }
+    }
+
+    #[test]
+    fn others_answer_as_often_as_they_are_asked() {
+        let asked = [("ttft".to_owned(), 5.0), ("drift".to_owned(), 1.0)].into();
+        let scenario = Scenario { asked, ..scenario(Behaviour::default()) };
+        let mut traffic = Traffic::new(&scenario, 7);
+        let answers: Vec<_> = (0..11).map(|_| traffic.next(0.5).user).collect();
+        let count = |name: &str| answers.iter().filter(|user| user.get(name) == Some(&0.0)).count();
+        assert_eq!((count("ttft"), count("drift")), (3, 11));
     }
 
     #[test]

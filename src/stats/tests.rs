@@ -3,6 +3,7 @@
 use super::*;
 use crate::simulate::{Behaviour, Burst, Disturbance, Drift, End, Plan, Scenario, Stop, Traffic, run};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 fn scenario(canary: Behaviour) -> Scenario {
     Scenario {
@@ -13,6 +14,7 @@ fn scenario(canary: Behaviour) -> Scenario {
         report_every: 2.0,
         bounds: log_linear(-3, 2),
         disturbance: Disturbance::default(),
+        asked: BTreeMap::new(),
     }
 }
 
@@ -120,7 +122,8 @@ fn healthy_canaries_are_hardly_ever_rolled_back() {
         bounds: Vec::new(),
         ..scenario(Behaviour::default())
     };
-    let plan = Plan { steps: vec![Stop { weight: 0.5, pause: 60.0 }], bake: 0.0, deadline: 300.0 };
+    let plan =
+        Plan { steps: vec![Stop { weight: 0.5, pause: 60.0 }], bake: 0.0, deadline: 300.0, least_rate: 0.0 };
     let settings = Settings::default();
     let ends = (0..1000).map(|seed| run(&settings, &plan, &disturbed, seed).unwrap().end);
     let bad = ends.filter(|end| *end == End::RolledBack).count();

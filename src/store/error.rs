@@ -57,9 +57,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the same may succeed later.
+    /// Whether the same may succeed later without a person who looks after the file.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
+        matches!(self, Self::Unavailable { .. } | Self::InUse { .. })
     }
 }
 

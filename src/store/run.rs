@@ -3,7 +3,7 @@
 //! It blocks, as stores do, so it has a thread of its own. Reading goes through it as well: a page of the journal takes
 //! less than the synchronization of a commit, and one owner needs no lock.
 
-use super::{Commit, Entry, Error, KEEP_DAYS, KEEP_ENTRIES, Query, Store};
+use super::{Absent, Commit, Entry, Error, KEEP_DAYS, KEEP_ENTRIES, Query, Restored, Store};
 use crate::clock;
 use crate::latest::Latest;
 use std::sync::Arc;
@@ -16,6 +16,9 @@ const QUEUE: usize = 1024;
 const GROUP: usize = 256;
 /// Between two removals of old entries.
 const PRUNE: Duration = Duration::from_hours(1);
+
+/// Opens a store, and reads what a start needs.
+pub type Open = Box<dyn FnMut() -> Result<(Box<dyn Store>, Restored), Error> + Send>;
 
 /// Where one asks the store.
 #[derive(Clone, Debug)]
@@ -47,6 +50,7 @@ enum Request {
     Commit { commit: Commit, id: Option<u64> },
     Entries { query: Query, reply: oneshot::Sender<Result<Vec<Entry>, Error>> },
     Secret { name: String, new: Vec<u8>, reply: oneshot::Sender<Result<Vec<u8>, Error>> },
+    Open { reply: oneshot::Sender<Result<Restored, Error>> },
 }
 
 impl Handle {
@@ -75,6 +79,11 @@ impl Handle {
         self.ask(|reply| Request::Secret { name, new, reply }).await
     }
 
+    /// Tries once more to open a store that could not be opened. What it holds, or why it still cannot be opened.
+    pub async fn open(&self) -> Result<Restored, Error> {
+        self.ask(|reply| Request::Open { reply }).await
+    }
+
     /// How the store is.
     pub fn status(&self) -> &Arc<Latest<Status>> {
         &self.status
@@ -95,6 +104,7 @@ impl Handle {
 /// The task that has the store. [`Work::run`] blocks until no [`Handle`] is left.
 pub struct Work {
     store: Box<dyn Store>,
+    open: Option<Open>,
     requests: mpsc::Receiver<Request>,
     answers: mpsc::UnboundedSender<Answer>,
     status: Arc<Latest<Status>>,
@@ -110,14 +120,20 @@ pub fn start(
 ) -> (Handle, Work, mpsc::UnboundedReceiver<Answer>) {
     let (requests_in, requests) = mpsc::channel(QUEUE);
     let (answers_in, answers) = mpsc::unbounded_channel();
-    let last = store.entries(&Query { newest: true, limit: 1, ..Query::default() }).unwrap_or_default();
-    let state = Status { newest: last.first().map_or(0, |e| e.sequence), failure };
+    let state = Status { newest: newest(&mut *store), failure };
     let status = Latest::new(state.clone());
     let handle = Handle { requests: requests_in, status: Arc::clone(&status) };
-    (handle, Work { store, requests, answers: answers_in, status, state }, answers)
+    (handle, Work { store, open: None, requests, answers: answers_in, status, state }, answers)
 }
 
 impl Work {
+    /// How [`Handle::open`] opens the store, in place of one that is [`Absent`].
+    #[must_use]
+    pub fn opened_by(mut self, open: Open) -> Self {
+        self.open = Some(open);
+        self
+    }
+
     /// Does what is asked, until nobody is left who could ask.
     pub fn run(mut self) {
         let mut pruned = None;
@@ -145,6 +161,10 @@ impl Work {
                         self.keep(&mut commits, &mut ids);
                         let _ = reply.send(self.store.secret(&name, &new));
                     }
+                    Request::Open { reply } => {
+                        self.keep(&mut commits, &mut ids);
+                        let _ = reply.send(self.reopen());
+                    }
                 }
             }
             self.keep(&mut commits, &mut ids);
@@ -157,6 +177,23 @@ impl Work {
                 }
             }
         }
+    }
+
+    fn reopen(&mut self) -> Result<Restored, Error> {
+        // One that is open stays open.
+        let Some(open) = &mut self.open else { return self.store.load() };
+        let mut state = self.state.clone();
+        let result = open().map(|(store, restored)| {
+            (self.store, self.open) = (store, None);
+            state.newest = newest(&mut *self.store);
+            restored
+        });
+        if let Err(why) = &result {
+            self.store = Box::new(Absent(why.clone()));
+        }
+        state.failure = result.as_ref().err().cloned();
+        self.tell(state);
+        result
     }
 
     fn keep(&mut self, commits: &mut Vec<Commit>, ids: &mut Vec<Option<u64>>) {
@@ -181,6 +218,11 @@ impl Work {
                 let _ = self.answers.send(Answer { id, result });
             }
         }
+        self.tell(state);
+    }
+
+    /// Says how the store is, where that is another than before.
+    fn tell(&mut self, state: Status) {
         match (&self.state.failure, &state.failure) {
             (before, Some(e)) if before.as_ref() != Some(e) => tracing::error!("not kept: {e}"),
             (Some(_), None) => tracing::info!("the store can be used again"),
@@ -191,6 +233,12 @@ impl Work {
             self.status.publish(state);
         }
     }
+}
+
+/// The largest sequence in the journal; 0: there is no entry, or none can be read.
+fn newest(store: &mut dyn Store) -> u64 {
+    let last = store.entries(&Query { newest: true, limit: 1, ..Query::default() }).unwrap_or_default();
+    last.first().map_or(0, |e| e.sequence)
 }
 
 impl std::fmt::Debug for Work {
@@ -243,7 +291,7 @@ mod tests {
     #[test]
     fn a_store_that_is_not_there_says_why_to_all() {
         let why = Error::Corrupt { place: "serin.db".into(), why: "malformed".into() };
-        let absent = Box::new(crate::store::Absent(why.clone()));
+        let absent = Box::new(Absent(why.clone()));
         let (handle, work, mut answers) = start(absent, Some(why.clone()));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let work = std::thread::spawn(|| work.run());
@@ -256,5 +304,41 @@ mod tests {
         drop(handle);
         work.join().unwrap();
         assert_eq!(answers.blocking_recv(), Some(Answer { id: 1, result: Err(why) }));
+    }
+
+    #[test]
+    fn a_store_that_comes_late_is_used_from_then_on() {
+        let away = |why: &str| Error::Unavailable { place: "serin.db".into(), why: why.into() };
+        let absent = Box::new(Absent(away("no folder")));
+        let (handle, work, mut answers) = start(absent, Some(away("no folder")));
+        let mut tries = 0;
+        let work = work.opened_by(Box::new(move || {
+            tries += 1;
+            if tries == 1 {
+                return Err(away("no room"));
+            }
+            let mut store = Sqlite::in_memory()?;
+            let before = commit(vec![state("fraud", None, 1, 50)], vec![entry(Some("fraud"), "advanced", 0)]);
+            store.commit(&[before]).remove(0)?;
+            let restored = store.load()?;
+            Ok((Box::new(store), restored))
+        }));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let work = std::thread::spawn(|| work.run());
+        runtime.block_on(async {
+            assert_eq!(handle.open().await, Err(away("no room")));
+            assert_eq!(handle.status().load().failure, Some(away("no room")), "what stands in the way now");
+            assert!(handle.commit(1, commit(vec![], vec![])).await);
+            let restored = handle.open().await.unwrap();
+            assert_eq!(restored.states.len(), 1);
+            assert_eq!(*handle.status().load(), Status { newest: 1, failure: None });
+            let next = commit(vec![state("fraud", Some(1), 2, 100)], vec![]);
+            assert!(handle.commit(2, next).await);
+            assert_eq!(handle.open().await.unwrap().states.len(), 1, "it is not opened twice");
+        });
+        drop(handle);
+        work.join().unwrap();
+        assert_eq!(answers.blocking_recv(), Some(Answer { id: 1, result: Err(away("no room")) }));
+        assert_eq!(answers.blocking_recv(), Some(Answer { id: 2, result: Ok(None) }));
     }
 }

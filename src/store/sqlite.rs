@@ -247,6 +247,7 @@ fn explain(error: &rusqlite::Error, place: &str) -> Error {
             return Error::Corrupt { place, why: "it is not a database of SQLite".into() };
         }
         Some(ErrorCode::DiskFull) => "the disk is full".into(),
+        Some(ErrorCode::SystemIoFailure) => format!("{error}, as on a disk that is full or broken"),
         Some(ErrorCode::ReadOnly) => "it may only be read".into(),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             "another program has held it for too long, perhaps a `sqlite3` in a transaction".into()

@@ -25,7 +25,7 @@ fn is_known(text: &str) {
 
 #[tokio::test]
 async fn the_alarms_are_rules() {
-    let rules = project("docs/grafana/alerts.yaml");
+    let rules = project("docs/grafana/serin.rules");
     check(&rules).await;
     is_known(&std::fs::read_to_string(rules).unwrap());
 }

@@ -31,6 +31,26 @@ impl World {
         self
     }
 
+    /// The store can be read at last, and rollouts go on from what it has, as after a start.
+    pub(super) fn take_restored(
+        &mut self,
+        states: BTreeMap<GatewayName, (u64, serde_json::Value)>,
+        now: Timestamp,
+    ) {
+        let works = "the store can be read now, and rollouts go on from what it has".to_owned();
+        self.notes.push(Note::new(now, None, NoteKind::Repaired, works));
+        let alarm = |(gateway, message)| Note::new(now, Some(gateway), NoteKind::Alarm, message);
+        self.notes.extend(self.rollouts.found(states).into_iter().map(alarm));
+        let all = self.wanted.values();
+        let all = all.map(|w| Chosen { file: Arc::clone(&w.file), gateway: Arc::clone(&w.newest) });
+        for chosen in all.collect::<Vec<_>>() {
+            self.unseen.insert(Arc::clone(&chosen.file));
+            self.choose(chosen, now);
+        }
+        self.rollouts.look_again(now);
+        self.files.keep_again();
+    }
+
     /// What the store is to keep before it counts, once. One proposal is under way at a time.
     pub fn take_proposal(&mut self) -> Option<Proposal> {
         self.rollouts.take_proposal()
@@ -81,7 +101,13 @@ impl World {
 
     /// What is kept counts from now on.
     pub(super) fn take_answer(&mut self, id: u64, result: Result<(), String>, now: Timestamp) -> bool {
-        let Answered { gateways, entries, alarm } = self.rollouts.committed(id, result, now);
+        let Answered { gateways, entries, alarm, lost } = self.rollouts.committed(id, result, now);
+        if lost > 0 {
+            let message = format!(
+                "the store took so long that {lost} reports of Envoys about rollouts were not counted, of both versions alike"
+            );
+            self.notes.push(Note::new(now, None, NoteKind::Alarm, message));
+        }
         for (name, entry) in entries {
             let kind = match entry.kind {
                 EntryKind::Paused | EntryKind::RolledBack => NoteKind::Stopped,

@@ -56,6 +56,36 @@ fn the_steps_come_from_a_gateway_file() {
 }
 
 #[test]
+fn what_a_file_asks_others_and_how_much_traffic_it_wants_have_their_effect() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("fraud.yaml");
+    let simulated = |metrics: &str| {
+        let text = format!(
+            "apiVersion: serin/v1\nname: fraud\nupstreams: {{ v1: 'http://a', v2: 'http://b' }}\n\
+             rollout: {{ primary: v1, canary: v2, steps: [50], pause: 1m, bake: 1m, deadline: 3h, \
+             metrics: [{{ name: error-rate }}, {metrics}] }}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let few = ["simulate", file.to_str().unwrap(), "--runs", "3", "--report-every", "5s", "-o", "json"];
+        serde_json::from_str::<Value>(&serin(&few).good()).unwrap()
+    };
+    let drift = "name: drift, webhook: 'https://checks.example.com/', max: 1, interval: 5m";
+    let asked = simulated(&format!("{{ {drift} }}"));
+    assert_eq!(
+        (&asked["promoted"], &asked["takenAsGood"]),
+        (&3.into(), &serde_json::json!({ "drift": 300.0 }))
+    );
+    let shown = simulated(&format!("{{ {drift}, dryRun: true }}"));
+    assert_eq!((&shown["promoted"], &shown["takenAsGood"]), (&3.into(), &Value::Null));
+    // One answer is not enough to say that most are good.
+    let took = |got: &Value| got["steps"][0]["seconds"]["median"].as_f64().unwrap();
+    assert!(took(&asked) > 600.0 && took(&shown) < 600.0, "{asked} {shown}");
+    let rate = |least: &str| simulated(&format!("{{ name: request-rate, min: {least} }}"));
+    assert_eq!((&rate("20")["promoted"], &rate("30")["paused"]), (&3.into(), &3.into()));
+    assert_eq!(rate("30, dryRun: true")["promoted"], 3);
+}
+
+#[test]
 fn wrong_flags_say_what_is_wrong() {
     let says = |arguments: &[&str]| serin(&[&["simulate"], arguments].concat()).fails(1);
     assert!(says(&["--canary", "error=1%"]).contains("none of errors, latency, p99, hangs"));

@@ -2,10 +2,12 @@
 #![cfg(test)]
 
 mod affinity;
+mod asked;
 mod auth;
 mod browser;
 mod closed;
 mod demo;
+mod disk;
 mod edits;
 mod features;
 mod isolation;
@@ -13,7 +15,8 @@ mod login;
 mod login_tls;
 mod mtls;
 mod outage;
-mod pki;
+pub(crate) mod pki;
+mod plays;
 mod provider;
 mod proxyless;
 pub(crate) mod python;
@@ -23,6 +26,7 @@ mod shadow;
 mod split;
 pub(crate) mod stage;
 mod steering;
+mod steps;
 mod streams;
 mod switches;
 mod telemetry;

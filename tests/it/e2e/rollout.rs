@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 /// The release of the second version: everything is short, and only errors and hangs count.
-fn release(v1: &Toy, v2: &Toy, more: &str) -> String {
+pub(super) fn release(v1: &Toy, v2: &Toy, more: &str) -> String {
     let (v1, v2) = (v1.url(), v2.url());
     format!(
         "apiVersion: serin/v1\nname: fraud\npath: /predict\ntimeout: 2s\nupstreams: {{ v1: {v1}, v2: {v2} }}\n\
@@ -24,7 +24,7 @@ fn release(v1: &Toy, v2: &Toy, more: &str) -> String {
 }
 
 /// A control plane with a store on disk.
-async fn stage(text: &str) -> Stage {
+pub(super) async fn stage(text: &str) -> Stage {
     let folder = tempfile::tempdir().unwrap();
     let gateways = folder.path().join("gateways");
     std::fs::create_dir(&gateways).unwrap();
@@ -37,17 +37,17 @@ async fn stage(text: &str) -> Stage {
     Stage { folder, app, port }
 }
 
-fn load(stage: &Stage, rate: f64) -> Load {
+pub(super) fn load(stage: &Stage, rate: f64) -> Load {
     stage.load("/predict", Some(rate), serin::launch::Until::Stopped)
 }
 
-fn shown(stage: &Stage) -> Value {
+pub(super) fn shown(stage: &Stage) -> Value {
     let view = stage.app.view.load();
     serde_json::to_value(view.gateways.get("fraud").map(|g| (**g).clone())).unwrap()
 }
 
 /// Waits for a phase, as long as a release may take.
-async fn reaches(stage: &Stage, phase: &str) -> Value {
+pub(super) async fn reaches(stage: &Stage, phase: &str) -> Value {
     let wait = async {
         let mut views = stage.app.view.subscribe();
         loop {
@@ -64,7 +64,7 @@ async fn reaches(stage: &Stage, phase: &str) -> Value {
 }
 
 /// What is in the journal, in order: kind and message.
-fn journal(store: &Path) -> Vec<(String, String)> {
+pub(super) fn journal(store: &Path) -> Vec<(String, String)> {
     let entries = Sqlite::open(store).unwrap().entries(&Query::default()).unwrap();
     entries.into_iter().map(|e| (e.entry.kind.to_string(), e.entry.message)).collect()
 }
@@ -120,8 +120,13 @@ async fn a_bad_canary_is_taken_off() {
 }
 
 /// How often a play is repeated, for figures: `SERIN_RUNS`.
-fn runs(usual: usize) -> usize {
+pub(super) fn runs(usual: usize) -> usize {
     std::env::var_os("SERIN_RUNS").and_then(|text| text.to_str()?.parse().ok()).unwrap_or(usual)
+}
+
+/// How often a control plane is killed: `SERIN_KILLS`.
+fn kills(usual: usize) -> usize {
+    std::env::var_os("SERIN_KILLS").and_then(|text| text.to_str()?.parse().ok()).unwrap_or(usual)
 }
 
 /// The time from a toy's first request to the end of something.
@@ -178,13 +183,13 @@ pub(super) async fn serve(folder: &Path, xds: u16, http: u16, flags: &[&str]) ->
     child
 }
 
-async fn api(http: u16) -> Value {
+pub(super) async fn api(http: u16) -> Value {
     let url = format!("http://127.0.0.1:{http}/api/v1/gateways/fraud");
     reqwest::get(url).await.unwrap().json().await.unwrap()
 }
 
 /// Waits until the API says so.
-async fn says(http: u16, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn says(http: u16, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let wait = async {
         loop {
             let gateway = api(http).await;
@@ -200,7 +205,7 @@ async fn says(http: u16, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     panic!("not {what}: {}", api(http).await)
 }
 
-fn canary_requests(gateway: &Value) -> f64 {
+pub(super) fn canary_requests(gateway: &Value) -> f64 {
     let errors = gateway["rollout"]["evidence"].as_array().unwrap().iter().find(|e| e["test"] == "errors");
     errors.map_or(0.0, |e| e["canary"]["requests"].as_f64().unwrap())
 }
@@ -346,7 +351,7 @@ fn weights_at(dump: &Value) -> Option<Vec<u64>> {
 }
 
 /// Looks at the weights of an Envoy again and again: the canary's, in percent, each time it is another.
-async fn watch_weights(envoy: &Envoy, until: impl Future<Output = ()>) -> Vec<u32> {
+pub(super) async fn watch_weights(envoy: &Envoy, until: impl Future<Output = ()>) -> Vec<u32> {
     let mut all: Vec<u32> = Vec::new();
     let look = async {
         loop {
@@ -378,7 +383,11 @@ async fn kills_at_any_instant_lose_no_decision() {
     let gateways = folder.path().join("gateways");
     std::fs::create_dir(&gateways).unwrap();
     let steps = [20, 30, 40, 50, 60, 70, 100];
+    let kills = kills(3);
+    // The release is to be under way all the time: a kill takes about three seconds, of which one is measured.
+    let pause = 1 + kills / 8;
     let text = release(&v1, &v2, &format!("steps: {steps:?}, deadline: 2h"));
+    let text = text.replace("pause: 1s", &format!("pause: {pause}s"));
     std::fs::write(gateways.join("fraud.yaml"), text).unwrap();
     let (port, xds, http) = (free_port(), free_port(), free_port());
     let settings = format!(
@@ -398,8 +407,9 @@ async fn kills_at_any_instant_lose_no_decision() {
     .unwrap();
     says(http, "at work", |g| g["phase"] == "Progressing" && canary_requests(g) > 0.0).await;
     let began = api(http).await["rollout"]["began"].clone();
-    let kills = async {
-        for kill in 0..runs(3) {
+    let mut same = 0;
+    let all = async {
+        for kill in 0..kills {
             // Neither the flush interval nor the time of a commit divides it.
             let_pass(Duration::from_millis(u64::try_from(kill * 617 + 411).unwrap() % 2500)).await;
             let seen = api(http).await;
@@ -412,17 +422,21 @@ async fn kills_at_any_instant_lose_no_decision() {
             assert!(canary_requests(&found) >= canary_requests(&seen), "{seen} {found}");
             if found["rollout"]["revision"] == seen["rollout"]["revision"] {
                 assert_eq!(found["rollout"]["weight"], seen["rollout"]["weight"]);
+                same += 1;
             }
         }
         let known = canary_requests(&api(http).await);
         says(http, "going on", |g| g["phase"] == "Promoted" || canary_requests(g) > known).await;
     };
-    let weights = watch_weights(&envoy, kills).await;
+    let weights = watch_weights(&envoy, all).await;
+    let phase = api(http).await["phase"].clone();
     let report = load.stop().await;
     assert_eq!(report.failed(), 0, "{:?}", report.failures);
     envoy.stop().await.unwrap();
     serin.kill().await.unwrap();
-    println!("the canary's weights at Envoy: {weights:?}");
+    println!(
+        "{kills} kills, {same} without a decision meanwhile; the canary's weights at Envoy: {weights:?}; {phase}"
+    );
     let is_part = !weights.is_empty() && steps.windows(weights.len()).any(|part| part == weights);
     assert!(is_part, "never back, and no step is left out: {weights:?}");
     // The journal: each decision once, and each goes on from the one before.

@@ -1,13 +1,14 @@
 //! What is asked about a canary: a real Prometheus that scrapes a toy exporter, and a webhook.
 
 use super::{Manner, Other, nowhere};
+use crate::e2e::pki::Authority;
 use crate::e2e::stage::free_port;
 use crate::prometheus::prometheus;
 use crate::real::{DEADLINE, eventually};
 use serin::clock::Timestamp;
 use serin::control::{Answered, Event, Point, Question, Questions};
 use serin::latest::Latest;
-use serin::model::{Fact, Limits, MetricSource, Number, Provided, Query, QueryPart, Remote, Secret};
+use serin::model::{Fact, Limits, MetricSource, Number, Pem, Provided, Query, QueryPart, Remote, Secret};
 use serin::names::{GatewayName, UpstreamName};
 use serin::provider;
 use serin::rollout::Side;
@@ -36,6 +37,11 @@ impl Drop for Server {
 impl Server {
     /// Scrapes a target ten times a second, and waits until it has something to say of it.
     async fn start(target: &Other) -> Self {
+        Self::with(target, &[], None).await
+    }
+
+    /// With more flags, and who signs its certificate, if it has one.
+    async fn with(target: &Other, flags: &[&str], authority: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = format!(
             "global: {{ scrape_interval: 100ms, scrape_timeout: 100ms }}\n\
@@ -48,15 +54,23 @@ impl Server {
             .current_dir(folder.path())
             .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=warn"])
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .args(flags)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let server = Self { child, port, _folder: folder };
         let scraped = async {
-            let client = serin::client::builder().no_proxy().build().unwrap();
+            let trusted = authority.map(|pem| reqwest::Certificate::from_pem(pem.as_bytes()).unwrap());
+            let scheme = if trusted.is_some() { "https" } else { "http" };
+            let client = serin::client::builder().no_proxy();
+            let client = match trusted {
+                Some(trusted) => client.tls_certs_only([trusted]),
+                None => client,
+            };
+            let client = client.build().unwrap();
             loop {
-                let url = format!("http://127.0.0.1:{port}/api/v1/query?query=ttft");
+                let url = format!("{scheme}://localhost:{port}/api/v1/query?query=ttft");
                 if let Ok(answer) = client.get(url).send().await
                     && answer.text().await.unwrap_or_default().contains("\"version\":\"2.0\"")
                 {
@@ -252,4 +266,34 @@ async fn a_webhook_is_told_whom_it_judges_and_gets_its_headers() {
     asking.stop().await;
     eventually("requests were counted", || !other.requests.is_empty()).await;
     other.stop().await;
+}
+
+#[tokio::test]
+async fn the_certificate_of_a_server_is_one_that_its_file_trusts() {
+    let authority = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    authority.server(&["localhost"]).write(folder.path(), "server");
+    let config = format!(
+        "tls_server_config: {{ cert_file: {0}/server.pem, key_file: {0}/server.key }}\n",
+        folder.path().display()
+    );
+    let web = folder.path().join("web.yml");
+    std::fs::write(&web, config).unwrap();
+    let exporter = Other::start(0, exported()).await;
+    let server =
+        Server::with(&exporter, &["--web.config.file", web.to_str().unwrap()], Some(&authority.pem)).await;
+    let url = format!("https://localhost:{}/", server.port);
+    let ttft = |ca: Option<&str>| {
+        let server = Remote { ca: ca.map(|pem| Pem::new(pem.as_bytes())), ..remote(&url) };
+        MetricSource::Prometheus { server, query: query("max(ttft{version=", false, "})") }
+    };
+    let good = Point { canary: Some(2.0), primary: None, badness: 0.0 };
+    assert_eq!(answer(ttft(Some(&authority.pem)), limits(Some(2.0), None)).await, Ok(good));
+    // Neither this machine nor another authority knows it.
+    for ca in [None, Some(Authority::new().pem)] {
+        let said = answer(ttft(ca.as_deref()), limits(Some(2.0), None)).await.unwrap_err();
+        assert!(said.contains("certificate"), "{said}");
+    }
+    drop(server);
+    exporter.stop().await;
 }
