@@ -1,5 +1,6 @@
 //! The whole control plane: makes the rooms, starts every task, awaits every end.
 
+mod comparisons;
 mod feed;
 mod port;
 mod reopen;
@@ -10,6 +11,7 @@ use crate::access::{self, Tokens};
 use crate::admin::{Access, Editor, Sources, grpc};
 use crate::client;
 use crate::clock;
+use crate::compare::Reports;
 use crate::control::run::{Outputs, run};
 use crate::control::{Event, Questions, View, World};
 use crate::issuer;
@@ -134,6 +136,8 @@ pub struct App {
     pub registry: Arc<Registry>,
     /// What Envoys measured.
     pub table: Arc<Latest<Table>>,
+    /// How the answers of shadows compare with those that clients get.
+    pub reports: Arc<Latest<Reports>>,
     /// Which gateways are to be measured for decisions, as rollouts want it. Nobody else's measurements are made.
     pub wanted: Arc<Latest<Wanted>>,
     /// A copy of the measurements of the gateways that are wanted. Who is too slow misses some.
@@ -142,6 +146,9 @@ pub struct App {
     tasks: JoinSet<()>,
     watching: Watching,
 }
+
+/// The ends of the store's task.
+type Kept = (store::run::Handle, store::run::Work, mpsc::UnboundedReceiver<store::run::Answer>);
 
 /// What is not in the settings because it is said at every start.
 #[derive(Clone, Debug, Default)]
@@ -165,7 +172,7 @@ impl App {
         let entrance = entrance(&settings, &options)?;
         let (xds, xds_address) = bind(settings.xds, "xDS", "--xds").await?;
         let (http, http_address) = bind(settings.http, "HTTP", "--http").await?;
-        let Kept { store, store_work, answers, restored, failure, is_late } = Kept::open(&settings).await?;
+        let ((store, store_work, answers), restored, failure) = open_store(settings.store.clone()).await?;
 
         let (events_in, events) = mpsc::channel(1024);
         let (verdicts_in, verdicts) = mpsc::channel(1024);
@@ -191,40 +198,36 @@ impl App {
         let registry = Arc::new(Registry::default());
         let (stop, stopped) = signal::channel(false);
         let table = Latest::new(Table::default());
-        let tls = entrance.credentials.is_some();
-        let (asked, sessions) = outputs.tokens.clone().map(access::run::start).unzip();
+        let (access, sessions) = asked_at_the_door(&outputs, options.insecure_admin);
+        let comparing = comparisons::start(outputs.view.subscribe(), stopped.clone());
         let sources = Sources {
             view: Arc::clone(&outputs.view),
             registry: Arc::clone(&registry),
             table: Arc::clone(&table),
+            reports: Arc::clone(&comparing.reports),
             store: store.clone(),
             events: events_in.clone(),
             stopped: stopped.clone(),
-            access: Access { door: asked, insecure_admin: options.insecure_admin, tls },
+            access,
             editor: Editor::new(settings.gateways.clone(), options.environment.clone()),
             told: Arc::clone(&told),
         };
-        let discovery = Discovery {
-            fleet: Arc::clone(&outputs.fleet),
-            registry: Arc::clone(&registry),
-            verdicts: verdicts_in,
-            stopped: stopped.clone(),
-        };
+        let discovery = discovery(&outputs, &registry, verdicts_in, &stopped);
         let (reports_in, reports) = mpsc::channel(QUEUE);
         let ended = Arc::new(Notify::new());
         let sink = Sink::new(reports_in, Arc::clone(&ended), Arc::clone(&registry), stopped.clone());
         let (measurements_in, measured) = mpsc::channel(16);
         let (copies, measurements) = broadcast::channel(64);
-        let grpc = grpc_routes(&discovery, &sources, &outputs)?.merge(sink.routes());
+        let measured_and_compared = sink.routes().merge(comparing.receiver.routes());
+        let grpc = grpc_routes(&discovery, &sources, &outputs)?.merge(measured_and_compared);
         let watching = follow(&settings, options.environment, &restored, events_in.clone())?;
         let mut tasks = JoinSet::new();
         tasks.spawn_blocking(|| store_work.run());
-        drop(sessions.map(|work| tasks.spawn(until(stopped.clone(), work))));
+        begin(&mut tasks, &stopped, sessions);
         let session_key = session::key(options.session_key.as_deref(), &store).await;
         let session_key = session_key.map_err(Error::SessionKey)?;
-        if is_late {
-            tasks.spawn(until(stopped.clone(), reopen::run(store.clone(), events_in.clone())));
-        }
+        let late = is_late(failure.as_ref()).then(|| reopen::run(store.clone(), events_in.clone()));
+        begin(&mut tasks, &stopped, late);
         let feed = feed::Feed {
             measured,
             copies,
@@ -237,6 +240,8 @@ impl App {
         };
         tasks.spawn(until(stopped.clone(), feed.run()));
         let view = Arc::clone(&outputs.view);
+        let found = Arc::clone(&comparing.reports);
+        tasks.spawn(until(stopped.clone(), comparing.run()));
         tasks.spawn(until(stopped.clone(), issuer::run(view.subscribe(), events_in.clone())));
         tasks.spawn(until(stopped.clone(), provider::run(questions.subscribe(), events_in.clone())));
         tasks.spawn(until(stopped.clone(), messages::run(notices, told)));
@@ -254,6 +259,7 @@ impl App {
             view,
             registry,
             table,
+            reports: found,
             wanted,
             measurements,
             stop,
@@ -331,44 +337,34 @@ fn world(
     }
 }
 
-/// The store, what it holds, and why there is none, if that is so: traffic needs none, and only rollouts wait.
-async fn open_store(at: StoreAt) -> Result<(Box<dyn Store>, Restored, Option<store::Error>), Error> {
+/// The store's task, what it holds, and why there is none, if that is so: traffic needs none, and only rollouts wait.
+async fn open_store(at: Option<StoreAt>) -> Result<(Kept, Restored, Option<store::Error>), Error> {
+    let at = at.unwrap_or(StoreAt::Memory);
+    let again = at.clone();
     // The whole file is checked, which takes a moment.
     let opened = tokio::task::spawn_blocking(move || opened(&at)).await;
     let stopped = |e: tokio::task::JoinError| store::Error::Unavailable {
         place: "the store".into(),
         why: e.to_string(),
     };
-    match opened.map_err(stopped).flatten() {
-        Ok((store, restored)) => Ok((store, restored, None)),
-        Err(error @ store::Error::InUse { .. }) => Err(Error::Store(error)),
+    let (store, restored, failure) = match opened.map_err(stopped).flatten() {
+        Ok((store, restored)) => (store, restored, None),
+        Err(error @ store::Error::InUse { .. }) => return Err(Error::Store(error)),
         Err(error) => {
             tracing::error!("Serin serves without its store, and rollouts stay where they are: {error}");
-            Ok((Box::new(Absent(error.clone())), Restored::default(), Some(error)))
+            (Box::new(Absent(error.clone())) as Box<dyn Store>, Restored::default(), Some(error))
         }
+    };
+    let (handle, mut work, answers) = store::run::start(store, failure.clone());
+    if is_late(failure.as_ref()) {
+        work = work.opened_by(Box::new(move || self::opened(&again)));
     }
+    Ok(((handle, work, answers), restored, failure))
 }
 
-/// The store at work.
-struct Kept {
-    store: store::run::Handle,
-    store_work: store::run::Work,
-    answers: mpsc::UnboundedReceiver<store::run::Answer>,
-    restored: Restored,
-    failure: Option<store::Error>,
-    /// It may be there later.
-    is_late: bool,
-}
-
-impl Kept {
-    async fn open(settings: &Settings) -> Result<Self, Error> {
-        let at = settings.store.clone().unwrap_or(StoreAt::Memory);
-        let (kept, restored, failure) = open_store(at.clone()).await?;
-        let (store, work, answers) = store::run::start(kept, failure.clone());
-        let is_late = failure.as_ref().is_some_and(store::Error::is_temporary);
-        let store_work = if is_late { work.opened_by(Box::new(move || opened(&at))) } else { work };
-        Ok(Self { store, store_work, answers, restored, failure, is_late })
-    }
+/// Whether a store that could not be opened may be there later.
+fn is_late(failure: Option<&store::Error>) -> bool {
+    failure.is_some_and(store::Error::is_temporary)
 }
 
 fn opened(at: &StoreAt) -> Result<(Box<dyn Store>, Restored), store::Error> {
@@ -394,6 +390,7 @@ fn grpc_routes(discovery: &Discovery, sources: &Sources, outputs: &Outputs) -> R
     Ok(discovery.routes().merge(own))
 }
 
+/// Serves the protocol, with certificates where they matter.
 async fn serve_xds(
     listener: TcpListener,
     door: Option<Door>,
@@ -428,6 +425,17 @@ async fn serve_grpc<T>(
     }
 }
 
+/// Begins work that not every control plane has.
+fn begin(
+    tasks: &mut JoinSet<()>,
+    stopped: &signal::Receiver<bool>,
+    work: Option<impl Future<Output = ()> + Send + 'static>,
+) {
+    if let Some(work) = work {
+        tasks.spawn(until(stopped.clone(), work));
+    }
+}
+
 /// Work, cut short by the stop.
 async fn until(mut stopped: signal::Receiver<bool>, work: impl Future<Output = ()>) {
     tokio::select! {
@@ -442,6 +450,25 @@ async fn forward(mut verdicts: mpsc::Receiver<Verdict>, events: mpsc::Sender<Eve
             return;
         }
     }
+}
+
+/// What is asked of those who come by HTTP, and the work of remembering them.
+fn asked_at_the_door(
+    outputs: &Outputs,
+    insecure_admin: bool,
+) -> (Access, Option<impl Future<Output = ()> + Send + use<>>) {
+    let (door, sessions) = outputs.tokens.clone().map(access::run::start).unzip();
+    (Access { door, insecure_admin, tls: outputs.http_credentials.is_some() }, sessions)
+}
+
+fn discovery(
+    outputs: &Outputs,
+    registry: &Arc<Registry>,
+    verdicts: mpsc::Sender<Verdict>,
+    stopped: &signal::Receiver<bool>,
+) -> Discovery {
+    let (fleet, registry) = (Arc::clone(&outputs.fleet), Arc::clone(registry));
+    Discovery { fleet, registry, verdicts, stopped: stopped.clone() }
 }
 
 /// What keeps strangers from the HTTP port.

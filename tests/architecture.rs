@@ -80,6 +80,18 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("telemetry", "clock names stats translate", "indexmap"),
     ("telemetry/run.rs", "clock latest", "tokio"),
     ("telemetry/sink.rs", "clock xds", "axum bytes tokio tonic tracing"),
+    // Do the answers of a shadow agree with those that clients get?
+    ("compare", "clock model names stats telemetry translate weight", "serde serde_json"),
+    ("compare/answer.rs", "names translate", ""),
+    ("compare/budget.rs", "", ""),
+    ("compare/collector.rs", "", "envoy_types"),
+    (
+        "compare/receiver.rs",
+        "clock latest names translate",
+        "axum envoy_types futures_util http prost tokio tonic",
+    ),
+    ("compare/run.rs", "clock latest", "tokio"),
+    ("compare/text.rs", "model", "strsim"),
     // The loop: a pure world, and one file that waits.
     (
         "control",
@@ -95,7 +107,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("source", "config control", ""),
     ("source/watch.rs", "clock control", "notify tokio tracing"),
     // The doors for people.
-    ("admin", "clock control latest messages store telemetry xds", "serde tokio"),
+    ("admin", "clock compare control latest messages store telemetry xds", "serde tokio"),
     ("admin/access.rs", "access", "axum"),
     ("admin/actions.rs", "control names rollout weight", "axum serde serde_json"),
     ("admin/editor.rs", "config replace resource source", "axum rustix tokio"),
@@ -105,7 +117,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("admin/switches.rs", "control model", "axum serde serde_json"),
     ("admin/api.rs", "clock control resource snapshot translate xds", "axum serde serde_json"),
     ("admin/grpc.rs", "control diag resource xds", "futures_util tokio tokio_stream tonic"),
-    ("admin/metrics.rs", "clock control diag translate", "prometheus_client"),
+    ("admin/metrics.rs", "clock compare control diag translate", "prometheus_client"),
     ("admin/problem.rs", "diag", "axum serde_json tokio"),
     // Envoy for people; nothing that serves Envoys needs it.
     // The keys of token issuers: the plan is pure, the fetch waits.
@@ -123,14 +135,19 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("messages/format.rs", "control model", "serde_json"),
     ("messages/queue.rs", "control model names", ""),
     ("messages/send.rs", "client model", "reqwest"),
-    ("launch", "client model telemetry", "http reqwest rustix serde_json sha2 tempfile tokio tracing"),
+    (
+        "launch",
+        "client model telemetry translate",
+        "http reqwest rustix serde_json sha2 tempfile tokio tracing",
+    ),
     ("launch/toy.rs", "client weight", "axum http serde_json tokio tokio_stream tracing"),
     // Where everything meets.
     (
         "app",
-        "access admin client clock control issuer latest messages model mtls provider snapshot source store telemetry xds",
+        "access admin client clock compare control issuer latest messages model mtls provider snapshot source store telemetry xds",
         "axum futures_util tokio tonic tonic_health tonic_reflection tracing",
     ),
+    ("app/comparisons.rs", "compare control latest names", "tokio"),
     ("app/feed.rs", "clock control latest names store telemetry", "tokio"),
     ("app/port.rs", "admin latest mtls", "axum futures_util tokio tracing"),
     ("app/session.rs", "model store", "getrandom tracing"), // the key of all logins, and where it is kept

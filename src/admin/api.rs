@@ -101,6 +101,7 @@ pub fn router(sources: Sources) -> Router {
             .route("/gateways/{name}/actions/{verb}", post(actions::act))
             .route("/events", get(events::all))
             .route("/gateways/{name}/metrics", get(numbers_of))
+            .route("/gateways/{name}/shadow", get(shadow))
             .route("/proxies", get(proxies))
             .route("/switches", get(switches::all))
             .route("/switches/{name}", put(switches::throw))
@@ -181,6 +182,19 @@ async fn rollout(State(sources): State<Sources>, Path(name): Path<String>) -> Re
     let missing = || Problem::new(StatusCode::NOT_FOUND, format!("gateway {name} has no rollout"));
     let rollout = gateway.rollout.as_ref().ok_or_else(missing)?;
     Ok(([(header::ETAG, format!("\"{}\"", rollout.revision))], Json(rollout)).into_response())
+}
+
+/// How the answers of a shadow compare with those that clients get.
+async fn shadow(State(sources): State<Sources>, Path(name): Path<String>) -> Result<Response, Problem> {
+    let gateway = find(&sources, &name)?;
+    let reports = sources.reports.load();
+    let report = reports.gateways.iter().find(|(n, _)| n.as_str() == &*gateway.name);
+    let missing = || {
+        let sentence = format!("gateway {name} compares no answers; `shadow.compare` in its file says what");
+        Problem::new(StatusCode::NOT_FOUND, sentence)
+    };
+    let (_, report) = report.ok_or_else(missing)?;
+    Ok(Json(&**report).into_response())
 }
 
 async fn proxies(State(sources): State<Sources>) -> Json<ProxyList> {

@@ -24,6 +24,7 @@ pub use files::{GatewayFile, Validation, Written};
 pub use numbers::{Difference, GatewayNumbers, Recent, UpstreamNumbers};
 pub use session::{Editing, Session};
 
+use crate::compare::Reports;
 use crate::control::{Event, View};
 use crate::latest::Latest;
 use crate::messages::Counters;
@@ -52,6 +53,8 @@ pub struct Sources {
     pub editor: Arc<Editor>,
     /// What Envoys measured.
     pub table: Arc<Latest<Table>>,
+    /// How the answers of shadows compare.
+    pub reports: Arc<Latest<Reports>>,
     /// What became of messages to others.
     pub told: Arc<Counters>,
 }

@@ -17,7 +17,7 @@ pub(super) async fn run(store: Handle, events: mpsc::Sender<Event>) {
         match store.open().await {
             Ok(restored) => {
                 // Nobody listens any more only when everything stops.
-                let _ = events.send(Event::Restored(restored.states)).await;
+                let _ = events.send(Event::Restored(restored)).await;
                 break;
             }
             // The log has said why.
@@ -25,7 +25,7 @@ pub(super) async fn run(store: Handle, events: mpsc::Sender<Event>) {
             Err(_) => wait = after(wait),
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn after(wait: Duration) -> Duration {

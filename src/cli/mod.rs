@@ -5,6 +5,7 @@
 pub mod bootstrap;
 mod check;
 mod client;
+mod compared;
 mod demo;
 mod diff;
 mod edit;

@@ -5,8 +5,9 @@ use crate::clock::Timestamp;
 use crate::config::{Attachment, Document, Reference};
 use crate::diag::Diagnostic;
 use crate::names::{GatewayName, UpstreamName};
+use crate::rollout::Reading;
 use crate::stats::Counts;
-use crate::store::Weights;
+use crate::store::{Restored, Weights};
 use crate::xds::Verdict;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -36,6 +37,8 @@ pub enum Event {
     Throw(Throw),
     /// What Envoys measured of gateways that [`World::take_wants`](super::World::take_wants) names.
     Measured(Vec<Measured>),
+    /// How often the predictions of both versions of a release agreed, so far.
+    Compared(BTreeMap<GatewayName, Reading>),
     /// So many endpoints of the canary are healthy, as the Envoy sees it that sees the fewest.
     Healthy(BTreeMap<GatewayName, u32>),
     /// Somebody was asked about a metric of a rollout.
@@ -43,7 +46,7 @@ pub enum Event {
     /// The store has answered the proposal of this number.
     Committed(u64, Result<(), String>),
     /// The store that could not be opened before the start can be: the revision and the state of every rollout.
-    Restored(BTreeMap<GatewayName, (u64, serde_json::Value)>),
+    Restored(Restored),
     /// A deadline of [`World::deadline`](super::World::deadline) has come.
     Tick,
 }

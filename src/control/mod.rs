@@ -19,6 +19,7 @@
 //! is shared with readers (snapshots, views) shares with its successor all that stayed the same. The one exception is
 //! a route configuration that holds the routes of many gateways.
 
+mod agreements;
 mod board;
 mod certificates;
 mod claims;
@@ -46,7 +47,7 @@ pub use event::{Answered, Changes, Event, Measured, Note, NoteKind, Outcome, Poi
 pub use issuers::{Fetch, Fetched};
 pub use notice::{Notice, Release};
 pub use questions::{Question, Questions};
-pub use rollout_view::{MetricView, RolloutView, StepView};
+pub use rollout_view::{MetricView, RolloutView, ShadowFirstView, StepView};
 pub use rollouts::{Compared, Proposal, Wants};
 pub use view::{GatewayView, Phase, UpstreamView, View};
 pub use world::World;

@@ -54,8 +54,9 @@ pub struct World {
     issuers: Issuers,
     session_key: Option<SessionKey>,
     switches: Switches,
-    /// Switches that were thrown and not kept yet.
+    /// Switches that were thrown since it began, and whether the store was not told of the last one yet.
     thrown: BTreeMap<Arc<str>, bool>,
+    unkept: bool,
     rollouts: Rollouts,
     views: Views,
     /// The files of which people may see something else than before.
@@ -105,6 +106,7 @@ impl World {
             session_key: None,
             switches: Switches::default(),
             thrown: BTreeMap::new(),
+            unkept: false,
             rollouts: Rollouts::default(),
             views: Views::default(),
             unseen: BTreeSet::new(),
@@ -164,14 +166,19 @@ impl World {
                 self.rollouts.measured(measured, now);
                 false
             }
+            Event::Compared(readings) => {
+                self.rollouts.compared(readings, now);
+                false
+            }
             Event::Healthy(healthy) => {
                 self.rollouts.healthy(healthy, now);
                 false
             }
             Event::Answered(said) => self.take_said(said, now),
             Event::Committed(id, result) => self.take_answer(id, result, now),
-            Event::Restored(states) => {
-                self.take_restored(states, now);
+            Event::Restored(restored) => {
+                self.find_switches(restored.switches);
+                self.take_restored(restored.states, now);
                 true
             }
             Event::Tick => self.take_time(now),
@@ -569,7 +576,8 @@ fn place(place: &crate::diag::Place) -> String {
 
 /// Whether the weights of a rollout are all that is different.
 fn differ_by_rollout(old: &Gateway, new: &Gateway) -> bool {
-    new.rollout.is_some() && Gateway { traffic: new.traffic.clone(), ..old.clone() } == *new
+    let (traffic, shadow) = (new.traffic.clone(), new.shadow.clone());
+    new.rollout.is_some() && Gateway { traffic, shadow, ..old.clone() } == *new
 }
 
 fn weights(gateway: &Gateway) -> Weights {

@@ -183,6 +183,12 @@ codes! {
     MetricWindow = "R009",
     /// A URL that is not one of a server that can be asked.
     RemoteUrl = "R010",
+    /// A shadow before the first step that gets no copies.
+    ShadowFirst = "R011",
+    /// Two shadows at one time.
+    TwoShadows = "R012",
+    /// A metric of predictions, and none are compared.
+    NothingCompared = "R013",
 
     /// `serin.yaml`: not an address with a port.
     SocketAddress = "S001",
@@ -231,6 +237,16 @@ codes! {
     ShadowTimeout = "T012",
     /// A shadow of the upstream that answers everything.
     ShadowOfItself = "T013",
+    /// A way to a part of an answer that is none.
+    JsonPath = "T014",
+    /// A tolerance or a similarity that is no such measure.
+    Tolerance = "T015",
+    /// `top1` beside what it leaves no room for.
+    TopOne = "T016",
+    /// A share of matches that no number of pairs proves, or that all have.
+    MinMatch = "T017",
+    /// Answers that are never compared.
+    NotComparable = "T018",
 
     /// No upstream at all.
     NoUpstream = "U001",

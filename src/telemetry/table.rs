@@ -23,6 +23,8 @@ pub const FORGET: Duration = Duration::from_mins(10);
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     gateways: BTreeMap<GatewayName, Arc<Rows>>,
+    /// Requests without the key of their gateway's `sessionAffinity`.
+    keyless: BTreeMap<GatewayName, Arc<Row>>,
     /// What each stream reports.
     streams: BTreeMap<u64, Arc<BTreeSet<Cluster>>>,
     /// When forgetting was tried last.
@@ -78,6 +80,11 @@ impl Table {
             row.take(sample, at);
             row.gauges.insert(stream, *gauges);
         }
+        for (gateway, requests) in &flush.keyless {
+            let row = self.keyless.entry(gateway.clone());
+            let row = row.or_insert_with(|| Arc::new(Row { first: at, ..Row::default() }));
+            Arc::make_mut(row).take(&Sample { completed: *requests, ..Sample::default() }, at);
+        }
         let before = self.streams.insert(stream, Arc::clone(&flush.reported));
         if let Some(before) = before.filter(|before| !Arc::ptr_eq(before, &flush.reported)) {
             before.difference(&flush.reported).for_each(|gone| self.forget_gauges(stream, gone));
@@ -110,6 +117,9 @@ impl Table {
             Arc::make_mut(rows).retain(|_, row| !is_old(row));
         }
         self.gateways.retain(|_, rows| !rows.is_empty());
+        // Nothing says that a gateway still has such a route; a total that went back to 0 would be wrong.
+        let gateways = &self.gateways;
+        self.keyless.retain(|gateway, _| gateways.contains_key(gateway));
     }
 
     /// The upstreams of a gateway that are known to answer requests, and their numbers.
@@ -124,6 +134,18 @@ impl Table {
         let is_it = |(name, leg): &(UpstreamName, Leg)| name.as_str() == upstream && *leg == Leg::Shadow;
         let row = self.gateways.get(name)?.iter().find(|(key, _)| is_it(key));
         row.map(|(_, row)| row.numbers(now))
+    }
+
+    /// The requests of a gateway that came without the key of its `sessionAffinity`: since the control plane was
+    /// started, and in the last minute.
+    pub fn keyless(&self, name: &str, now: Timestamp) -> (f64, f64) {
+        let numbers = self.keyless.get(name).map(|row| row.numbers(now));
+        numbers.map_or((0.0, 0.0), |numbers| (numbers.total.requests, numbers.recent.requests))
+    }
+
+    /// All gateways that had requests without the key of their `sessionAffinity`, and how many.
+    pub fn all_keyless(&self) -> impl Iterator<Item = (&GatewayName, f64)> {
+        self.keyless.iter().map(|(gateway, row)| (gateway, row.total.requests))
     }
 
     /// All upstreams that ever had a request on a leg, and their numbers.

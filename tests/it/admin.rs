@@ -118,6 +118,7 @@ async fn probes_know_when_files_are_read() {
         stopped: tokio::sync::watch::channel(false).1,
         access: serin::admin::Access { door: None, insecure_admin: false, tls: false },
         editor: serin::admin::Editor::new("gateways".into(), serin::source::Environment::default()),
+        reports: Latest::new(serin::compare::Reports::default()),
         told: std::sync::Arc::default(),
     });
     let status = |path: &'static str| {

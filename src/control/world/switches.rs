@@ -17,9 +17,17 @@ impl World {
         self
     }
 
-    /// The switches that were thrown, once, to be kept.
+    /// The store could be opened at last: the switches are as they were left, but for those that were thrown since.
+    pub(super) fn find_switches(&mut self, mut kept: BTreeMap<Arc<str>, bool>) {
+        kept.extend(self.thrown.clone());
+        self.switches = Switches::restored(&kept);
+        self.common.runtime = Arc::new(translate::runtime(self.switches));
+        self.unkept = !self.thrown.is_empty();
+    }
+
+    /// The switches that were thrown, to be kept, once after each time.
     pub fn take_switches(&mut self) -> BTreeMap<Arc<str>, bool> {
-        std::mem::take(&mut self.thrown)
+        if std::mem::take(&mut self.unkept) { self.thrown.clone() } else { BTreeMap::new() }
     }
 
     /// Throws a switch. Unlike a step of a rollout it does not wait for the store: it takes load away from something, and
@@ -30,6 +38,7 @@ impl World {
             self.switches.set(switch, on);
             self.common.runtime = Arc::new(translate::runtime(self.switches));
             self.thrown.insert(switch.name().into(), on);
+            self.unkept = true;
             let message = format!("{} switched {}", switch.name(), if on { "on" } else { "off" });
             self.notes.push(Note { by: Some(by), ..Note::new(now, None, NoteKind::Switched, message) });
         }
