@@ -145,7 +145,7 @@ async fn only_who_may_changes_anything() {
         if *of_file {
             let stale = change(&[ann.clone(), (IF_MATCH, "\"stale\"")]).send().await.unwrap();
             problem(stale, StatusCode::PRECONDITION_FAILED).await;
-            let unsaid = change(&[ann.clone()]).send().await.unwrap();
+            let unsaid = change(std::slice::from_ref(&ann)).send().await.unwrap();
             problem(unsaid, StatusCode::PRECONDITION_REQUIRED).await;
         }
         if !media_type.is_empty() {
