@@ -2,11 +2,13 @@
 
 mod comparisons;
 mod feed;
+mod port;
 mod reopen;
 mod session;
 mod trusted;
 
-use crate::admin::{self, Sources, grpc};
+use crate::access::{self, Tokens};
+use crate::admin::{Access, Editor, Sources, grpc};
 use crate::client;
 use crate::clock;
 use crate::compare::Reports;
@@ -15,8 +17,8 @@ use crate::control::{Event, Notice, Proposal, Questions, View, World};
 use crate::issuer;
 use crate::latest::Latest;
 use crate::messages;
-use crate::model::{MutualTls, Settings, StoreAt, Switches};
-use crate::mtls::{self, Connection, Credentials, Door, Unusable};
+use crate::model::{Settings, StoreAt, Switches};
+use crate::mtls::{self, Connection, Credentials, Door, Files, Unusable};
 use crate::provider;
 use crate::snapshot::Fleet;
 use crate::source::{Environment, Scanner, Watched, Watching, watch};
@@ -81,9 +83,32 @@ pub enum Error {
     /// Plain text and certificates were both asked for.
     #[error("`xds.tls` asks for certificates and --insecure-xds for plain text; leave out one of the two")]
     PlainAndTls,
+    /// Everyone on the network could come in by the HTTP port, or read what passes there.
+    #[error(
+        "{address} can be reached from other machines, so `http` wants {lacks}; or use a loopback address"
+    )]
+    Open {
+        /// The address.
+        address: SocketAddr,
+        /// What is not in the settings.
+        lacks: &'static str,
+    },
+    /// Everyone may come in, and only some may.
+    #[error(
+        "`tokensFile` is for those who show a token, and --insecure-admin for everyone; leave out one of the two"
+    )]
+    TokensAndInsecure,
+    /// The tokens are not there, or cannot be read.
+    #[error("{}, the `tokensFile`, cannot be used: {why}", path.display())]
+    Tokens {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// No handshake would succeed.
-    #[error("xDS cannot be served with TLS")]
-    Credentials(#[source] Unusable),
+    #[error("{0} cannot be served with TLS")]
+    Credentials(&'static str, #[source] Unusable),
     /// The directory cannot be watched.
     #[error("cannot start to read {0}")]
     Source(String, #[source] std::io::Error),
@@ -130,7 +155,7 @@ type Kept = (store::run::Handle, store::run::Work, mpsc::UnboundedReceiver<store
 pub struct Options {
     /// Serve plain xDS to other machines.
     pub insecure_xds: bool,
-    /// Let everyone on this machine steer rollouts.
+    /// Let everyone on this machine steer rollouts and change gateway files.
     pub insecure_admin: bool,
     /// The variables to which gateway files may refer.
     pub environment: Environment,
@@ -140,15 +165,14 @@ pub struct Options {
 
 impl App {
     /// Binds the ports and starts everything.
-    #[expect(clippy::too_many_lines, reason = "a table of what runs, and nothing that decides")]
     pub async fn start(settings: Settings, options: Options) -> Result<Self, Error> {
         client::choose_provider();
         let settings = with_absolute_paths(settings);
         let credentials = protection(&settings, &options)?;
+        let entrance = entrance(&settings, &options)?;
         let (xds, xds_address) = bind(settings.xds, "xDS", "--xds").await?;
         let (http, http_address) = bind(settings.http, "HTTP", "--http").await?;
-        let (kept, restored, failure) = open_store(settings.store.clone()).await?;
-        let (store, store_work, answers) = kept;
+        let ((store, store_work, answers), restored, failure) = open_store(settings.store.clone()).await?;
 
         let (events_in, events) = mpsc::channel(1024);
         let (verdicts_in, verdicts) = mpsc::channel(1024);
@@ -158,10 +182,12 @@ impl App {
         let questions = Latest::new(Questions::new());
         let (notices_in, notices) = mpsc::channel(1024);
         let told = Arc::<messages::Counters>::default();
-        let outputs = outputs(credentials.as_ref(), proposals_in, &wanted, &store, &questions, notices_in);
+        let outputs =
+            outputs(credentials.as_ref(), &entrance, proposals_in, &wanted, &store, &questions, notices_in);
         let registry = Arc::new(Registry::default());
         let (stop, stopped) = signal::channel(false);
         let table = Latest::new(Table::default());
+        let (access, sessions) = asked_at_the_door(&outputs, options.insecure_admin);
         let comparing = comparisons::start(outputs.view.subscribe(), stopped.clone());
         let sources = Sources {
             view: Arc::clone(&outputs.view),
@@ -171,7 +197,8 @@ impl App {
             store: store.clone(),
             events: events_in.clone(),
             stopped: stopped.clone(),
-            insecure_admin: options.insecure_admin,
+            access,
+            editor: Editor::new(settings.gateways.clone(), options.environment.clone()),
             told: Arc::clone(&told),
         };
         let discovery = discovery(&outputs, &registry, verdicts_in, &stopped);
@@ -185,11 +212,11 @@ impl App {
         let watching = follow(&settings, options.environment, &restored, events_in.clone())?;
         let mut tasks = JoinSet::new();
         tasks.spawn_blocking(|| store_work.run());
+        begin(&mut tasks, &stopped, sessions);
         let session_key = session::key(options.session_key.as_deref(), &store).await;
         let session_key = session_key.map_err(Error::SessionKey)?;
-        if is_late(failure.as_ref()) {
-            tasks.spawn(until(stopped.clone(), reopen::run(store.clone(), events_in.clone())));
-        }
+        let late = is_late(failure.as_ref()).then(|| reopen::run(store.clone(), events_in.clone()));
+        begin(&mut tasks, &stopped, late);
         let feed = feed::Feed {
             measured,
             copies,
@@ -207,15 +234,14 @@ impl App {
         tasks.spawn(until(stopped.clone(), issuer::run(view.subscribe(), events_in.clone())));
         tasks.spawn(until(stopped.clone(), provider::run(questions.subscribe(), events_in.clone())));
         tasks.spawn(until(stopped.clone(), messages::run(notices, told)));
-        let door = door(&settings, outputs.credentials.as_ref(), &registry);
-        tasks.spawn(serve_xds(xds, door, grpc, stopped.clone()));
-        let world = world(settings, credentials, restored, failure).with_session_key(session_key);
+        tasks.spawn(serve_xds(xds, door(&settings, &outputs, &registry), grpc, stopped.clone()));
+        tasks.spawn(port::serve(http, outputs.http_credentials.clone(), sources, stopped.clone()));
+        let world = world(settings, credentials, entrance, restored, failure).with_session_key(session_key);
         tasks.spawn(until(stopped.clone(), run(world, events, outputs)));
         tasks.spawn(until(stopped.clone(), forward(verdicts, events_in)));
         let inputs = Inputs { reports, ended, wanted: wanted.subscribe() };
         let numbers = Numbers { table: Arc::clone(&table), measurements: measurements_in };
-        tasks.spawn(until(stopped.clone(), telemetry::run::run(inputs, numbers)));
-        tasks.spawn(serve_http(http, admin::router(sources), stopped));
+        tasks.spawn(until(stopped, telemetry::run::run(inputs, numbers)));
         Ok(Self {
             xds: xds_address,
             http: http_address,
@@ -257,6 +283,7 @@ impl App {
 /// Where the loop puts what others want to see.
 fn outputs(
     credentials: Option<&Credentials>,
+    entrance: &Entrance,
     proposals: mpsc::Sender<Proposal>,
     compared: &Arc<Latest<Wanted>>,
     store: &store::run::Handle,
@@ -267,6 +294,8 @@ fn outputs(
         fleet: Latest::new(Fleet::default()),
         view: Latest::new(View::default()),
         credentials: credentials.cloned().map(Latest::new),
+        http_credentials: entrance.credentials.clone().map(Latest::new),
+        tokens: entrance.tokens.clone().map(Latest::new),
         notes: broadcast::Sender::new(1024),
         proposals,
         compared: Arc::clone(compared),
@@ -277,15 +306,12 @@ fn outputs(
 }
 
 /// Who waits at the port of the protocol, when certificates matter there.
-fn door(
-    settings: &Settings,
-    credentials: Option<&Arc<Latest<Credentials>>>,
-    registry: &Arc<Registry>,
-) -> Option<Door> {
+fn door(settings: &Settings, outputs: &Outputs, registry: &Registry) -> Option<Door> {
     Some(Door {
-        credentials: Arc::clone(credentials?),
+        credentials: outputs.credentials.clone()?,
         allow: settings.xds_tls.as_ref().and_then(|tls| tls.allow.clone()).map(Arc::from),
-        registry: Arc::clone(registry),
+        failures: Arc::clone(&registry.handshake_failures),
+        what: "xDS",
     })
 }
 
@@ -305,6 +331,7 @@ fn follow(
 fn world(
     settings: Settings,
     credentials: Option<Credentials>,
+    entrance: Entrance,
     restored: Restored,
     failure: Option<store::Error>,
 ) -> World {
@@ -312,6 +339,7 @@ fn world(
     let states = failure.map_or(Ok(restored.states), |why| Err(why.to_string()));
     let bounds = telemetry::bounds().chain([f64::MAX]).collect();
     let world = World::new(settings).with_switches(switches).with_last_good(restored.documents);
+    let world = world.with_http_credentials(entrance.credentials).with_tokens(entrance.tokens);
     let world = world.with_rollouts(states, bounds, clock::now());
     let world = match trusted::authorities() {
         Some(trusted) => world.with_authorities(&trusted),
@@ -396,7 +424,7 @@ async fn serve_xds(
 ) {
     match door {
         None => serve_grpc(mtls::plain(listener), routes, stopped).await,
-        Some(door) => serve_grpc(mtls::mutual(listener, door), routes, stopped).await,
+        Some(door) => serve_grpc(mtls::secure(listener, door), routes, stopped).await,
     }
 }
 
@@ -422,12 +450,14 @@ async fn serve_grpc<T>(
     }
 }
 
-async fn serve_http(listener: TcpListener, router: axum::Router, mut stopped: signal::Receiver<bool>) {
-    let stop = async move {
-        let _ = stopped.wait_for(|s| *s).await;
-    };
-    if let Err(e) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
-        tracing::error!("HTTP is not served any more: {e}");
+/// Begins work that not every control plane has.
+fn begin(
+    tasks: &mut JoinSet<()>,
+    stopped: &signal::Receiver<bool>,
+    work: Option<impl Future<Output = ()> + Send + 'static>,
+) {
+    if let Some(work) = work {
+        tasks.spawn(until(stopped.clone(), work));
     }
 }
 
@@ -447,18 +477,61 @@ async fn forward(mut verdicts: mpsc::Receiver<Verdict>, events: mpsc::Sender<Eve
     }
 }
 
-/// What keeps strangers from our ports. For xDS: certificates, or that nobody else can reach it.
-fn protection(settings: &Settings, options: &Options) -> Result<Option<Credentials>, Error> {
-    refuse_exposed(settings.http, "HTTP", "")?;
-    if options.insecure_admin {
-        tracing::warn!("everyone on this machine may steer rollouts over HTTP (--insecure-admin)");
+/// What is asked of those who come by HTTP, and the work of remembering them.
+fn asked_at_the_door(
+    outputs: &Outputs,
+    insecure_admin: bool,
+) -> (Access, Option<impl Future<Output = ()> + Send + use<>>) {
+    let (door, sessions) = outputs.tokens.clone().map(access::run::start).unzip();
+    (Access { door, insecure_admin, tls: outputs.http_credentials.is_some() }, sessions)
+}
+
+/// What keeps strangers from the HTTP port.
+struct Entrance {
+    tokens: Option<Tokens>,
+    credentials: Option<Credentials>,
+}
+
+/// Tokens and TLS, or that nobody else can reach the port.
+fn entrance(settings: &Settings, options: &Options) -> Result<Entrance, Error> {
+    let address = settings.http;
+    let lacks = match (&settings.tokens_file, &settings.http_tls) {
+        _ if address.ip().is_loopback() => None,
+        (Some(_), Some(_)) => None,
+        (None, Some(_)) => Some("a `tokensFile`"),
+        (Some(_), None) => Some("a certificate under `http.tls`"),
+        (None, None) => Some("a `tokensFile`, and a certificate under `http.tls`"),
+    };
+    if let Some(lacks) = lacks {
+        return Err(Error::Open { address, lacks });
     }
+    if options.insecure_admin {
+        if settings.tokens_file.is_some() {
+            return Err(Error::TokensAndInsecure);
+        }
+        tracing::warn!(
+            "everyone on this machine may steer rollouts and change gateway files over HTTP (--insecure-admin)"
+        );
+    }
+    let tokens = settings.tokens_file.as_ref().map(|path| {
+        let unusable = |why| Error::Tokens { path: path.clone(), why };
+        let bytes = std::fs::read(path).map_err(|e| unusable(e.to_string()))?;
+        let (tokens, wrong) = Tokens::read(&bytes);
+        wrong.into_iter().next().map_or(Ok(tokens), |why| Err(unusable(why)))
+    });
+    let files = settings.http_tls.as_ref().map(Files::from);
+    let credentials = files.map(|files| credentials(&files).map_err(|e| Error::Credentials("HTTP", e)));
+    Ok(Entrance { tokens: tokens.transpose()?, credentials: credentials.transpose()? })
+}
+
+/// What keeps strangers from the port of the protocol: certificates, or that nobody else can reach it.
+fn protection(settings: &Settings, options: &Options) -> Result<Option<Credentials>, Error> {
     let insecure_xds = options.insecure_xds;
     if let Some(files) = &settings.xds_tls {
         if insecure_xds {
             return Err(Error::PlainAndTls);
         }
-        return credentials(files).map(Some).map_err(Error::Credentials);
+        return credentials(&files.into()).map(Some).map_err(|e| Error::Credentials("xDS", e));
     }
     if !insecure_xds || settings.xds.ip().is_loopback() {
         refuse_exposed(settings.xds, "xDS", ", give `xds.tls` certificates, or say --insecure-xds")?;
@@ -473,7 +546,7 @@ fn protection(settings: &Settings, options: &Options) -> Result<Option<Credentia
     Ok(None)
 }
 
-fn credentials(files: &MutualTls) -> Result<Credentials, Unusable> {
+fn credentials(files: &Files) -> Result<Credentials, Unusable> {
     Credentials::load(files, |path| {
         std::fs::read(path).map(Arc::from).map_err(|e| format!("cannot be read: {e}"))
     })
@@ -514,6 +587,10 @@ fn with_absolute_paths(mut settings: Settings) -> Settings {
     if let Some(tls) = &mut settings.xds_tls {
         [&mut tls.cert_file, &mut tls.key_file, &mut tls.client_ca_file].into_iter().for_each(absolute);
     }
+    if let Some(tls) = &mut settings.http_tls {
+        [&mut tls.cert_file, &mut tls.key_file].into_iter().for_each(absolute);
+    }
+    settings.tokens_file.iter_mut().for_each(absolute);
     if let Some(prometheus) = &mut settings.prometheus {
         prometheus.headers_file.iter_mut().chain(&mut prometheus.ca_file).for_each(absolute);
     }
@@ -526,5 +603,6 @@ fn settings_files(settings: &Settings) -> BTreeSet<PathBuf> {
         listeners.flat_map(|t| &t.certificates).flat_map(|c| [c.cert_file.clone(), c.key_file.clone()]);
     let xds = settings.xds_tls.iter().flat_map(|t| t.files().map(Clone::clone));
     let prometheus = settings.prometheus.iter().flat_map(|p| p.files().cloned());
-    listeners.chain(xds).chain(prometheus).collect()
+    let http = settings.http_tls.iter().flat_map(|t| [t.cert_file.clone(), t.key_file.clone()]);
+    listeners.chain(xds).chain(http).chain(settings.tokens_file.clone()).chain(prometheus).collect()
 }

@@ -107,10 +107,20 @@ async fn answer(
     // What lies ahead is of another journal, of which this reader has seen nothing.
     query.after = if after > newest { 0 } else { after };
     (query.newest, query.limit) = (false, MAX_PAGE);
-    let stopped = sources.stopped.clone();
+    let (stopped, door) = (sources.stopped.clone(), sources.access.door.clone());
     let stop = async move {
         let mut stopped = stopped;
-        let _ = stopped.wait_for(|s| *s).await;
+        // Whoever reads on after the tokens have changed has to show one again.
+        let changed = async {
+            match door {
+                Some(door) => door.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = stopped.wait_for(|s| *s) => {}
+            () = changed => {}
+        }
     };
     let events = follow(sources, query).take_until(stop.boxed());
     Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())

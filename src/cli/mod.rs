@@ -15,7 +15,7 @@ mod journal;
 mod output;
 mod prompt;
 mod release;
-mod replace;
+mod rewrite;
 mod secrets;
 mod serve;
 mod settings;
@@ -23,6 +23,7 @@ mod simulate;
 mod status;
 mod story;
 mod switch;
+mod tokens;
 mod translate;
 mod tree;
 mod up;
@@ -100,6 +101,9 @@ enum Command {
     /// Users with a password
     #[command(subcommand)]
     Users(secrets::UsersCommand),
+    /// Who may come in by HTTP
+    #[command(subcommand)]
+    Tokens(tokens::TokensCommand),
     /// Find an Envoy, or install the pinned one, and print its path
     Envoy(envoy::EnvoyArgs),
     /// Print the JSON Schema of gateway files, for editors
@@ -210,6 +214,7 @@ async fn run(command: Command, out: &Output) -> Outcome {
         Command::Undo(args) => verbs::undo(args, out).await,
         Command::Keys(command) => secrets::keys(&command, out),
         Command::Users(command) => secrets::users(&command, out),
+        Command::Tokens(command) => tokens::run(&command, out),
         Command::Bootstrap(args) => {
             out.text(&bootstrap::run(args).map_err(|e| Failure::Input(Some(e)))?);
             Ok(())

@@ -1,8 +1,9 @@
 //! What the loop is told, and what it has to say.
 
-use super::{Asker, By, Command, Fetch, Fetched, Question, Throw};
+use super::{Asker, By, Command, Draft, Edit, Fetch, Fetched, Question, Throw};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Document, Reference};
+use crate::diag::Diagnostic;
 use crate::names::{GatewayName, UpstreamName};
 use crate::rollout::Reading;
 use crate::stats::Counts;
@@ -28,6 +29,10 @@ pub enum Event {
     },
     /// An operator says what a rollout should do.
     Command(Command, Asker),
+    /// Somebody asks what would be wrong with a file.
+    Draft(Draft, Asker<Vec<Diagnostic>>),
+    /// Somebody changed a file through us; it comes by [`Event::Files`] as any other change.
+    Edited(Edit),
     /// An operator throws a switch.
     Throw(Throw),
     /// What Envoys measured of gateways that [`World::take_wants`](super::World::take_wants) names.
@@ -153,6 +158,8 @@ pub enum NoteKind {
     Repaired,
     /// A file is gone; its gateway serves on for a while.
     Vanished,
+    /// An operator changed a file through us.
+    Edited,
     /// Envoys refuse a gateway.
     Refused,
     /// A rollout goes on.
@@ -175,6 +182,7 @@ impl NoteKind {
             Self::Invalid => "invalid",
             Self::Repaired => "repaired",
             Self::Vanished => "vanished",
+            Self::Edited => "edited",
             Self::Refused => "refused",
             Self::Rollout => "rollout",
             Self::Stopped => "stopped",

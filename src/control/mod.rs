@@ -24,6 +24,7 @@ mod board;
 mod certificates;
 mod claims;
 mod command;
+mod door;
 mod event;
 mod files;
 mod issuers;
@@ -41,7 +42,7 @@ mod trial;
 mod view;
 mod world;
 
-pub use command::{Asker, By, Command, Reply, Throw};
+pub use command::{Asker, By, Command, Draft, Edit, Reply, Throw};
 pub use event::{Answered, Changes, Event, Measured, Note, NoteKind, Outcome, Point};
 pub use issuers::{Fetch, Fetched};
 pub use notice::{Notice, Release};

@@ -9,6 +9,7 @@ mod docs;
 mod e2e;
 mod examples;
 mod golden;
+mod grafana;
 mod launch;
 mod others;
 mod prometheus;

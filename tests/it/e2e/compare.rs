@@ -315,7 +315,7 @@ async fn the_switch_for_all_shadows_stops_comparisons() {
     let options = Options { insecure_admin: true, ..Options::default() };
     let stage = Stage::with(&[("fraud.yaml", &text)], options).await;
     let envoy = stage.envoy().await;
-    serin(&["switch", "shadow", "off", "--server", &format!("http://{}", stage.app.http)]).good();
+    crate::cli::serin(&["switch", "shadow", "off", "--server", &format!("http://{}", stage.app.http)]).good();
     super::switches::sees(&envoy, Some("0")).await;
     assert_all_well(&stage.load("/fraud", None, Until::Requests(200)).finished().await);
     let streams = sent(&envoy).await;

@@ -21,7 +21,7 @@ pub(crate) mod pki;
 mod plays;
 mod provider;
 mod proxyless;
-mod python;
+pub(crate) mod python;
 mod rollout;
 mod scoped;
 mod shadow;
