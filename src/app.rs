@@ -165,6 +165,7 @@ impl App {
         let registry = Arc::new(Registry::default());
         let (stop, stopped) = signal::channel(false);
         let table = Latest::new(Table::default());
+        let (hub, hub_work) = admin::watch::start(&outputs.view, Arc::clone(&table));
         let sources = Sources {
             view: Arc::clone(&outputs.view),
             registry: Arc::clone(&registry),
@@ -174,6 +175,7 @@ impl App {
             stopped: stopped.clone(),
             insecure_admin: options.insecure_admin,
             told: Arc::clone(&told),
+            hub,
         };
         let discovery = Discovery {
             fleet: Arc::clone(&outputs.fleet),
@@ -203,6 +205,7 @@ impl App {
             events: events_in.clone(),
         };
         tasks.spawn(until(stopped.clone(), feed.run()));
+        tasks.spawn(until(stopped.clone(), hub_work.run()));
         let view = Arc::clone(&outputs.view);
         tasks.spawn(until(stopped.clone(), issuer::run(view.subscribe(), events_in.clone())));
         tasks.spawn(until(stopped.clone(), provider::run(questions.subscribe(), events_in.clone())));

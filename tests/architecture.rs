@@ -97,6 +97,11 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("admin/grpc.rs", "control diag resource xds", "futures_util tokio tokio_stream tonic"),
     ("admin/metrics.rs", "clock control diag translate", "prometheus_client"),
     ("admin/problem.rs", "", "axum serde_json"),
+    ("admin/ui.rs", "resource", "axum"),
+    ("admin/watch.rs", "clock latest names", "axum futures_util serde serde_json tokio"),
+    ("admin/watch/board.rs", "control", "imbl serde serde_json"),
+    ("admin/watch/points.rs", "clock telemetry", "serde"),
+    ("admin/watch/row.rs", "control diag weight", "serde"),
     // Envoy for people; nothing that serves Envoys needs it.
     // The keys of token issuers: the plan is pure, the fetch waits.
     ("issuer", "clock control latest", "tokio tracing"),

@@ -1,7 +1,7 @@
 //! The pages of the HTTP API, and what is served of gateways and Envoys.
 
 use super::problem::Problem;
-use super::{GatewayNumbers, Sources, actions, events, metrics, numbers};
+use super::{GatewayNumbers, Sources, actions, events, metrics, numbers, ui, watch};
 use crate::clock::{self, Timestamp};
 use crate::control::{GatewayView, View};
 use crate::snapshot::dump;
@@ -91,6 +91,7 @@ pub fn router(sources: Sources) -> Router {
         .route("/gateways/{name}/revisions", get(events::revisions))
         .route("/gateways/{name}/actions/{verb}", post(actions::act).fallback(only_post))
         .route("/events", get(events::all))
+        .route("/watch", get(watch::watch))
         .route("/gateways/{name}/metrics", get(numbers_of))
         .route("/proxies", get(proxies))
         .route("/config/{name}", get(config))
@@ -101,6 +102,7 @@ pub fn router(sources: Sources) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(prometheus))
+        .merge(ui::routes())
         .fallback(async || {
             Problem::new(StatusCode::NOT_FOUND, "there is no such page; the API is at /api/v1")
         })

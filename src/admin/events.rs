@@ -167,8 +167,13 @@ struct Follower {
     failed: bool,
 }
 
+/// The newest entries about a gateway, and all that come.
+pub(super) fn entries_after(gateway: GatewayName, newest: usize) -> Query {
+    Query { gateway: Some(gateway), newest: true, limit: newest, ..Query::default() }
+}
+
 /// All entries after a place, for ever; when the store fails, a last event says so.
-fn follow(sources: Sources, query: Query) -> impl Stream<Item = Result<Event, Infallible>> {
+pub(super) fn follow(sources: Sources, query: Query) -> impl Stream<Item = Result<Event, Infallible>> {
     let follower = Follower { sources, query, waiting: VecDeque::new(), failed: false };
     stream::unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
@@ -193,6 +198,8 @@ impl Follower {
                     let seen = if found.len() < self.query.limit { newest } else { 0 };
                     let last = found.last().map_or(0, |e| e.sequence);
                     self.query.after = self.query.after.max(seen).max(last);
+                    // From here on all count.
+                    (self.query.newest, self.query.limit) = (false, MAX_PAGE);
                     self.waiting = found.into();
                 }
                 Err(error) => {

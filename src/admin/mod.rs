@@ -12,6 +12,8 @@ pub mod grpc;
 mod metrics;
 mod numbers;
 mod problem;
+mod ui;
+pub mod watch;
 
 pub use api::{GatewayList, ProxyList, ProxyView, ResourceView, TypeView, resources_of, router};
 pub use numbers::{Difference, GatewayNumbers, Recent, UpstreamNumbers};
@@ -23,7 +25,8 @@ use crate::store::run::Handle;
 use crate::telemetry::Table;
 use crate::xds::Registry;
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
+use tokio::sync::watch as signal;
 
 /// What handlers read from, and whom they ask.
 #[derive(Clone, Debug)]
@@ -37,13 +40,15 @@ pub struct Sources {
     /// The loop, for commands.
     pub events: mpsc::Sender<Event>,
     /// True when everything stops, so that streams end.
-    pub stopped: watch::Receiver<bool>,
+    pub stopped: signal::Receiver<bool>,
     /// Whether everyone on this machine may steer rollouts.
     pub insecure_admin: bool,
     /// What Envoys measured.
     pub table: Arc<Latest<Table>>,
     /// What became of messages to others.
     pub told: Arc<Counters>,
+    /// What changes, for pages that stay open.
+    pub hub: watch::Hub,
 }
 
 impl Sources {

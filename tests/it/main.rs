@@ -16,4 +16,5 @@ mod protocol;
 mod real;
 mod schema;
 mod store;
+mod ui;
 mod vectors;

@@ -4,6 +4,7 @@
 mod affinity;
 mod auth;
 mod browser;
+pub(crate) mod chromium;
 mod closed;
 mod demo;
 mod edits;
@@ -16,7 +17,7 @@ mod outage;
 mod pki;
 mod provider;
 mod proxyless;
-mod python;
+pub(crate) mod python;
 mod rollout;
 mod scoped;
 mod shadow;
