@@ -5,11 +5,12 @@ import { count, latency, moment, percent, share } from "../lib/format.js";
 
 export function evidence(release) {
   const { canary, primary } = release;
-  const tests = release.evidence.map((test) => one(test, canary, primary));
+  const isOver = release.phase === "RolledBack" || release.phase === "Promoted";
+  const tests = release.evidence.map((test) => one(test, canary, primary, isOver));
   const others = (release.metrics ?? []).map((metric) => other(metric, canary, primary));
   if (!tests.length && !others.length) return h("p", { class: "faint" }, "There is no evidence until the canary gets requests.");
   return [
-    h("p", { class: "faint how" }, "A bar grows to the left towards a roll-back, and to the right towards the next step."),
+    h("p", { class: "faint how" }, "A bar grows to the left towards a roll-back, and to the right towards the next step." + (isOver ? " The release is over; this is the evidence at its end." : "")),
     h("ul", { class: "evidence" }, tests, others),
   ];
 }
@@ -26,7 +27,7 @@ function title(test, canary, primary) {
 
 const mean = ({ events, requests }) => (requests > 0 ? events / requests : null);
 
-function one(test, canary, primary) {
+function one(test, canary, primary, isOver) {
   const seen = mean(test.canary);
   const rates = seen === null ? `${canary} had no requests to judge yet`
     : `${canary} ${share(seen)} of ${count(test.canary.requests)}`;
@@ -37,6 +38,7 @@ function one(test, canary, primary) {
   const asked = test.safetyNeeded !== null && test.safetyNeeded !== undefined;
   const safety = asked ? part(test.safety, test.safetyNeeded) : null;
   const verdict = harm >= 1 ? "Harm is shown."
+    : isOver ? ""
     : safety === null ? "Looks for harm only."
       : safety >= 1 ? "Enough for the next step."
         : test.missingRequests ? `About ${count(Math.ceil(test.missingRequests))} more requests for the next step, at this pace.` : "Not enough evidence yet.";

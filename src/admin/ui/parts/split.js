@@ -20,9 +20,9 @@ export function bar(gateway, { large = false } = {}) {
 export function legend(gateway) {
   const entry = (u) => h("li", {},
     h("span", { class: `key v${u.index}`, "aria-hidden": "true" }),
-    h("span", { class: "name" }, u.name),
-    u.role !== "other" && h("span", { class: "faint" }, u.role),
-    [u.model, u.version].some(Boolean) && h("span", { class: "faint" }, [u.model, u.version].filter(Boolean).join(" ")),
-    h("strong", {}, percent(u.weight)));
+    h("div", {}, h("span", { class: "name" }, u.name),
+      u.role !== "other" && h("span", { class: "faint" }, u.role),
+      [u.model, u.version].some(Boolean) && h("span", { class: "faint name" }, [u.model, u.version].filter(Boolean).join(" ")),
+      h("strong", {}, percent(u.weight))));
   return h("ul", { class: "legend" }, versions(gateway).map(entry));
 }
