@@ -1,10 +1,12 @@
 //! The whole control plane: makes the rooms, starts every task, awaits every end.
 
 mod feed;
+mod port;
 mod session;
 mod trusted;
 
-use crate::admin::{self, Sources, grpc};
+use crate::access::{self, Tokens};
+use crate::admin::{self, Access, Editor, Sources, grpc};
 use crate::client;
 use crate::clock;
 use crate::control::run::{Outputs, run};
@@ -12,8 +14,8 @@ use crate::control::{Event, Questions, View, World};
 use crate::issuer;
 use crate::latest::Latest;
 use crate::messages;
-use crate::model::{MutualTls, Settings, StoreAt, Switches};
-use crate::mtls::{self, Connection, Credentials, Door, Unusable};
+use crate::model::{Settings, StoreAt, Switches};
+use crate::mtls::{self, Connection, Credentials, Door, Files, Unusable};
 use crate::provider;
 use crate::snapshot::Fleet;
 use crate::source::{Environment, Scanner, Watched, Watching, watch};
@@ -78,9 +80,32 @@ pub enum Error {
     /// Plain text and certificates were both asked for.
     #[error("`xds.tls` asks for certificates and --insecure-xds for plain text; leave out one of the two")]
     PlainAndTls,
+    /// Everyone on the network could come in by the HTTP port, or read what passes there.
+    #[error(
+        "{address} can be reached from other machines, so `http` wants {lacks}; or use a loopback address"
+    )]
+    Open {
+        /// The address.
+        address: SocketAddr,
+        /// What is not in the settings.
+        lacks: &'static str,
+    },
+    /// Everyone may come in, and only some may.
+    #[error(
+        "`tokensFile` is for those who show a token, and --insecure-admin for everyone; leave out one of the two"
+    )]
+    TokensAndInsecure,
+    /// The tokens are not there, or cannot be read.
+    #[error("{}, the `tokensFile`, cannot be used: {why}", path.display())]
+    Tokens {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// No handshake would succeed.
-    #[error("xDS cannot be served with TLS")]
-    Credentials(#[source] Unusable),
+    #[error("{0} cannot be served with TLS")]
+    Credentials(&'static str, #[source] Unusable),
     /// The directory cannot be watched.
     #[error("cannot start to read {0}")]
     Source(String, #[source] std::io::Error),
@@ -122,12 +147,10 @@ pub struct App {
 pub struct Options {
     /// Serve plain xDS to other machines.
     pub insecure_xds: bool,
-    /// Let everyone on this machine steer rollouts.
+    /// Let everyone on this machine steer rollouts and change gateway files.
     pub insecure_admin: bool,
     /// The variables to which gateway files may refer.
     pub environment: Environment,
-    /// What is switched off for all gateways at once.
-    pub switches: Switches,
     /// Where the key of all logins is kept, and made if it is not there; `None`: in the store.
     pub session_key: Option<PathBuf>,
 }
@@ -138,6 +161,7 @@ impl App {
         client::choose_provider();
         let settings = with_absolute_paths(settings);
         let credentials = protection(&settings, &options)?;
+        let (tokens, http_credentials) = entrance(&settings, &options)?;
         let (xds, xds_address) = bind(settings.xds, "xDS", "--xds").await?;
         let (http, http_address) = bind(settings.http, "HTTP", "--http").await?;
         let (kept, restored, failure) = open_store(settings.store.clone()).await?;
@@ -155,6 +179,8 @@ impl App {
             fleet: Latest::new(Fleet::default()),
             view: Latest::new(View::default()),
             credentials: credentials.clone().map(Latest::new),
+            http_credentials: http_credentials.clone().map(Latest::new),
+            tokens: tokens.clone().map(Latest::new),
             notes: broadcast::Sender::new(1024),
             proposals: proposals_in,
             compared: Arc::clone(&wanted),
@@ -166,6 +192,7 @@ impl App {
         let (stop, stopped) = signal::channel(false);
         let table = Latest::new(Table::default());
         let (hub, hub_work) = admin::watch::start(&outputs.view, Arc::clone(&table));
+        let (asked, sessions) = outputs.tokens.clone().map(access::run::start).unzip();
         let sources = Sources {
             view: Arc::clone(&outputs.view),
             registry: Arc::clone(&registry),
@@ -173,7 +200,12 @@ impl App {
             store: store.clone(),
             events: events_in.clone(),
             stopped: stopped.clone(),
-            insecure_admin: options.insecure_admin,
+            access: Access {
+                door: asked,
+                insecure_admin: options.insecure_admin,
+                tls: http_credentials.is_some(),
+            },
+            editor: Editor::new(settings.gateways.clone(), options.environment.clone()),
             told: Arc::clone(&told),
             hub,
         };
@@ -192,6 +224,9 @@ impl App {
         let watching = follow(&settings, options.environment, &restored, events_in.clone())?;
         let mut tasks = JoinSet::new();
         tasks.spawn_blocking(|| store_work.run());
+        if let Some(sessions) = sessions {
+            tasks.spawn(until(stopped.clone(), sessions));
+        }
         let session_key = session::key(options.session_key.as_deref(), &store).await;
         let session_key = session_key.map_err(Error::SessionKey)?;
         let feed = feed::Feed {
@@ -212,16 +247,30 @@ impl App {
         tasks.spawn(until(stopped.clone(), messages::run(notices, told)));
         match door(&settings, outputs.credentials.as_ref(), &registry) {
             None => tasks.spawn(serve_grpc(mtls::plain(xds), grpc, stopped.clone())),
-            Some(door) => tasks.spawn(serve_grpc(mtls::mutual(xds, door), grpc, stopped.clone())),
+            Some(door) => tasks.spawn(serve_grpc(mtls::secure(xds, door), grpc, stopped.clone())),
         };
+        let http_door = outputs.http_credentials.clone().map(|credentials| Door {
+            credentials,
+            allow: None,
+            failures: Arc::default(),
+            what: "HTTP",
+        });
         let world = world(settings, credentials, restored, failure);
-        let world = world.with_switches(options.switches).with_session_key(session_key);
+        let world = match http_credentials {
+            Some(credentials) => world.with_http_credentials(credentials),
+            None => world,
+        };
+        let world = match tokens {
+            Some(tokens) => world.with_tokens(tokens),
+            None => world,
+        };
+        let world = world.with_session_key(session_key);
         tasks.spawn(until(stopped.clone(), run(world, events, outputs)));
         tasks.spawn(until(stopped.clone(), forward(verdicts, events_in)));
         let inputs = Inputs { reports, ended, wanted: wanted.subscribe() };
         let numbers = Numbers { table: Arc::clone(&table), measurements: measurements_in };
         tasks.spawn(until(stopped.clone(), telemetry::run::run(inputs, numbers)));
-        tasks.spawn(serve_http(http, admin::router(sources), stopped));
+        tasks.spawn(port::serve(http, http_door, admin::router(sources), stopped));
         Ok(Self {
             xds: xds_address,
             http: http_address,
@@ -268,7 +317,8 @@ fn door(
     Some(Door {
         credentials: Arc::clone(credentials?),
         allow: settings.xds_tls.as_ref().and_then(|tls| tls.allow.clone()).map(Arc::from),
-        registry: Arc::clone(registry),
+        failures: Arc::clone(&registry.handshake_failures),
+        what: "xDS",
     })
 }
 
@@ -291,9 +341,10 @@ fn world(
     restored: Restored,
     failure: Option<store::Error>,
 ) -> World {
+    let switches = Switches::restored(&restored.switches);
     let states = failure.map_or(Ok(restored.states), |why| Err(why.to_string()));
     let bounds = telemetry::bounds().chain([f64::MAX]).collect();
-    let world = World::new(settings).with_last_good(restored.documents);
+    let world = World::new(settings).with_switches(switches).with_last_good(restored.documents);
     let world = world.with_rollouts(states, bounds, clock::now());
     let world = match trusted::authorities() {
         Some(trusted) => world.with_authorities(&trusted),
@@ -367,15 +418,6 @@ async fn serve_grpc<T>(
     }
 }
 
-async fn serve_http(listener: TcpListener, router: axum::Router, mut stopped: signal::Receiver<bool>) {
-    let stop = async move {
-        let _ = stopped.wait_for(|s| *s).await;
-    };
-    if let Err(e) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
-        tracing::error!("HTTP is not served any more: {e}");
-    }
-}
-
 /// Work, cut short by the stop.
 async fn until(mut stopped: signal::Receiver<bool>, work: impl Future<Output = ()>) {
     tokio::select! {
@@ -392,18 +434,46 @@ async fn forward(mut verdicts: mpsc::Receiver<Verdict>, events: mpsc::Sender<Eve
     }
 }
 
-/// What keeps strangers from our ports. For xDS: certificates, or that nobody else can reach it.
-fn protection(settings: &Settings, options: &Options) -> Result<Option<Credentials>, Error> {
-    refuse_exposed(settings.http, "HTTP", "")?;
-    if options.insecure_admin {
-        tracing::warn!("everyone on this machine may steer rollouts over HTTP (--insecure-admin)");
+/// What keeps strangers from the HTTP port: tokens and TLS, or that nobody else can reach it.
+fn entrance(settings: &Settings, options: &Options) -> Result<(Option<Tokens>, Option<Credentials>), Error> {
+    let address = settings.http;
+    let lacks = match (&settings.tokens_file, &settings.http_tls) {
+        _ if address.ip().is_loopback() => None,
+        (Some(_), Some(_)) => None,
+        (None, Some(_)) => Some("a `tokensFile`"),
+        (Some(_), None) => Some("a certificate under `http.tls`"),
+        (None, None) => Some("a `tokensFile`, and a certificate under `http.tls`"),
+    };
+    if let Some(lacks) = lacks {
+        return Err(Error::Open { address, lacks });
     }
+    if options.insecure_admin {
+        if settings.tokens_file.is_some() {
+            return Err(Error::TokensAndInsecure);
+        }
+        tracing::warn!(
+            "everyone on this machine may steer rollouts and change gateway files over HTTP (--insecure-admin)"
+        );
+    }
+    let tokens = settings.tokens_file.as_ref().map(|path| {
+        let unusable = |why| Error::Tokens { path: path.clone(), why };
+        let bytes = std::fs::read(path).map_err(|e| unusable(e.to_string()))?;
+        let (tokens, wrong) = Tokens::read(&bytes);
+        wrong.into_iter().next().map_or(Ok(tokens), |why| Err(unusable(why)))
+    });
+    let files = settings.http_tls.as_ref().map(Files::from);
+    let credentials = files.map(|files| credentials(&files).map_err(|e| Error::Credentials("HTTP", e)));
+    Ok((tokens.transpose()?, credentials.transpose()?))
+}
+
+/// What keeps strangers from the port of the protocol: certificates, or that nobody else can reach it.
+fn protection(settings: &Settings, options: &Options) -> Result<Option<Credentials>, Error> {
     let insecure_xds = options.insecure_xds;
     if let Some(files) = &settings.xds_tls {
         if insecure_xds {
             return Err(Error::PlainAndTls);
         }
-        return credentials(files).map(Some).map_err(Error::Credentials);
+        return credentials(&files.into()).map(Some).map_err(|e| Error::Credentials("xDS", e));
     }
     if !insecure_xds || settings.xds.ip().is_loopback() {
         refuse_exposed(settings.xds, "xDS", ", give `xds.tls` certificates, or say --insecure-xds")?;
@@ -418,7 +488,7 @@ fn protection(settings: &Settings, options: &Options) -> Result<Option<Credentia
     Ok(None)
 }
 
-fn credentials(files: &MutualTls) -> Result<Credentials, Unusable> {
+fn credentials(files: &Files) -> Result<Credentials, Unusable> {
     Credentials::load(files, |path| {
         std::fs::read(path).map(Arc::from).map_err(|e| format!("cannot be read: {e}"))
     })
@@ -459,6 +529,10 @@ fn with_absolute_paths(mut settings: Settings) -> Settings {
     if let Some(tls) = &mut settings.xds_tls {
         [&mut tls.cert_file, &mut tls.key_file, &mut tls.client_ca_file].into_iter().for_each(absolute);
     }
+    if let Some(tls) = &mut settings.http_tls {
+        [&mut tls.cert_file, &mut tls.key_file].into_iter().for_each(absolute);
+    }
+    settings.tokens_file.iter_mut().for_each(absolute);
     if let Some(prometheus) = &mut settings.prometheus {
         prometheus.headers_file.iter_mut().chain(&mut prometheus.ca_file).for_each(absolute);
     }
@@ -471,5 +545,6 @@ fn settings_files(settings: &Settings) -> BTreeSet<PathBuf> {
         listeners.flat_map(|t| &t.certificates).flat_map(|c| [c.cert_file.clone(), c.key_file.clone()]);
     let xds = settings.xds_tls.iter().flat_map(|t| t.files().map(Clone::clone));
     let prometheus = settings.prometheus.iter().flat_map(|p| p.files().cloned());
-    listeners.chain(xds).chain(prometheus).collect()
+    let http = settings.http_tls.iter().flat_map(|t| [t.cert_file.clone(), t.key_file.clone()]);
+    listeners.chain(xds).chain(http).chain(settings.tokens_file.clone()).chain(prometheus).collect()
 }

@@ -1,6 +1,7 @@
 //! The crate: its rooms. What they are for is in `docs/ARCHITECTURE.md`, which follows.
 #![doc = include_str!("../docs/ARCHITECTURE.md")]
 
+pub mod access;
 pub mod admin;
 pub mod app;
 pub mod cli;
@@ -18,6 +19,7 @@ pub mod mtls;
 pub mod names;
 pub mod observe;
 pub mod provider;
+pub mod replace;
 pub mod resource;
 pub mod rollout;
 pub mod simulate;

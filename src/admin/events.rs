@@ -107,13 +107,26 @@ async fn answer(
     // What lies ahead is of another journal, of which this reader has seen nothing.
     query.after = if after > newest { 0 } else { after };
     (query.newest, query.limit) = (false, MAX_PAGE);
-    let stopped = sources.stopped.clone();
-    let stop = async move {
-        let mut stopped = stopped;
-        let _ = stopped.wait_for(|s| *s).await;
-    };
-    let events = follow(sources, query).take_until(stop.boxed());
+    let over = over(&sources);
+    let events = follow(sources, query).take_until(over.boxed());
     Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
+}
+
+/// Ends when streams have to: everything stops, or the tokens have changed, and whoever reads on has to show one again.
+pub(super) fn over(sources: &Sources) -> impl Future<Output = ()> + Send + use<> {
+    let (mut stopped, door) = (sources.stopped.clone(), sources.access.door.clone());
+    async move {
+        let changed = async {
+            match door {
+                Some(door) => door.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = stopped.wait_for(|s| *s) => {}
+            () = changed => {}
+        }
+    }
 }
 
 async fn page(sources: &Sources, query: Query) -> Result<Response, Problem> {

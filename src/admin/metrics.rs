@@ -20,6 +20,11 @@ struct ByPhase {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BySwitch {
+    switch: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByUpstream {
     gateway: String,
     upstream: String,
@@ -122,6 +127,11 @@ fn gateways(sources: &Sources, registry: &mut Registry) {
     registry.register("upstream_weight", "Share of the split, from 0 to 1", weights);
     registry.register("gateway_error", "1 for each error in the newest version of a gateway file", broken);
     registry.register("gateway_files_vanished", "1 when all gateway files are gone at once", vanished);
+    let switches = Family::<BySwitch, Gauge>::default();
+    for (switch, on) in view.switches.positions() {
+        switches.get_or_create(&BySwitch { switch }).set(i64::from(on));
+    }
+    registry.register("switch_on", "1 when a switch for all gateways is on", switches);
     let store = Gauge::<i64>::default();
     store.set(i64::from(sources.store.status().load().failure.is_none()));
     registry.register("store_available", "1 when what happens can be kept", store);

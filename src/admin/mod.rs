@@ -7,16 +7,24 @@
 mod access;
 mod actions;
 mod api;
+mod editor;
 mod events;
+mod files;
 pub mod grpc;
 mod metrics;
 mod numbers;
 mod problem;
+mod session;
+mod switches;
 mod ui;
 pub mod watch;
 
+pub use access::{Access, Peer};
 pub use api::{GatewayList, ProxyList, ProxyView, ResourceView, TypeView, resources_of, router};
+pub use editor::Editor;
+pub use files::{GatewayFile, Validation, Written};
 pub use numbers::{Difference, GatewayNumbers, Recent, UpstreamNumbers};
+pub use session::{Editing, Session};
 
 use crate::control::{Event, View};
 use crate::latest::Latest;
@@ -41,8 +49,10 @@ pub struct Sources {
     pub events: mpsc::Sender<Event>,
     /// True when everything stops, so that streams end.
     pub stopped: signal::Receiver<bool>,
-    /// Whether everyone on this machine may steer rollouts.
-    pub insecure_admin: bool,
+    /// Who comes in.
+    pub access: Access,
+    /// The gateway files.
+    pub editor: Arc<Editor>,
     /// What Envoys measured.
     pub table: Arc<Latest<Table>>,
     /// What became of messages to others.

@@ -16,7 +16,7 @@ mod work;
 pub use work::{Hub, Work, start};
 
 use super::Sources;
-use super::events::{entries_after, follow};
+use super::events::{entries_after, follow, over};
 use super::problem::Problem;
 use crate::clock;
 use crate::latest::Subscriber;
@@ -66,15 +66,11 @@ pub(super) async fn watch(
     };
     let seat = Arc::clone(&sources.hub.seats).try_acquire_owned().map_err(full)?;
     let board = sources.hub.board.subscribe();
-    let mut stopped = sources.stopped.clone();
-    let stop = async move {
-        let _ = stopped.wait_for(|s| *s).await;
-    };
-    let stop = stop.boxed();
+    let over = over(&sources).boxed();
     Ok(match wish.gateway {
         None => {
             let listener = Listener::new(board, seat, About::List { seen: None });
-            Sse::new(listener.tell().take_until(stop)).into_response()
+            Sse::new(listener.tell().take_until(over)).into_response()
         }
         Some(name) => {
             let name: Arc<str> = name.into();
@@ -82,7 +78,7 @@ pub(super) async fn watch(
             let about =
                 About::Gateway { _interest: sources.hub.look(&name).await, name, told: Told::default() };
             let listener = Listener::new(board, seat, about).tell();
-            Sse::new(stream::select(journal, listener).take_until(stop)).into_response()
+            Sse::new(stream::select(journal, listener).take_until(over)).into_response()
         }
     })
 }

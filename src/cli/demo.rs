@@ -105,7 +105,7 @@ impl Scene {
 
     async fn play(&self, out: &Output) -> anyhow::Result<()> {
         let (news_in, news) = mpsc::unbounded_channel();
-        let server = ServerArgs { server: format!("http://{}", self.running.app.http) };
+        let server = ServerArgs::of(format!("http://{}", self.running.app.http));
         // The journal of a gateway that is not there yet is none.
         self.sees(|view| view.gateways.contains_key("fraud")).await;
         let journal = server.follow("gateways/fraud/events", 0, |entry| Ok(news_in.send(entry)?));

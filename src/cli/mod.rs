@@ -15,13 +15,15 @@ mod journal;
 mod output;
 mod prompt;
 mod release;
-mod replace;
+mod rewrite;
 mod secrets;
 mod serve;
 mod settings;
 mod simulate;
 mod status;
 mod story;
+mod switch;
+mod tokens;
 mod translate;
 mod tree;
 mod up;
@@ -93,12 +95,17 @@ enum Command {
     SetWeight(verbs::SetWeightArgs),
     /// Take back the last change of a rollout's weights
     Undo(verbs::UndoArgs),
+    /// Switch something on or off for all gateways at once
+    Switch(switch::SwitchArgs),
     /// Access keys of clients
     #[command(subcommand)]
     Keys(secrets::KeysCommand),
     /// Users with a password
     #[command(subcommand)]
     Users(secrets::UsersCommand),
+    /// Who may come in by HTTP
+    #[command(subcommand)]
+    Tokens(tokens::TokensCommand),
     /// Find an Envoy, or install the pinned one, and print its path
     Envoy(envoy::EnvoyArgs),
     /// Print the JSON Schema of gateway files, for editors
@@ -201,6 +208,7 @@ async fn run(command: Command, out: &Output) -> Outcome {
         Command::History(args) => journal::history(args, out).await,
         Command::Events(args) => journal::events(args, out).await,
         Command::Promote(args) => verbs::promote(args, out).await,
+        Command::Switch(args) => switch::run(args, out).await,
         Command::Abort(args) => verbs::plain("abort", args, out).await,
         Command::Pause(args) => verbs::plain("pause", args, out).await,
         Command::Resume(args) => verbs::plain("resume", args, out).await,
@@ -209,6 +217,7 @@ async fn run(command: Command, out: &Output) -> Outcome {
         Command::Undo(args) => verbs::undo(args, out).await,
         Command::Keys(command) => secrets::keys(&command, out),
         Command::Users(command) => secrets::users(&command, out),
+        Command::Tokens(command) => tokens::run(&command, out),
         Command::Bootstrap(args) => {
             out.text(&bootstrap::run(args).map_err(|e| Failure::Input(Some(e)))?);
             Ok(())

@@ -4,7 +4,7 @@ use super::output::Output;
 use super::settings::{DirectoryArgs, PortArgs, SettingsArgs, StoreArgs};
 use super::{Outcome, environment};
 use crate::app::{App, Options};
-use crate::model::{StoreAt, Switches};
+use crate::model::StoreAt;
 use anyhow::Context;
 use std::path::PathBuf;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -25,7 +25,7 @@ pub(super) struct ServeArgs {
     /// Mirror no request to any shadow, whatever gateway files say
     #[arg(long)]
     no_shadow: bool,
-    /// Let everyone on this machine steer rollouts over HTTP
+    /// Let everyone on this machine steer rollouts and change gateway files over HTTP, without a token
     #[arg(long)]
     insecure_admin: bool,
     /// The file with the key from which the logins of `oauth2` are signed; made if it is not there. Without one, the
@@ -51,7 +51,6 @@ pub(super) async fn run(args: ServeArgs, out: &Output) -> Outcome {
         insecure_admin: args.insecure_admin,
         environment: environment(),
         session_key: args.session_key,
-        switches: Switches { shadow: !args.no_shadow },
     };
     let mut signals = StopSignals::listen()?;
     let mut app = App::start(settings, options).await?;

@@ -1,8 +1,9 @@
 //! What the loop is told, and what it has to say.
 
-use super::{Asker, Command, Fetch, Fetched, Question};
+use super::{Asker, By, Command, Draft, Edit, Fetch, Fetched, Question, Throw};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Document, Reference};
+use crate::diag::Diagnostic;
 use crate::names::{GatewayName, UpstreamName};
 use crate::stats::Counts;
 use crate::store::Weights;
@@ -27,6 +28,12 @@ pub enum Event {
     },
     /// An operator says what a rollout should do.
     Command(Command, Asker),
+    /// Somebody asks what would be wrong with a file.
+    Draft(Draft, Asker<Vec<Diagnostic>>),
+    /// Somebody changed a file through us; it comes by [`Event::Files`] as any other change.
+    Edited(Edit),
+    /// An operator throws a switch.
+    Throw(Throw),
     /// What Envoys measured of gateways that [`World::take_wants`](super::World::take_wants) names.
     Measured(Vec<Measured>),
     /// So many endpoints of the canary are healthy, as the Envoy sees it that sees the fewest.
@@ -113,6 +120,9 @@ pub struct Note {
     /// The weights before and after, where a file changed them.
     #[serde(skip)]
     pub weights: Option<(Weights, Weights)>,
+    /// Who did it, where it was a person.
+    #[serde(skip)]
+    pub by: Option<By>,
 }
 
 impl Note {
@@ -123,7 +133,7 @@ impl Note {
         kind: NoteKind,
         message: String,
     ) -> Self {
-        Self { sequence: 0, time, gateway, kind, message, weights: None }
+        Self { sequence: 0, time, gateway, kind, message, weights: None, by: None }
     }
 }
 
@@ -143,12 +153,16 @@ pub enum NoteKind {
     Repaired,
     /// A file is gone; its gateway serves on for a while.
     Vanished,
+    /// An operator changed a file through us.
+    Edited,
     /// Envoys refuse a gateway.
     Refused,
     /// A rollout goes on.
     Rollout,
     /// A rollout has stopped: it is paused, or rolled back.
     Stopped,
+    /// A switch was thrown.
+    Switched,
     /// Somebody should look.
     Alarm,
 }
@@ -163,9 +177,11 @@ impl NoteKind {
             Self::Invalid => "invalid",
             Self::Repaired => "repaired",
             Self::Vanished => "vanished",
+            Self::Edited => "edited",
             Self::Refused => "refused",
             Self::Rollout => "rollout",
             Self::Stopped => "stopped",
+            Self::Switched => "switched",
             Self::Alarm => "alarm",
         }
     }

@@ -23,6 +23,7 @@ mod board;
 mod certificates;
 mod claims;
 mod command;
+mod door;
 mod event;
 mod files;
 mod issuers;
@@ -40,7 +41,7 @@ mod trial;
 mod view;
 mod world;
 
-pub use command::{Asker, Command, Reply};
+pub use command::{Asker, By, Command, Draft, Edit, Reply, Throw};
 pub use event::{Answered, Changes, Event, Measured, Note, NoteKind, Outcome, Point};
 pub use issuers::{Fetch, Fetched};
 pub use notice::{Notice, Release};

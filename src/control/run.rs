@@ -2,12 +2,14 @@
 
 use super::journal::Journal;
 use super::{Compared, Event, Note, NoteKind, Notice, Proposal, Questions, View, Wants, World};
-use crate::clock;
+use crate::access::Tokens;
+use crate::clock::{self, Timestamp};
 use crate::latest::Latest;
 use crate::mtls::Credentials;
 use crate::snapshot::Fleet;
 use crate::store::run::Handle;
-use crate::store::{Commit, Query};
+use crate::store::{Commit, NewEntry, Query};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
@@ -29,6 +31,10 @@ pub struct Outputs {
     pub notices: mpsc::Sender<Notice>,
     /// For those who come next to the xDS port, when certificates matter there.
     pub credentials: Option<Arc<Latest<Credentials>>>,
+    /// For those who come next to the HTTP port, when it speaks TLS.
+    pub http_credentials: Option<Arc<Latest<Credentials>>>,
+    /// Who may come in there, when there is a file of tokens.
+    pub tokens: Option<Arc<Latest<Tokens>>>,
     /// What happens, as it happens. A reader that is too slow misses some and is told so.
     pub notes: broadcast::Sender<Note>,
     /// For the next start, and for the journal.
@@ -41,13 +47,22 @@ const BATCH: usize = 256;
 /// The newest entries of the journal, which a start does not repeat.
 const SAID: usize = 10_000;
 
+/// What nobody waits for is gathered this long before it is kept: a write to a disk would otherwise compete with the
+/// answers to the Envoys that the same change has just woken.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// Gateways of one turn that get a line each in the log. More get one line together: at a start with 10,000 files, or
+/// after a pull from Git, nobody reads 10,000 lines.
+const LINES: usize = 20;
+
 /// Runs until the queue is closed.
 pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: Outputs) {
     // Without them some things are said twice.
     let said = outputs.store.entries(Query { newest: true, limit: SAID, ..Query::default() }).await;
     let mut journal = Journal::after(said.unwrap_or_default());
+    let mut later = Later::default();
     // Nothing is published before the first event, which holds all files.
-    while let Some(event) = next(&world, &mut events).await {
+    while let Some(event) = next(&world, &later, &mut events).await {
         let now = clock::now();
         let mut changed = world.apply(event, now);
         for _ in 0..BATCH {
@@ -88,23 +103,70 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
         if let (Some(latest), Some(credentials)) = (&outputs.credentials, world.take_credentials()) {
             latest.publish(credentials);
         }
+        if let (Some(latest), Some(credentials)) = (&outputs.http_credentials, world.take_http_credentials())
+        {
+            latest.publish(credentials);
+        }
+        if let (Some(latest), Some(tokens)) = (&outputs.tokens, world.take_tokens()) {
+            latest.publish(tokens);
+        }
         for (asker, reply) in world.take_answers() {
             asker.answer(reply);
         }
         let notes = world.take_notes();
-        let entries = journal.entries(&notes, now);
+        later.add(journal.entries(&notes, now), world.take_documents(), now);
+        later.throw(world.take_switches(), now);
+        log(&notes);
         for note in notes {
-            log(&note);
             // No reader is not an error.
             let _ = outputs.notes.send(note);
         }
-        keep(&outputs.store, Commit { entries, documents: world.take_documents(), ..Commit::default() });
+        if later.due.is_some_and(|due| due <= now) {
+            keep(&outputs.store, later.take());
+        }
+    }
+    keep(&outputs.store, later.take());
+}
+
+/// What is kept soon, and when.
+#[derive(Debug, Default)]
+struct Later {
+    commit: Commit,
+    due: Option<Timestamp>,
+}
+
+impl Later {
+    fn add(
+        &mut self,
+        entries: Vec<NewEntry>,
+        documents: BTreeMap<Arc<str>, Option<Arc<str>>>,
+        now: Timestamp,
+    ) {
+        if !(entries.is_empty() && documents.is_empty()) {
+            self.due.get_or_insert(now.plus(GATHER));
+        }
+        self.commit.entries.extend(entries);
+        self.commit.documents.extend(documents);
+    }
+
+    /// A switch is kept at once.
+    fn throw(&mut self, switches: BTreeMap<Arc<str>, bool>, now: Timestamp) {
+        if !switches.is_empty() {
+            self.due = Some(now);
+        }
+        self.commit.switches.extend(switches);
+    }
+
+    fn take(&mut self) -> Commit {
+        self.due = None;
+        std::mem::take(&mut self.commit)
     }
 }
 
 /// The next event, or a tick when the world's deadline comes first.
-async fn next(world: &World, events: &mut mpsc::Receiver<Event>) -> Option<Event> {
-    let Some(deadline) = world.deadline() else { return events.recv().await };
+async fn next(world: &World, later: &Later, events: &mut mpsc::Receiver<Event>) -> Option<Event> {
+    let deadline = world.deadline().into_iter().chain(later.due).min();
+    let Some(deadline) = deadline else { return events.recv().await };
     // A little late rather than a little early, which would spin.
     let wait = deadline.since(clock::now()) + Duration::from_millis(1);
     tokio::select! {
@@ -118,20 +180,41 @@ fn keep(store: &Handle, commit: Commit) {
     if commit != Commit::default()
         && let Err(lost) = store.note(commit)
     {
-        let (entries, documents) = (lost.entries.len(), lost.documents.len());
-        tracing::error!(entries, documents, "the store is too slow: not in the journal, only in this log");
+        let (entries, documents, switches) = (lost.entries.len(), lost.documents.len(), lost.switches.len());
+        tracing::error!(entries, documents, switches, "the store is too slow: not kept, only in this log");
     }
 }
 
-fn log(note: &Note) {
-    let gateway = note.gateway.as_ref().map(tracing::field::display);
-    match note.kind {
-        NoteKind::Alarm => tracing::error!(gateway, "{}", note.message),
-        NoteKind::Invalid | NoteKind::Refused | NoteKind::Vanished | NoteKind::Stopped => {
-            tracing::warn!(gateway, "{}", note.message);
+/// A line for each note; but gateways beyond [`LINES`] that fare alike come to one line with their number.
+fn log(notes: &[Note]) {
+    let mut crowds = Vec::new();
+    for (kind, what) in
+        [(NoteKind::Loaded, "loaded"), (NoteKind::Changed, "changed"), (NoteKind::Removed, "removed")]
+    {
+        let gateways = notes.iter().filter(|note| note.kind == kind).count();
+        if gateways > LINES {
+            tracing::info!(gateways, "{what}");
+            crowds.push(kind);
         }
-        NoteKind::Loaded | NoteKind::Changed | NoteKind::Removed | NoteKind::Repaired | NoteKind::Rollout => {
-            tracing::info!(gateway, "{}", note.message);
+    }
+    for note in notes {
+        let gateway = note.gateway.as_ref().map(tracing::field::display);
+        match note.kind {
+            NoteKind::Alarm => tracing::error!(gateway, "{}", note.message),
+            NoteKind::Invalid | NoteKind::Refused | NoteKind::Vanished | NoteKind::Stopped => {
+                tracing::warn!(gateway, "{}", note.message);
+            }
+            kind if crowds.contains(&kind) => tracing::debug!(gateway, "{}", note.message),
+            NoteKind::Loaded
+            | NoteKind::Changed
+            | NoteKind::Edited
+            | NoteKind::Removed
+            | NoteKind::Repaired
+            | NoteKind::Rollout
+            | NoteKind::Switched => {
+                let actor = note.by.as_ref().map(|by| by.actor.as_str());
+                tracing::info!(gateway, actor, "{}", note.message);
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use super::rollouts::Rollouts;
 use super::trial::Trial;
 use super::world::Wanted;
 use crate::diag::{Code, Diagnostic, Place, Severity};
-use crate::model::Gateway;
+use crate::model::{Gateway, Switches};
 use crate::names::GatewayName;
 use crate::rollout;
 use crate::snapshot::Fleet;
@@ -32,6 +32,8 @@ pub struct View {
     pub decisions: BTreeMap<rollout::EntryKind, u64>,
     /// What is to be fetched of token issuers and providers of logins.
     pub fetches: Arc<BTreeSet<Fetch>>,
+    /// Where the switches stand.
+    pub switches: Switches,
 }
 
 /// Where a gateway stands.

@@ -1,11 +1,14 @@
 //! All state of the control plane, and how one event changes it. Pure: no clock, no I/O.
 
+mod doors;
 mod logins;
 mod releases;
+mod switches;
 
 use super::board::{Boards, Common};
 use super::certificates::Certificates;
-use super::command::{Asker, Reply};
+use super::command::{Asker, Edit, Reply};
+use super::door::Door;
 use super::event::{Changes, Event, Note, NoteKind};
 use super::files::{Chosen, Files, Settled};
 use super::issuers::Issuers;
@@ -19,7 +22,6 @@ use crate::clock::Timestamp;
 use crate::config::Reference;
 use crate::diag::Severity;
 use crate::model::{Authentication, Gateway, SessionKey, Settings, Switches};
-use crate::mtls::Credentials;
 use crate::names::GatewayName;
 use crate::resource::{Kind, Resource};
 use crate::snapshot::Fleet;
@@ -37,6 +39,8 @@ pub struct World {
     common: Common,
     certificates: Certificates,
     renewal: Option<Renewal>,
+    http_renewal: Option<Renewal>,
+    door: Option<Door>,
     files: Files,
     wanted: BTreeMap<GatewayName, Wanted>,
     /// The gateway that a file has.
@@ -49,6 +53,9 @@ pub struct World {
     told_refused: BTreeMap<(Kind, Arc<str>), crate::resource::Version>,
     issuers: Issuers,
     session_key: Option<SessionKey>,
+    switches: Switches,
+    /// Switches that were thrown and not kept yet.
+    thrown: BTreeMap<Arc<str>, bool>,
     rollouts: Rollouts,
     views: Views,
     /// The files of which people may see something else than before.
@@ -84,6 +91,8 @@ impl World {
             },
             certificates: Certificates::new(&settings),
             renewal: None,
+            http_renewal: None,
+            door: None,
             files: Files::new(settings.prometheus.clone()),
             wanted: BTreeMap::new(),
             by_file: BTreeMap::new(),
@@ -94,6 +103,8 @@ impl World {
             told_refused: BTreeMap::new(),
             issuers: Issuers::default(),
             session_key: None,
+            switches: Switches::default(),
+            thrown: BTreeMap::new(),
             rollouts: Rollouts::default(),
             views: Views::default(),
             unseen: BTreeSet::new(),
@@ -105,24 +116,10 @@ impl World {
         }
     }
 
-    /// With the credentials that are in use when it begins; they follow their files.
-    #[must_use]
-    pub fn with_credentials(mut self, credentials: Credentials) -> Self {
-        self.renewal = self.settings.xds_tls.clone().map(|files| Renewal::new(files, credentials));
-        self
-    }
-
     /// With the last good text of files, for those that are broken when it begins.
     #[must_use]
     pub fn with_last_good(mut self, documents: BTreeMap<Arc<str>, Arc<str>>) -> Self {
         self.files = self.files.with_last_good(documents);
-        self
-    }
-
-    /// With the switches that were thrown before it begins.
-    #[must_use]
-    pub fn with_switches(mut self, switches: Switches) -> Self {
-        self.common.runtime = Arc::new(translate::runtime(switches));
         self
     }
 
@@ -153,6 +150,16 @@ impl World {
                 self.take_command(command, asker, now);
                 false
             }
+            Event::Draft(draft, asker) => {
+                asker.answer(self.files.judge(&draft, &self.settings.listeners, self.settings.routing));
+                false
+            }
+            Event::Edited(Edit { gateway, by, message }) => {
+                let note = Note::new(now, gateway, NoteKind::Edited, message);
+                self.notes.push(Note { by: Some(by), ..note });
+                false
+            }
+            Event::Throw(throw) => self.throw(throw, now),
             Event::Measured(measured) => {
                 self.rollouts.measured(measured, now);
                 false
@@ -204,11 +211,6 @@ impl World {
         std::mem::take(&mut self.notices)
     }
 
-    /// New credentials for the xDS port, once.
-    pub fn take_credentials(&mut self) -> Option<Credentials> {
-        self.renewal.as_mut().and_then(Renewal::take)
-    }
-
     /// What people may see.
     pub fn view(&mut self) -> View {
         let facts = Facts {
@@ -225,6 +227,7 @@ impl World {
             all_vanished: self.files.all_vanished,
             decisions: self.rollouts.decisions().clone(),
             fetches: self.issuers.wanted(),
+            switches: self.switches,
         }
     }
 
@@ -264,8 +267,7 @@ impl World {
             common.extend(secrets);
         }
         self.notes.extend(notes);
-        let renewed = self.renewal.as_mut().filter(|r| r.refers_to(&touched));
-        self.notes.extend(renewed.and_then(|r| r.look(&self.files.attached, now)));
+        self.look_at_doors(&touched, now);
         let gone = outcome.vanished.iter().filter(|_| !outcome.all_vanished);
         let mut what: BTreeMap<&Arc<str>, NoteKind> = gone.map(|path| (path, NoteKind::Vanished)).collect();
         what.extend(outcome.repaired.iter().map(|path| (path, NoteKind::Repaired)));

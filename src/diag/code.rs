@@ -1,8 +1,8 @@
 //! The kinds of mistakes, each with a text that never changes: people search for it.
 //!
 //! `A` is about authentication and secrets, `F` about files and YAML, `G` about the fields of a gateway, `U` about upstreams, `T`
-//! about traffic and matches, `N` about who is told, `R` about rollouts, `S` about `serin.yaml`, `C` about two files that do not fit together
-//! and `E` about what only shows when it runs. A new kind gets the next number of its group and a page in
+//! about traffic and matches, `N` about who is told, `R` about rollouts, `S` about `serin.yaml`, `C` about two files that do not fit together,
+//! `W` about edits through the API and `E` about what only shows when it runs. A new kind gets the next number of its group and a page in
 //! `docs/errors/`; a number is never used again.
 
 use serde::{Serialize, Serializer};
@@ -260,6 +260,8 @@ codes! {
     TooManyUpstreams = "U013",
     /// A client certificate without its key, or one that does not go with it.
     ClientCertificate = "U014",
+    /// An edit that would give a gateway another name.
+    OtherName = "W001",
 }
 
 impl fmt::Display for Code {

@@ -27,9 +27,10 @@ pub use rollout::{BuiltIn, ErrorRate, Metrics, OnFailure, Quantile, Rollout, Ste
 pub use secret::{Certificate, Pem, Secret};
 pub use session::SessionKey;
 pub use settings::{
-    AltName, CertificateFiles, Listener, ListenerTls, MutualTls, PrometheusServer, Routing, Settings, StoreAt,
+    AltName, CertificateFiles, Listener, ListenerTls, MutualTls, PrometheusServer, Routing, ServerTls,
+    Settings, StoreAt,
 };
 pub use shadow::Shadow;
-pub use switches::Switches;
+pub use switches::{Switch, Switches};
 pub use told::{Format, Notify, Occasion};
 pub use upstream::{Endpoint, HealthCheck, Protocol, Tls, Upstream};

@@ -15,6 +15,8 @@ pub struct Commit {
     pub entries: Vec<NewEntry>,
     /// The last good text of gateway files by their path below the watched directory; `None`: forget it.
     pub documents: BTreeMap<Arc<str>, Option<Arc<str>>>,
+    /// Positions of switches by their names.
+    pub switches: BTreeMap<Arc<str>, bool>,
 }
 
 /// How the state of one gateway's rollout changes.
@@ -37,4 +39,6 @@ pub struct Restored {
     pub states: BTreeMap<GatewayName, (u64, Value)>,
     /// The last good text of gateway files.
     pub documents: BTreeMap<Arc<str>, Arc<str>>,
+    /// Positions of the switches that were ever thrown.
+    pub switches: BTreeMap<Arc<str>, bool>,
 }

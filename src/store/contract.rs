@@ -69,9 +69,11 @@ fn what_was_kept_is_found_again<S: Store>(mut store: S, reopen: &impl Fn(S) -> S
     let mut first = commit(vec![state("fraud", None, 1, 25)], vec![full.clone()]);
     first.documents =
         [("a.yaml".into(), Some("name: a\n".into())), ("b.yaml".into(), Some("ü\u{0}".into()))].into();
+    first.switches = [("shadow".into(), false), ("other".into(), true)].into();
     let sequence = one(&mut store, first).unwrap().unwrap();
     let mut second = commit(vec![state("fraud", Some(1), 7, 50), state("spam", None, 3, 5)], vec![]);
     second.documents = [("a.yaml".into(), Some("name: c\n".into())), ("b.yaml".into(), None)].into();
+    second.switches = [("other".into(), false)].into();
     assert_eq!(one(&mut store, second), Ok(None));
 
     let mut store = reopen(store);
@@ -82,6 +84,7 @@ fn what_was_kept_is_found_again<S: Store>(mut store: S, reopen: &impl Fn(S) -> S
         [(gateway("fraud"), (7, json!({ "weight": 50 }))), (gateway("spam"), (3, json!({ "weight": 5 })))]
     );
     assert_eq!(restored.documents, [("a.yaml".into(), "name: c\n".into())].into());
+    assert_eq!(restored.switches, [("shadow".into(), false), ("other".into(), false)].into());
     let entries = store.entries(&Query::default()).unwrap();
     assert_eq!(entries.len(), 1);
     assert_eq!((entries[0].sequence, &entries[0].entry), (sequence, &full));
@@ -93,6 +96,7 @@ fn a_commit_is_kept_whole_or_not_at_all(mut store: impl Store) {
         vec![entry(Some("fraud"), "started", 1)],
     );
     bad.documents = [("a.yaml".into(), Some("name: a\n".into()))].into();
+    bad.switches = [("shadow".into(), false)].into();
     assert!(matches!(one(&mut store, bad), Err(Error::Conflict { .. })));
     assert_eq!(store.load().unwrap(), super::Restored::default());
     assert_eq!(store.entries(&Query::default()).unwrap(), []);

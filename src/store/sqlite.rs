@@ -113,6 +113,9 @@ impl Sqlite {
         restored.documents = pairs
             .map(|pair| pair.map(|(path, text)| (Arc::from(path), Arc::from(text))))
             .collect::<rusqlite::Result<BTreeMap<Arc<str>, Arc<str>>>>()?;
+        let mut switches = self.connection.prepare("SELECT name, is_on FROM switch")?;
+        let pairs = switches.query_map([], |row| Ok((row.get::<_, String>(0)?.into(), row.get(1)?)))?;
+        restored.switches = pairs.collect::<rusqlite::Result<BTreeMap<Arc<str>, bool>>>()?;
         Ok(Ok(restored))
     }
 }
@@ -198,6 +201,11 @@ fn keep(transaction: &Connection, commit: &Commit, place: &str) -> Result<Option
         } else {
             transaction.execute("DELETE FROM document WHERE path = ?1", [&**path]).map_err(wrong)?;
         }
+    }
+    for (name, is_on) in &commit.switches {
+        let put = "INSERT INTO switch (name, is_on) VALUES (?1, ?2) \
+                   ON CONFLICT (name) DO UPDATE SET is_on = excluded.is_on";
+        transaction.execute(put, params![&**name, is_on]).map_err(wrong)?;
     }
     let mut last = None;
     for entry in &commit.entries {

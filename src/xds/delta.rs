@@ -109,6 +109,7 @@ impl Delta {
         self.open(kind, None);
         let typed = self.kinds.get_mut(kind);
         let all_before = typed.subscription.is_wildcard();
+        // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#unsubscribing-from-resources
         let left = request.resource_names_unsubscribe.clone();
         let asked = typed.subscription.update(
             request.resource_names_subscribe,
@@ -118,14 +119,17 @@ impl Delta {
         for name in left.iter().filter(|name| !typed.subscription.covers(name)) {
             typed.differs.remove(name.as_str());
         }
+        // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#how-the-client-specifies-what-resources-to-return
         if typed.subscription.is_wildcard() && !all_before {
             typed.widen();
         }
+        // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#knowing-when-a-requested-resource-does-not-exist
         typed.differs.extend(asked.into_iter().map(|name| (name, Differs::Asked)));
         if typed.differs.len() > 2 * MAX_NAMES {
             // Names that come and go while their answers wait for other answers would add up.
             return Err(Malformed::TooManyNames(MAX_NAMES));
         }
+        // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#nack
         let refusal = request.error_detail.map(|e| e.message);
         Ok(parse_nonce(&request.response_nonce).and_then(|nonce| typed.answered(kind, nonce, refusal)))
     }
@@ -293,6 +297,7 @@ impl Typed {
             let mut add = |name: &Arc<str>| {
                 names.entry(Arc::clone(name)).or_insert(None);
             };
+            // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#when-to-send-an-update
             match set.change_since(&self.held) {
                 Some(change) => {
                     change.upserts.iter().for_each(|r| add(r.name()));
@@ -316,13 +321,17 @@ impl Typed {
                         self.confirmed.push(Arc::clone(new));
                     }
                 }
+                // What was refused is not sent again; what replaces it is.
+                // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#nack
                 (Some(new), Some(Differs::Refused(v))) if new.version() == v => {
                     self.differs.insert(name, Differs::Refused(v));
                 }
                 (Some(new), _) => upserts.push(Arc::clone(new)),
                 (None, None) => {}
+                // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#knowing-when-a-requested-resource-does-not-exist
                 (None, Some(Differs::Asked)) => removed.push(name),
                 (None, Some(state)) if part == Part::Upserts => drop(self.differs.insert(name, state)),
+                // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#deleting-resources
                 (None, Some(_)) => removed.push(name),
             }
         }
@@ -406,6 +415,8 @@ impl Typed {
     /// The client answered a response, and with it all earlier ones that it left unanswered
     /// (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#ack-nack-and-resource-type-instance-version>).
     fn answered(&mut self, kind: Kind, nonce: u64, refusal: Option<String>) -> Option<Verdict> {
+        // A nonce that is not in flight is about the past, and says nothing.
+        // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#ack-and-nack-semantics-summary
         let at = self.in_flight.iter().position(|offer| offer.nonce == nonce)?;
         let offer = self.in_flight.drain(..=at).next_back()?;
         let Some(text) = refusal else {

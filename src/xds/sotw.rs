@@ -66,7 +66,7 @@ impl Sotw {
             return Ok(None);
         }
         // "the server should ignore any request whose nonce is not that of its last response"
-        // (.../xds_protocol#ack-nack-and-resource-type-instance-version).
+        // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#ack-nack-and-resource-type-instance-version
         if !request.response_nonce.is_empty() && parse_nonce(&request.response_nonce) != Some(typed.nonce) {
             return Ok(None);
         }
@@ -74,6 +74,7 @@ impl Sotw {
         let typed = self.kinds.get_mut(kind);
         let all_before = typed.subscription.is_wildcard();
         let added = typed.subscription.replace(&request.resource_names, kind.is_wildcard())?;
+        // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#how-the-client-specifies-what-resources-to-return
         if typed.subscription.is_wildcard() && !all_before {
             // Everything is more than what was sent so far.
             (typed.version, typed.held) = (None, Arc::default());
@@ -99,6 +100,7 @@ impl Sotw {
     /// they keep what was referred to until it no longer is.
     pub fn next(&mut self, snapshot: &Snapshot) -> Option<Response> {
         for kind in Kind::ALL {
+            // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#eventual-consistency-considerations
             if kind >= Kind::Listener && self.is_without(Kind::Cluster) {
                 return None;
             }
@@ -196,6 +198,7 @@ impl Typed {
             return None;
         }
         let names = self.subscription.names();
+        // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#unsubscribing-from-resources
         if !self.subscription.is_wildcard() && names.is_empty() {
             // It wants nothing (any more); an empty answer would only be about that.
             return None;
@@ -205,12 +208,14 @@ impl Typed {
         let version = if all { set.version() } else { version_of(subset()) };
         // Who comes back and wants everything holds all of that version. Who wants some by name may have let go of one
         // and asked for it again since that version, of which an equal version says nothing.
+        // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#ack-nack-and-resource-type-instance-version
         let came_back = self.held.is_empty() && self.version == Some(version);
         if came_back && self.asked.is_empty() && self.subscription.is_wildcard() {
             self.confirmed.extend(set.resources().filter(|r| r.accept()).cloned());
             self.held = Arc::clone(set);
             return None;
         }
+        // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#grouping-resources-into-responses
         let resources = match whole || self.held.is_empty() {
             true if all => Offered::All(Arc::clone(set)),
             true => Offered::Some(subset().cloned().collect()),
@@ -220,8 +225,10 @@ impl Typed {
         self.held = Arc::clone(set);
         self.version = Some(version);
         // Names that do not exist (yet) have no answer in this protocol; they are answered when they do.
+        // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#knowing-when-a-requested-resource-does-not-exist
         let answers = self.asked.iter().any(|name| set.get(name).is_some());
         self.asked.clear();
+        // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#when-to-send-an-update
         if (known && !answers) || (!whole && resources.is_empty()) {
             return None;
         }
@@ -259,6 +266,7 @@ impl Typed {
                     refusing: false,
                 })
             }
+            // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#nack
             // `version` stays what was refused, so that it is not offered again.
             Some(text) => Some(Verdict::Refused { kind, resources: resources.into_vec(), text }),
         }

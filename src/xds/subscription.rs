@@ -82,6 +82,7 @@ impl Subscription {
     ) -> Result<Vec<Arc<str>>, Malformed> {
         self.started = true;
         if list.is_empty() {
+            // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#how-the-client-specifies-what-resources-to-return
             (self.wildcard, self.names) = (wildcard_kind && !self.named, Names::default());
             return Ok(Vec::new());
         }
@@ -95,6 +96,7 @@ impl Subscription {
             return Ok(Vec::new());
         }
         let list: BTreeSet<Arc<str>> = list.into_iter().map(Arc::from).collect();
+        // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#unsubscribing-from-resources
         let gone: Vec<Arc<str>> = self.names.iter().filter(|name| !list.contains(*name)).cloned().collect();
         gone.iter().for_each(|name| _ = self.names.remove(name));
         Ok(list.into_iter().filter(|name| self.names.insert(name)).collect())
@@ -110,6 +112,7 @@ impl Subscription {
         unsubscribe: Vec<String>,
         wildcard_kind: bool,
     ) -> Result<Vec<Arc<str>>, Malformed> {
+        // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#how-the-client-specifies-what-resources-to-return
         if !self.started && wildcard_kind && subscribe.is_empty() {
             self.wildcard = true;
         }

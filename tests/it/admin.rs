@@ -1,5 +1,8 @@
 //! The HTTP port, as people, probes and Prometheus see it.
 
+mod doors;
+mod edits;
+
 use crate::protocol::client::{folder, gateway, shown, soon, start, stop, write};
 use reqwest::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use reqwest::{Client, Method, Response, StatusCode};
@@ -89,7 +92,7 @@ async fn what_cannot_be_answered_is_a_problem_with_a_reason() {
     {
         problem(get(&app, path).await, StatusCode::NOT_FOUND).await;
     }
-    for path in ["/api/v1/gateways", "/api/v1/gateways/a", "/metrics", "/readyz"] {
+    for path in ["/api/v1/gateways", "/api/v1/proxies", "/api/v1/validate", "/metrics", "/readyz"] {
         let response = Client::new().request(Method::DELETE, url(&app, path)).send().await.unwrap();
         problem(response, StatusCode::METHOD_NOT_ALLOWED).await;
     }
@@ -114,7 +117,8 @@ async fn probes_know_when_files_are_read() {
         store,
         events: tokio::sync::mpsc::channel(1).0,
         stopped: tokio::sync::watch::channel(false).1,
-        insecure_admin: false,
+        access: serin::admin::Access { door: None, insecure_admin: false, tls: false },
+        editor: serin::admin::Editor::new("gateways".into(), serin::source::Environment::default()),
         told: std::sync::Arc::default(),
         hub,
     });

@@ -27,7 +27,7 @@ pub(super) use metric::{Amount, Codes, Metric, Prometheus, Webhook};
 pub(super) use rollout::{OnFailure, Rollout, Step, StepObject, StepPause};
 pub(super) use scalar::{Duration, Percent};
 pub(super) use schema::{gateway as gateway_schema, settings as settings_schema};
-pub(super) use settings::{Listener, ListenerTls, MutualTls, PrometheusServer, Routing, Settings};
+pub(super) use settings::{Listener, ListenerTls, MutualTls, PrometheusServer, Routing, ServerTls, Settings};
 pub(super) use shadow::Shadow;
 pub(super) use told::{Format, Notify, Occasion};
 pub(super) use upstream::{HealthCheck, HealthCheckObject, Protocol, Tls, Upstream, UpstreamObject};

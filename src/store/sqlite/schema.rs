@@ -5,7 +5,8 @@ use crate::store::Error;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 /// Each brings a file to the next version; the first makes it. What was released is never edited.
-pub(super) const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
     -- One row: how many migrations were made.
     CREATE TABLE serin_schema (version INTEGER NOT NULL);
     -- The state of every rollout, as JSON.
@@ -30,7 +31,12 @@ pub(super) const MIGRATIONS: &[&str] = &["
     CREATE TABLE document (path TEXT PRIMARY KEY NOT NULL, text TEXT NOT NULL);
     -- Keys that Serin made for itself.
     CREATE TABLE secret (name TEXT PRIMARY KEY NOT NULL, bytes BLOB NOT NULL);
-"];
+",
+    "
+    -- Positions of switches that were thrown, 0 or 1.
+    CREATE TABLE switch (name TEXT PRIMARY KEY NOT NULL, is_on INTEGER NOT NULL);
+",
+];
 
 /// Makes the migrations that a file lacks, all or none.
 pub(super) fn migrate(connection: &mut Connection, migrations: &[&str], place: &str) -> Result<(), Error> {

@@ -11,7 +11,6 @@ use serde_json::Value;
 use serin::app::Options;
 use serin::clock;
 use serin::launch::{Toy, Until};
-use serin::model::Switches;
 use serin::weight::Weight;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -230,7 +229,7 @@ async fn no_client_notices_a_shadow_that_fails_resets_is_gone_or_hangs() {
     stage.end([envoy]).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shadows_are_switched_off_for_all_gateways_at_once() {
     let (live, next): (Toy, Toy) = (toy("v1").await, toy("next").await);
     let gateway = format!(
@@ -239,18 +238,20 @@ async fn shadows_are_switched_off_for_all_gateways_at_once() {
         live.url(),
         next.url()
     );
-    for shadow in [false, true] {
-        let options = Options { switches: Switches { shadow }, ..Options::default() };
-        let stage = Stage::with(&[("fraud.yaml", &gateway)], options).await;
-        let envoy = stage.envoy().await;
+    let options = Options { insecure_admin: true, ..Options::default() };
+    let stage = Stage::with(&[("fraud.yaml", &gateway)], options).await;
+    let envoy = stage.envoy().await;
+    let server = format!("http://{}", stage.app.http);
+    for (position, at_envoy) in [("off", Some("0")), ("on", None)] {
+        crate::cli::serin(&["switch", "shadow", position, "--server", &server]).good();
+        super::switches::sees(&envoy, at_envoy).await;
         assert_all_well(&stage.load("/", None, Until::Requests(400)).finished().await);
-        stage.end([envoy]).await;
-        if shadow {
-            assert_share("copied", usize::try_from(next.requests()).unwrap(), 400, 0.5);
-        } else {
+        if position == "off" {
             assert_eq!(next.requests(), 0);
         }
     }
+    stage.end([envoy]).await;
+    assert_share("copied", usize::try_from(next.requests()).unwrap(), 400, 0.5);
 }
 
 /// A server of the gRPC health protocol.

@@ -37,10 +37,10 @@ export function onSession(listener) {
 
 /** Why nothing can be ordered; null: it can. */
 export function mayNotAct() {
-  return session.role === "viewer" ? "Your token may only look; log in as an operator to give orders." : null;
+  return session.role === "viewer" ? session.editing.reason ?? "You may only look." : null;
 }
 
 /** Why no file can be changed; null: it can. */
 export function mayNotEdit() {
-  return mayNotAct() ?? (session.editing?.allowed === false ? session.editing.reason : null);
+  return session.editing.allowed ? null : session.editing.reason;
 }

@@ -19,11 +19,10 @@ export function settings(main) {
 
   const unsession = onSession((session) => {
     const { name, role, loginNeeded, editing, known } = session;
-    const rights = role === "operator" ? "You may look, give orders and, where that is allowed, change files."
-      : role === "viewer" ? "You may look. Orders and changes need a token of an operator."
-        : "This Serin asks nobody who they are. Orders are taken if it was started with --insecure-admin, and only from its own machine.";
+    const rights = role === "operator" ? "You may look and give orders."
+      : role === "viewer" ? `You may look, and give no orders: ${editing.reason}.` : "Log in to see more.";
     replace(person, h("p", {}, name ? [h("strong", {}, name), `, ${role}. `] : "", rights),
-      known && h("p", {}, editing?.allowed ? "Gateway files can be changed from these pages." : ["Gateway files cannot be changed from here: ", editing?.reason ?? "it is not allowed", "."]),
+      known && role === "operator" && h("p", {}, editing.allowed ? "Gateway files can be changed from these pages." : `Gateway files cannot be changed from here: ${editing.reason}.`),
       loginNeeded && !who().role && h("a", { class: "button primary", href: "/login" }, "Log in"));
   });
   const end = poll(5000, async () => {

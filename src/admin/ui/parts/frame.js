@@ -71,7 +71,7 @@ function person() {
     location.assign("/login");
   };
   onSession(({ name, role, loginNeeded }) => {
-    if (name && loginNeeded) {
+    if (name) {
       const out = h("button", { type: "button", class: "small", on: { click: leave } }, "Log out");
       replace(place, h("span", { title: `Role: ${role}` }, name), out);
     } else {
