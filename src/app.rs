@@ -8,7 +8,7 @@ mod session;
 mod trusted;
 
 use crate::access::{self, Tokens};
-use crate::admin::{Access, Editor, Sources, grpc};
+use crate::admin::{self, Access, Editor, Sources, grpc};
 use crate::client;
 use crate::clock;
 use crate::compare::Reports;
@@ -189,6 +189,7 @@ impl App {
         let table = Latest::new(Table::default());
         let (access, sessions) = asked_at_the_door(&outputs, options.insecure_admin);
         let comparing = comparisons::start(outputs.view.subscribe(), stopped.clone());
+        let (hub, hub_work) = admin::watch::start(&outputs.view, Arc::clone(&table));
         let sources = Sources {
             view: Arc::clone(&outputs.view),
             registry: Arc::clone(&registry),
@@ -200,6 +201,7 @@ impl App {
             access,
             editor: Editor::new(settings.gateways.clone(), options.environment.clone()),
             told: Arc::clone(&told),
+            hub,
         };
         let discovery = discovery(&outputs, &registry, verdicts_in, &stopped);
         let (reports_in, reports) = mpsc::channel(QUEUE);
@@ -228,6 +230,7 @@ impl App {
             events: events_in.clone(),
         };
         tasks.spawn(until(stopped.clone(), feed.run()));
+        tasks.spawn(until(stopped.clone(), hub_work.run()));
         let view = Arc::clone(&outputs.view);
         let found = Arc::clone(&comparing.reports);
         tasks.spawn(until(stopped.clone(), comparing.run(events_in.clone())));

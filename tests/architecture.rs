@@ -118,6 +118,11 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("admin/api.rs", "clock control resource snapshot translate xds", "axum serde serde_json"),
     ("admin/grpc.rs", "control diag resource xds", "futures_util tokio tokio_stream tonic"),
     ("admin/metrics.rs", "clock compare control diag translate", "prometheus_client"),
+    ("admin/ui.rs", "resource", "axum"),
+    ("admin/watch.rs", "clock latest names", "axum futures_util serde serde_json tokio"),
+    ("admin/watch/board.rs", "control", "imbl serde serde_json"),
+    ("admin/watch/points.rs", "clock telemetry", "serde"),
+    ("admin/watch/row.rs", "control diag weight", "serde"),
     ("admin/problem.rs", "diag", "axum serde_json tokio"),
     // Envoy for people; nothing that serves Envoys needs it.
     // The keys of token issuers: the plan is pure, the fetch waits.

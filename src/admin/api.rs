@@ -3,6 +3,7 @@
 use super::problem::Problem;
 use super::{
     GatewayNumbers, Sources, access, actions, events, files, metrics, numbers, problem, session, switches,
+    ui, watch,
 };
 use crate::clock::{self, Timestamp};
 use crate::control::{GatewayView, View};
@@ -100,6 +101,7 @@ pub fn router(sources: Sources) -> Router {
             .route("/gateways/{name}/revisions", get(events::revisions))
             .route("/gateways/{name}/actions/{verb}", post(actions::act))
             .route("/events", get(events::all))
+            .route("/watch", get(watch::watch))
             .route("/gateways/{name}/metrics", get(numbers_of))
             .route("/gateways/{name}/shadow", get(shadow))
             .route("/proxies", get(proxies))
@@ -122,6 +124,7 @@ pub fn router(sources: Sources) -> Router {
         .merge(guard(Router::new().route("/metrics", get(prometheus))))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .merge(ui::routes())
         .fallback(async || {
             Problem::new(StatusCode::NOT_FOUND, "there is no such page; the API is at /api/v1")
         })

@@ -16,6 +16,8 @@ mod numbers;
 mod problem;
 mod session;
 mod switches;
+mod ui;
+pub mod watch;
 
 pub use access::{Access, Peer};
 pub use api::{GatewayList, ProxyList, ProxyView, ResourceView, TypeView, resources_of, router};
@@ -32,7 +34,8 @@ use crate::store::run::Handle;
 use crate::telemetry::Table;
 use crate::xds::Registry;
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
+use tokio::sync::watch as signal;
 
 /// What handlers read from, and whom they ask.
 #[derive(Clone, Debug)]
@@ -46,7 +49,7 @@ pub struct Sources {
     /// The loop, for commands.
     pub events: mpsc::Sender<Event>,
     /// True when everything stops, so that streams end.
-    pub stopped: watch::Receiver<bool>,
+    pub stopped: signal::Receiver<bool>,
     /// Who comes in.
     pub access: Access,
     /// The gateway files.
@@ -57,6 +60,8 @@ pub struct Sources {
     pub reports: Arc<Latest<Reports>>,
     /// What became of messages to others.
     pub told: Arc<Counters>,
+    /// What changes, for pages that stay open.
+    pub hub: watch::Hub,
 }
 
 impl Sources {

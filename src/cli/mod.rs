@@ -6,6 +6,7 @@ pub mod bootstrap;
 mod check;
 mod client;
 mod compared;
+mod dashboard;
 mod demo;
 mod diff;
 mod edit;
@@ -71,6 +72,8 @@ enum Command {
     Bootstrap(bootstrap::BootstrapArgs),
     /// List gateways, or show one
     Get(get::GetArgs),
+    /// Open the pages of a running server in a browser
+    Dashboard(dashboard::DashboardArgs),
     /// List connected Envoys and what they acknowledged or refused
     Proxies(get::ProxiesArgs),
     /// Where a release stands: 0 promoted, 1 rolled back or failed, 2 not over in time, 3 paused
@@ -200,6 +203,7 @@ async fn run(command: Command, out: &Output) -> Outcome {
         Command::Translate(args) => translate::run(&args, out),
         Command::Simulate(args) => simulate::run(&args, out),
         Command::Get(args) => get::run(args, out).await,
+        Command::Dashboard(args) => dashboard::run(args, out).await,
         Command::Proxies(args) => get::proxies(args, out).await,
         Command::Status(args) => status::run(args, out).await,
         Command::History(args) => journal::history(args, out).await,

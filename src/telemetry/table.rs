@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What "the last minute" is made of: slots of five seconds, so it is between 55 and 60 seconds long.
-const SLOT: i64 = 5_000;
+/// What "the last minute" is made of: slots of five seconds, so it is between 55 and 60 seconds long. In milliseconds.
+pub const SLOT: i64 = 5_000;
 const SLOTS: i64 = 12;
 /// How long a row stays without an Envoy that reports it, as while Envoys are replaced.
 pub const FORGET: Duration = Duration::from_mins(10);
@@ -127,6 +127,20 @@ impl Table {
         let rows = self.gateways.get(name).into_iter().flat_map(|rows| rows.iter());
         let live = rows.filter(|((_, leg), _)| *leg == Leg::Live);
         live.map(|((upstream, _), row)| (upstream, row.numbers(now))).collect()
+    }
+
+    /// What the upstreams of a gateway did that answer requests, in the slot of a number: it begins so many times
+    /// [`SLOT`] after 1970. Slots before [`Table::oldest_slot`] may be missing; where nothing was done, nobody is there.
+    pub fn slot(&self, name: &str, number: i64) -> impl Iterator<Item = (&UpstreamName, &Sample)> {
+        let rows = self.gateways.get(name).into_iter().flat_map(|rows| rows.iter());
+        rows.filter(|((_, leg), _)| *leg == Leg::Live).filter_map(move |((upstream, _), row)| {
+            row.slots.iter().find(|(n, _)| *n == number).map(|(_, sample)| (upstream, sample))
+        })
+    }
+
+    /// The number of the oldest slot that is kept.
+    pub fn oldest_slot(now: Timestamp) -> i64 {
+        now.0.div_euclid(SLOT) - SLOTS + 1
     }
 
     /// The numbers of the copies that an upstream of a gateway got; `None`: nothing is known.

@@ -109,10 +109,12 @@ async fn probes_know_when_files_are_read() {
     use tower::ServiceExt;
     let view = Latest::new(View::default());
     let (store, ..) = serin::store::run::start(Box::new(serin::store::Sqlite::in_memory().unwrap()), None);
+    let table = Latest::new(serin::telemetry::Table::default());
+    let (hub, _work) = serin::admin::watch::start(&view, table.clone());
     let router = router(Sources {
         view: view.clone(),
         registry: std::sync::Arc::default(),
-        table: Latest::new(serin::telemetry::Table::default()),
+        table,
         store,
         events: tokio::sync::mpsc::channel(1).0,
         stopped: tokio::sync::watch::channel(false).1,
@@ -120,6 +122,7 @@ async fn probes_know_when_files_are_read() {
         editor: serin::admin::Editor::new("gateways".into(), serin::source::Environment::default()),
         reports: Latest::new(serin::compare::Reports::default()),
         told: std::sync::Arc::default(),
+        hub,
     });
     let status = |path: &'static str| {
         let request = http::Request::get(path).body(Body::empty()).unwrap();

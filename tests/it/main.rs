@@ -17,4 +17,5 @@ mod protocol;
 mod real;
 mod schema;
 mod store;
+mod ui;
 mod vectors;

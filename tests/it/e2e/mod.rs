@@ -5,6 +5,7 @@ mod affinity;
 mod asked;
 mod auth;
 mod browser;
+pub(crate) mod chromium;
 mod closed;
 mod compare;
 mod demo;
