@@ -1,14 +1,17 @@
 //! The whole control plane: makes the rooms, starts every task, awaits every end.
 
 mod comparisons;
+mod doors;
+mod error;
 mod feed;
 mod port;
 mod reopen;
 mod session;
 mod trusted;
 
-use crate::access::{self, Tokens};
-use crate::admin::{self, Access, Editor, Sources, grpc};
+pub use error::Error;
+
+use crate::admin::{self, Editor, Sources, grpc};
 use crate::client;
 use crate::clock;
 use crate::compare::Reports;
@@ -18,7 +21,7 @@ use crate::issuer;
 use crate::latest::Latest;
 use crate::messages;
 use crate::model::{Settings, StoreAt, Switches};
-use crate::mtls::{self, Connection, Credentials, Door, Files, Unusable};
+use crate::mtls::{self, Connection, Credentials, Door};
 use crate::provider;
 use crate::snapshot::Fleet;
 use crate::source::{Environment, Scanner, Watched, Watching, watch};
@@ -28,6 +31,7 @@ use crate::telemetry::sink::{QUEUE, Sink};
 use crate::telemetry::{self, Measurement, Table, Wanted};
 use crate::xds::server::Discovery;
 use crate::xds::{Registry, Verdict};
+use doors::{Entrance, asked_at_the_door, entrance, protection};
 use futures_util::Stream;
 use std::collections::BTreeSet;
 use std::io;
@@ -49,79 +53,6 @@ const STOP: Duration = Duration::from_secs(3);
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 /// Discovery streams on one connection: an Envoy has one, or one per kind; load generators have many.
 const STREAMS_PER_CONNECTION: u32 = 1024;
-
-/// Why the control plane cannot run.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A port is taken, or the address is not ours.
-    #[error(
-        "cannot listen on {address} for {what}; is another serin running there? choose another with `{flag}`"
-    )]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// "xDS" or "HTTP".
-        what: &'static str,
-        /// The option that changes it.
-        flag: &'static str,
-        /// What the system says.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Everyone on the network could read and feed the configuration.
-    #[error(
-        "{address} can be reached from other machines, and {what} is plain text; use a loopback address{hint}"
-    )]
-    Exposed {
-        /// The address.
-        address: SocketAddr,
-        /// "xDS" or "HTTP".
-        what: &'static str,
-        /// The way out, if there is one.
-        hint: &'static str,
-    },
-    /// Plain text and certificates were both asked for.
-    #[error("`xds.tls` asks for certificates and --insecure-xds for plain text; leave out one of the two")]
-    PlainAndTls,
-    /// Everyone on the network could come in by the HTTP port, or read what passes there.
-    #[error(
-        "{address} can be reached from other machines, so `http` wants {lacks}; or use a loopback address"
-    )]
-    Open {
-        /// The address.
-        address: SocketAddr,
-        /// What is not in the settings.
-        lacks: &'static str,
-    },
-    /// Everyone may come in, and only some may.
-    #[error(
-        "`tokensFile` is for those who show a token, and --insecure-admin for everyone; leave out one of the two"
-    )]
-    TokensAndInsecure,
-    /// The tokens are not there, or cannot be read.
-    #[error("{}, the `tokensFile`, cannot be used: {why}", path.display())]
-    Tokens {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
-    /// No handshake would succeed.
-    #[error("{0} cannot be served with TLS")]
-    Credentials(&'static str, #[source] Unusable),
-    /// The directory cannot be watched.
-    #[error("cannot start to read {0}")]
-    Source(String, #[source] std::io::Error),
-    /// Another Serin decides about the same rollouts.
-    #[error(transparent)]
-    Store(store::Error),
-    /// The key of logins is not there and cannot be made, or is none.
-    #[error("the key from which logins are signed cannot be used")]
-    SessionKey(#[source] std::io::Error),
-    /// The descriptors for reflection are broken: a bug.
-    #[error("gRPC reflection")]
-    Reflection(#[source] tonic_reflection::server::Error),
-}
 
 /// A running control plane. Dropping it stops it without waiting.
 #[derive(Debug)]
@@ -478,85 +409,6 @@ async fn forward(mut verdicts: mpsc::Receiver<Verdict>, events: mpsc::Sender<Eve
             return;
         }
     }
-}
-
-/// What is asked of those who come by HTTP, and the work of remembering them.
-fn asked_at_the_door(
-    outputs: &Outputs,
-    insecure_admin: bool,
-) -> (Access, Option<impl Future<Output = ()> + Send + use<>>) {
-    let (door, sessions) = outputs.tokens.clone().map(access::run::start).unzip();
-    (Access { door, insecure_admin, tls: outputs.http_credentials.is_some() }, sessions)
-}
-
-/// What keeps strangers from the HTTP port.
-struct Entrance {
-    tokens: Option<Tokens>,
-    credentials: Option<Credentials>,
-}
-
-/// Tokens and TLS, or that nobody else can reach the port.
-fn entrance(settings: &Settings, options: &Options) -> Result<Entrance, Error> {
-    let address = settings.http;
-    let lacks = match (&settings.tokens_file, &settings.http_tls) {
-        _ if address.ip().is_loopback() => None,
-        (Some(_), Some(_)) => None,
-        (None, Some(_)) => Some("a `tokensFile`"),
-        (Some(_), None) => Some("a certificate under `http.tls`"),
-        (None, None) => Some("a `tokensFile`, and a certificate under `http.tls`"),
-    };
-    if let Some(lacks) = lacks {
-        return Err(Error::Open { address, lacks });
-    }
-    if options.insecure_admin {
-        if settings.tokens_file.is_some() {
-            return Err(Error::TokensAndInsecure);
-        }
-        tracing::warn!(
-            "everyone on this machine may steer rollouts and change gateway files over HTTP (--insecure-admin)"
-        );
-    }
-    let tokens = settings.tokens_file.as_ref().map(|path| {
-        let unusable = |why| Error::Tokens { path: path.clone(), why };
-        let bytes = std::fs::read(path).map_err(|e| unusable(e.to_string()))?;
-        let (tokens, wrong) = Tokens::read(&bytes);
-        wrong.into_iter().next().map_or(Ok(tokens), |why| Err(unusable(why)))
-    });
-    let files = settings.http_tls.as_ref().map(Files::from);
-    let credentials = files.map(|files| credentials(&files).map_err(|e| Error::Credentials("HTTP", e)));
-    Ok(Entrance { tokens: tokens.transpose()?, credentials: credentials.transpose()? })
-}
-
-/// What keeps strangers from the port of the protocol: certificates, or that nobody else can reach it.
-fn protection(settings: &Settings, options: &Options) -> Result<Option<Credentials>, Error> {
-    let insecure_xds = options.insecure_xds;
-    if let Some(files) = &settings.xds_tls {
-        if insecure_xds {
-            return Err(Error::PlainAndTls);
-        }
-        return credentials(&files.into()).map(Some).map_err(|e| Error::Credentials("xDS", e));
-    }
-    if !insecure_xds || settings.xds.ip().is_loopback() {
-        refuse_exposed(settings.xds, "xDS", ", give `xds.tls` certificates, or say --insecure-xds")?;
-        return Ok(None);
-    }
-    tracing::warn!(address = %settings.xds, "xDS is served in plain text to other machines (--insecure-xds)");
-    for (name, _) in settings.listeners.iter().filter(|(_, listener)| listener.tls.is_some()) {
-        tracing::error!(
-            "the private key of listener {name} travels over the network in plain text (--insecure-xds)"
-        );
-    }
-    Ok(None)
-}
-
-fn credentials(files: &Files) -> Result<Credentials, Unusable> {
-    Credentials::load(files, |path| {
-        std::fs::read(path).map(Arc::from).map_err(|e| format!("cannot be read: {e}"))
-    })
-}
-
-fn refuse_exposed(address: SocketAddr, what: &'static str, hint: &'static str) -> Result<(), Error> {
-    if address.ip().is_loopback() { Ok(()) } else { Err(Error::Exposed { address, what, hint }) }
 }
 
 /// The port, and what it came to be if any was asked for.

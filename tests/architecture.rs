@@ -153,6 +153,8 @@ const HOUSE: &[(&str, &str, &str)] = &[
         "axum futures_util tokio tonic tonic_health tonic_reflection tracing",
     ),
     ("app/comparisons.rs", "compare control latest names rollout", "tokio"),
+    ("app/doors.rs", "access admin control model mtls", "tracing"),
+    ("app/error.rs", "mtls store", ""),
     ("app/feed.rs", "clock control latest names store telemetry", "tokio"),
     ("app/port.rs", "admin latest mtls", "axum futures_util tokio tracing"),
     ("app/session.rs", "model store", "getrandom tracing"), // the key of all logins, and where it is kept

@@ -3,10 +3,12 @@
 use super::doors::House;
 use super::problem;
 use crate::protocol::client::{gateway, shown, write};
+use crate::real::DEADLINE;
 use reqwest::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_MATCH, IF_NONE_MATCH, LOCATION};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use serin::control::{GatewayView, Phase};
+use std::time::Duration;
 
 const COMMENTED: &str = "# of the risk team\napiVersion: serin/v1\nname: a\npath: /a   # for all\n\nupstreams:   # two of them\n  v1: http://10.0.0.1:80\n  v2: http://10.0.0.2:80\ntraffic: { v1: 95, v2: 5 } # by hand\n";
 
@@ -81,13 +83,20 @@ async fn a_gateway_is_created_changed_and_removed() {
     assert_eq!(delete.send().await.unwrap().status(), StatusCode::NO_CONTENT);
     assert!(!house.folder.path().join("b.yaml").exists());
 
-    let events = house.ann(Method::GET, "gateways/b/events?kind=edited").send().await.unwrap();
-    let events: Value = events.json().await.unwrap();
-    let told: Vec<_> =
-        events["events"].as_array().unwrap().iter().map(|e| (&e["actor"], &e["message"])).collect();
     let by_ann = |verb: &str| (json!("ann"), json!(format!("b.yaml was {verb} through the API")));
-    let expected = [by_ann("created"), by_ann("changed"), by_ann("changed"), by_ann("removed")];
-    assert_eq!(told, expected.iter().map(|(a, m)| (a, m)).collect::<Vec<_>>());
+    let expected = ["created", "changed", "changed", "removed"].map(by_ann);
+    let told = async || {
+        let events = house.ann(Method::GET, "gateways/b/events?kind=edited").send().await.unwrap();
+        let events: Value = events.json().await.unwrap();
+        let events = events["events"].as_array().unwrap();
+        events.iter().map(|e| (e["actor"].clone(), e["message"].clone())).collect::<Vec<_>>()
+    };
+    let all = async {
+        while told().await != expected {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(DEADLINE, all).await.is_ok(), "{:?}", told().await);
     written(create().send().await.unwrap(), StatusCode::CREATED).await;
     house.app.stop().await;
 }
