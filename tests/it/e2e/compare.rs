@@ -32,7 +32,7 @@ fn pairs() -> usize {
 }
 
 /// A model that answers what its request asks for.
-async fn model(answer: fn(&str) -> Response) -> (SocketAddr, JoinSet<()>) {
+pub(super) async fn model(answer: fn(&str) -> Response) -> (SocketAddr, JoinSet<()>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = Router::new().fallback(async move |body: String| answer(&body));
@@ -41,7 +41,7 @@ async fn model(answer: fn(&str) -> Response) -> (SocketAddr, JoinSet<()>) {
     (address, server)
 }
 
-fn gateway(name: &str, live: &str, shadow: &str, compare: &str) -> String {
+pub(super) fn gateway(name: &str, live: &str, shadow: &str, compare: &str) -> String {
     format!(
         "apiVersion: serin/v1\nname: {name}\npath: /{name}\ntimeout: 2s\nupstreams: {{ v1: 'http://{live}', next: 'http://{shadow}' }}\n\
          traffic: {{ v1: 100 }}\nshadow: {{ upstream: next, percent: 100, compare: {compare} }}\n"
@@ -49,7 +49,11 @@ fn gateway(name: &str, live: &str, shadow: &str, compare: &str) -> String {
 }
 
 /// Sends a request with each of these bodies; the statuses that came back.
-async fn ask(stage: &Stage, path: &str, bodies: impl IntoIterator<Item = String>) -> BTreeMap<u16, usize> {
+pub(super) async fn ask(
+    stage: &Stage,
+    path: &str,
+    bodies: impl IntoIterator<Item = String>,
+) -> BTreeMap<u16, usize> {
     let client = reqwest::Client::new();
     let one = |body: String| {
         let request = client.post(stage.url(path)).body(body).timeout(DEADLINE);
@@ -68,15 +72,15 @@ async fn ask(stage: &Stage, path: &str, bodies: impl IntoIterator<Item = String>
     statuses
 }
 
-fn report(stage: &Stage, name: &str) -> Option<Arc<Report>> {
+pub(super) fn report(stage: &Stage, name: &str) -> Option<Arc<Report>> {
     stage.app.reports.load().gateways.get(&GatewayName::new(name).unwrap()).cloned()
 }
 
-fn pair(report: &Report) -> &PairReport {
+pub(super) fn pair(report: &Report) -> &PairReport {
     report.pairs.iter().find(|pair| pair.upstream.as_str() == "v1").unwrap()
 }
 
-fn mismatches(pair: &PairReport) -> BTreeMap<Kind, u64> {
+pub(super) fn mismatches(pair: &PairReport) -> BTreeMap<Kind, u64> {
     pair.mismatches.iter().map(|m| (m.kind, m.count)).collect()
 }
 
@@ -194,6 +198,7 @@ fn odd(wish: &str) -> Response {
         "large" => "x".repeat(20_000).into_response(),
         "gzip" => headed("content-encoding", "gzip", Body::from("not really")),
         "events" => headed("content-type", "text/event-stream", Body::from("data: 1\n\ndata: 2\n\n")),
+        "grpc" => headed("content-type", "application/grpc", Body::from(vec![0, 0, 0, 0, 1, 8])),
         "binary" => headed("content-type", "image/png", Body::from(vec![0xff, 0xfe])),
         "failed" => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         "refused" => (StatusCode::BAD_REQUEST, "it is ").into_response(),
@@ -230,15 +235,16 @@ async fn what_is_not_compared_is_counted_as_what_it_is() {
     let text = gateway("odd", &live.to_string(), &next.to_string(), "{ maxBytes: 4096 }");
     let stage = Stage::new(&[("odd.yaml", &text)]).await;
     let envoy = stage.envoy().await;
-    let wishes = ["label", "large", "gzip", "events", "binary", "failed", "refused", "cut", "slow"];
+    let wishes = ["label", "large", "gzip", "events", "grpc", "binary", "failed", "refused", "cut", "slow"];
     let bodies = wishes.iter().flat_map(|wish| std::iter::repeat_n((*wish).to_owned(), EACH));
     let statuses = ask(&stage, "/odd", bodies).await;
-    assert_eq!(statuses, [(200, 7 * EACH), (400, EACH), (500, EACH)].into());
+    assert_eq!(statuses, [(200, 8 * EACH), (400, EACH), (500, EACH)].into());
     let each = EACH as u64;
     let expected: BTreeMap<Reason, u64> = [
         (Reason::TooLarge, each),
         (Reason::Compressed, each),
         (Reason::EventStream, each),
+        (Reason::Grpc, each),
         (Reason::NotJson, each),
         (Reason::BothFailed, each),
         (Reason::Cut, 2 * each),

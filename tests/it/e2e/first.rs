@@ -1,10 +1,11 @@
 //! Before a canary gets requests, and all of them at once: a shadow first, and blue and green.
 
+use super::rollout::{says, serve};
 use super::stage::{Stage, envoy_on, free_port, settings, toy};
 use crate::real::{DEADLINE, eventually};
 use serde_json::{Value, json};
 use serin::app::{App, Options};
-use serin::launch::{Toy, ToyOptions, Until};
+use serin::launch::{Load, LoadOptions, Toy, ToyOptions, Until, VERSION_HEADER, VersionIn};
 use serin::model::Settings;
 use serin::weight::Weight;
 use tokio::time::Instant;
@@ -12,15 +13,19 @@ use tokio::time::Instant;
 /// Both toys say their version, which is not a prediction.
 const SHADOW: &str = "shadow: { upstream: v2, percent: 0, compare: { path: $.prediction } }\n";
 
-/// A control plane that takes orders, with a release of the second version.
-async fn stage(v1: &Toy, v2: &Toy, rollout: &str, shadow: &str) -> Stage {
-    let folder = tempfile::tempdir().unwrap();
+/// A release of the second version.
+fn text(v1: &Toy, v2: &Toy, rollout: &str, shadow: &str) -> String {
     let (v1, v2) = (v1.url(), v2.url());
-    let text = format!(
+    format!(
         "apiVersion: serin/v1\nname: fraud\npath: /predict\ntimeout: 2s\nupstreams: {{ v1: {v1}, v2: {v2} }}\n\
          rollout: {{ primary: v1, canary: v2, metrics: [{{ name: error-rate }}], pause: 1s, {rollout} }}\n{shadow}"
-    );
-    std::fs::write(folder.path().join("fraud.yaml"), text).unwrap();
+    )
+}
+
+/// A control plane that takes orders, with such a release.
+async fn stage(v1: &Toy, v2: &Toy, rollout: &str, shadow: &str) -> Stage {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("fraud.yaml"), text(v1, v2, rollout, shadow)).unwrap();
     let port = free_port();
     let options = Options { insecure_admin: true, ..Options::default() };
     let settings: Settings = settings(folder.path(), port, None);
@@ -113,6 +118,59 @@ async fn a_release_begins_when_predictions_agree_and_never_when_they_differ() {
     assert_eq!(gateway["rollout"]["weight"], 100);
     assert!(message.starts_with("v2 goes from 0 % to 100 %: "), "{message}");
     assert!(message.ends_with(", at least 97 % wanted"), "{message}");
+}
+
+/// Pairs that were compared before the first step, and those of them that match.
+fn seen(gateway: &Value) -> (u64, u64) {
+    let of = |key| gateway["rollout"]["shadowFirst"][key].as_u64().unwrap_or(0);
+    (of("compared"), of("matched"))
+}
+
+#[tokio::test]
+async fn a_kill_while_a_canary_is_shadowed_keeps_what_was_compared() {
+    let (v1, v2) = (toy("v1").await, toy("v2").await);
+    let folder = tempfile::tempdir().unwrap();
+    let gateways = folder.path().join("gateways");
+    std::fs::create_dir(&gateways).unwrap();
+    // 99 % are shown by 851 pairs that match: it is killed before, and has to come to it after.
+    let rollout =
+        "steps: [{ weight: 20, pause: 1h }], deadline: 2h, shadowFirst: { percent: 50, minMatch: 99% }";
+    std::fs::write(gateways.join("fraud.yaml"), text(&v1, &v2, rollout, SHADOW)).unwrap();
+    let (port, xds, http) = (free_port(), free_port(), free_port());
+    let settings = format!(
+        "gateways: gateways\nstore: sqlite:serin.db\nxds: {{ address: 127.0.0.1:{xds} }}\n\
+         http: {{ address: 127.0.0.1:{http} }}\nlisteners: {{ default: {{ address: 127.0.0.1, port: {port} }} }}\n"
+    );
+    std::fs::write(folder.path().join("serin.yaml"), settings).unwrap();
+    let mut serin = serve(folder.path(), xds, http, &[]).await;
+    let mut envoy = envoy_on(([127, 0, 0, 1], xds).into(), "edge").await;
+    envoy.ready(DEADLINE).await.unwrap();
+    let load = Load::start(LoadOptions {
+        url: format!("http://127.0.0.1:{port}/predict"),
+        rate: Some(150.0),
+        version: VersionIn::Header(VERSION_HEADER.into()),
+        ..LoadOptions::default()
+    })
+    .unwrap();
+    let before = says(http, "comparing", |g| seen(g).0 >= 400).await;
+    assert_eq!((&before["phase"], &before["rollout"]["weight"]), (&json!("Holding"), &json!(0)));
+    serin.kill().await.unwrap();
+    let mut again = serve(folder.path(), xds, http, &[]).await;
+    let found = says(http, "there", |g| g["rollout"]["shadowFirst"].is_object()).await;
+    assert_eq!(found["rollout"]["began"], before["rollout"]["began"], "the same release");
+    let (known, shown) = (seen(&before), seen(&found));
+    assert!(shown.0 >= known.0 && shown.0 == shown.1, "what was compared was kept before: {found}");
+    let copies = v2.requests();
+    let begun = says(http, "at the first step", |g| g["rollout"]["weight"] == 20).await;
+    let copies = v2.requests() - copies;
+    let message = begun["rollout"]["message"].as_str().unwrap();
+    println!("{known:?} before the kill, {shown:?} after it, then {copies} copies; {message}");
+    assert!(message.ends_with(", at least 99 % wanted"), "{message}");
+    assert!(copies < 851, "alone they do not show it: {copies}");
+    let report = load.stop().await;
+    assert_eq!(report.failed(), 0, "{:?}", report.failures);
+    envoy.stop().await.unwrap();
+    again.kill().await.unwrap();
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod browser;
 pub(crate) mod chromium;
 mod closed;
 mod compare;
+mod comparers;
 mod demo;
 mod disk;
 mod edits;
