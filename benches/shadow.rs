@@ -31,6 +31,8 @@ const REQUESTS: u64 = 400;
 /// A second: moderate, so that what is measured is an answer and not a queue.
 const RATE: f64 = 200.0;
 const CONNECTIONS: usize = 4;
+/// Of the load that overloads whoever compares: as fast as answers come, and the cores are not for it alone.
+const OVERLOADING: usize = 2;
 const WAIT: Duration = Duration::from_secs(30);
 
 /// The routes that are measured; the first is what the others are held against.
@@ -84,7 +86,7 @@ async fn run() {
     stage.measure("frozen").await;
     stage.signal(Signal::CONT);
     stage.ready().await;
-    let load = stage.load(LARGE, None, Until::Stopped);
+    let load = stage.load(LARGE, OVERLOADING, None, Until::Stopped);
     stage.measure("overloaded").await;
     let large = load.stop().await;
     assert_well(LARGE, &large);
@@ -180,14 +182,13 @@ impl Stage {
         }
     }
 
-    fn load(&self, route: &str, rate: Option<f64>, until: Until) -> Load {
+    fn load(&self, route: &str, connections: usize, rate: Option<f64>, until: Until) -> Load {
         let url = format!("http://127.0.0.1:{}/{route}", self.port);
-        Load::start(LoadOptions { url, rate, until, connections: CONNECTIONS, ..LoadOptions::default() })
-            .expect("a load")
+        Load::start(LoadOptions { url, rate, until, connections, ..LoadOptions::default() }).expect("a load")
     }
 
     async fn ask(&mut self, route: &str) -> Report {
-        let report = self.load(route, Some(RATE), Until::Requests(REQUESTS)).finished().await;
+        let report = self.load(route, CONNECTIONS, Some(RATE), Until::Requests(REQUESTS)).finished().await;
         assert_well(route, &report);
         self.requests += report.requests();
         report

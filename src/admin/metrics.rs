@@ -33,6 +33,13 @@ struct ByUpstream {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByLeg {
+    gateway: String,
+    upstream: String,
+    leg: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByGateway {
     gateway: String,
 }
@@ -275,6 +282,17 @@ fn comparisons(sources: &Sources, registry: &mut Registry) {
         }
         lose(&report.not_paired);
     }
+    let unsent = Family::<ByLeg, Counter>::default();
+    let table = sources.table.load();
+    for leg in [Leg::Live, Leg::Shadow] {
+        for (gateway, upstream, numbers) in table.used(leg, clock::now()) {
+            let count = whole(numbers.total.unsent);
+            if count > 0 {
+                let (gateway, upstream) = (gateway.to_string(), upstream.to_string());
+                unsent.get_or_create(&ByLeg { gateway, upstream, leg: leg.as_str() }).inc_by(count);
+            }
+        }
+    }
     let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     let (answers, bytes) = (Gauge::<i64>::default(), Gauge::<i64>::default());
     answers.set(number(reports.waiting.0));
@@ -291,6 +309,7 @@ fn comparisons(sources: &Sources, registry: &mut Registry) {
         "Answers and pairs that were not compared, by the reason",
         not_compared,
     );
+    registry.register("compare_unsent", "Answers that an Envoy could not send to be compared", unsent);
     registry.register("compare_waiting_answers", "Answers that wait for the other one", answers);
     registry.register("compare_waiting_bytes", "Bytes that they hold", bytes);
 }

@@ -102,6 +102,7 @@ impl Assembly {
             (Statistic::Errors, Reading::Counter(n)) => slot.sample.errors += n,
             (Statistic::GrpcClientErrors, Reading::Counter(n)) => slot.grpc.client_errors += n,
             (Statistic::GrpcErrors, Reading::Counter(n)) => slot.grpc.errors += n,
+            (Statistic::Unsent, Reading::Counter(n)) => slot.sample.unsent += n,
             (Statistic::Active, Reading::Gauge(n)) => slot.gauges.active = n,
             (Statistic::Endpoints, Reading::Gauge(n)) => slot.gauges.endpoints = n,
             (Statistic::Healthy, Reading::Gauge(n)) => slot.gauges.healthy = n,

@@ -17,6 +17,8 @@ pub(super) enum Statistic {
     GrpcErrors,
     /// How long answers took.
     Latency,
+    /// Answers that were to be compared, and that Envoy could not send: too many at a time, or nobody took them.
+    Unsent,
     /// Requests in flight.
     Active,
     /// Endpoints.
@@ -32,7 +34,7 @@ pub(super) enum Statistic {
 ///
 /// Each beginning of a request is counted by exactly one of the first four (tried on Envoy 1.40): an attempt that
 /// was sent, one whose connection failed, one beyond the circuit breaker, one that found nobody healthy.
-pub(super) const STATISTICS: [(&str, Statistic); 27] = [
+pub(super) const STATISTICS: [(&str, Statistic); 28] = [
     ("upstream_rq_total", Statistic::Started),
     ("upstream_rq_pending_failure_eject", Statistic::Started),
     ("upstream_rq_pending_overflow", Statistic::Started),
@@ -41,6 +43,7 @@ pub(super) const STATISTICS: [(&str, Statistic); 27] = [
     ("upstream_rq_4xx", Statistic::ClientErrors),
     ("upstream_rq_5xx", Statistic::Errors),
     ("upstream_rq_time", Statistic::Latency),
+    ("ext_proc.streams_failed", Statistic::Unsent),
     ("upstream_rq_active", Statistic::Active),
     ("membership_total", Statistic::Endpoints),
     ("membership_healthy", Statistic::Healthy),

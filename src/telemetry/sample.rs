@@ -28,6 +28,8 @@ pub struct Sample {
     pub client_errors: f64,
     /// Of the completed that the upstream answered: by their latency.
     pub latency: Histogram,
+    /// Answers that were to be compared, and that Envoy could not send.
+    pub unsent: f64,
 }
 
 impl Sample {
@@ -38,12 +40,13 @@ impl Sample {
         self.errors += other.errors;
         self.client_errors += other.client_errors;
         self.latency.merge(&other.latency);
+        self.unsent += other.unsent;
     }
 
     /// Whether nothing was done.
     pub fn is_idle(&self) -> bool {
-        let sum = self.started + self.completed + self.errors + self.client_errors + self.latency.total();
-        sum <= 0.0
+        let outcomes = self.completed + self.errors + self.client_errors + self.latency.total();
+        self.started + outcomes + self.unsent <= 0.0
     }
 
     /// Adds the failures that Envoy counted by the status of gRPC.

@@ -52,6 +52,8 @@ pub struct Totals {
     pub errors: f64,
     /// Of them: answered 4xx.
     pub client_errors: f64,
+    /// Answers that were to be compared, and that no Envoy could send.
+    pub unsent: f64,
 }
 
 /// What is known of one upstream.
@@ -214,6 +216,7 @@ impl Totals {
         self.requests += sample.completed;
         self.errors += sample.errors;
         self.client_errors += sample.client_errors;
+        self.unsent += sample.unsent;
     }
 
     /// Which part of the requests failed, from 0 to 1; `None`: there were none.

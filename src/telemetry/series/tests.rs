@@ -27,7 +27,7 @@ fn series() -> Series {
 fn sample(completed: f64, errors: f64) -> Sample {
     let mut latency = Histogram::default();
     latency.add(3, completed);
-    Sample { started: completed, completed, errors, client_errors: 0.0, latency }
+    Sample { started: completed, completed, errors, client_errors: 0.0, latency, unsent: 0.0 }
 }
 
 /// A flush that reports these upstreams, with so many requests and errors.

@@ -11,7 +11,14 @@ fn flush(changed: &[(&str, f64, Gauges)]) -> Flush {
     let sample = |completed| {
         let mut latency = Histogram::default();
         latency.add(9, completed);
-        Sample { started: completed, completed, errors: completed / 2.0, client_errors: 0.0, latency }
+        Sample {
+            started: completed,
+            completed,
+            errors: completed / 2.0,
+            client_errors: 0.0,
+            latency,
+            unsent: 0.0,
+        }
     };
     Flush {
         reported: Arc::new(changed.iter().map(|(name, ..)| cluster(name)).collect()),
@@ -83,7 +90,7 @@ fn a_shadow_is_counted_apart() {
     flush.changed[0].0.leg = Leg::Shadow;
     table.take(1, &flush, at(0));
     assert_eq!(of(&table, at(0)), None);
-    let total = Totals { requests: 4.0, errors: 2.0, client_errors: 0.0 };
+    let total = Totals { requests: 4.0, errors: 2.0, client_errors: 0.0, unsent: 0.0 };
     assert_eq!(table.shadow("fraud", "v1", at(0)).unwrap().total, total);
     assert_eq!(table.shadow("fraud", "v2", at(0)), None);
     let used = |leg| table.used(leg, at(0)).map(|(_, name, _)| name.to_string()).collect::<Vec<_>>();

@@ -2,12 +2,13 @@
 
 use super::compare::{ask, gateway, mismatches, model, pair, report};
 use super::stage::{Stage, assert_all_well, toy};
-use crate::real::eventually;
+use crate::real::{DEADLINE, eventually};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use serin::compare::{Kind, Reason, Report};
-use serin::launch::Until;
+use serin::launch::{Bootstrap, Envoy, EnvoyOptions, Until};
+use serin::model::Endpoint;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,5 +124,41 @@ async fn a_shadow_that_is_slow_is_compared_and_no_client_waits_for_it() {
     println!("client {live:?}, shadow {shadow:?}");
     // What the shadow slept is in its latencies and not in those of the client's answers.
     assert!(shadow.mean >= 0.3 && shadow.p50 >= 0.3 && live.p50 < 0.3, "{live:?} {shadow:?}");
+    stage.end([envoy]).await;
+}
+
+#[tokio::test]
+async fn what_an_envoy_cannot_send_is_told_by_upstream_and_leg() {
+    const REQUESTS: u64 = 100;
+    let (live, next) = (toy("v1").await, toy("v2").await);
+    let addresses = (live.address().to_string(), next.address().to_string());
+    let text = gateway("fraud", &addresses.0, &addresses.1, "{ path: $.prediction }");
+    let stage = Stage::new(&[("fraud.yaml", &text)]).await;
+    let control_plane = Endpoint { host: stage.app.xds.ip().to_string(), port: stage.app.xds.port() };
+    let bootstrap = Bootstrap { control_plane, ..Bootstrap::default() }.to_string();
+    // Configuration comes as always, and nobody takes answers.
+    let (before, compared) = bootstrap.split_once("  # The same once more").unwrap();
+    let port = format!("port_value: {}", stage.app.xds.port());
+    let text = format!("{before}  #{}", compared.replace(&port, "port_value: 9"));
+    let options = EnvoyOptions { concurrency: Some(1), ..EnvoyOptions::default() };
+    let mut envoy = Envoy::start(crate::real::envoy().await, &text, &options).await.unwrap();
+    envoy.ready(DEADLINE).await.unwrap();
+    assert_all_well(&stage.load("/fraud", Some(50.0), Until::Requests(REQUESTS)).finished().await);
+    let (table, now) = (&stage.app.table, serin::clock::now);
+    eventually("all are told", || {
+        let table = table.load();
+        let live = table.gateway("fraud", now()).into_iter().find(|(name, _)| name.as_str() == "v1");
+        let told = [live.map(|(_, numbers)| numbers), table.shadow("fraud", "next", now())];
+        #[expect(clippy::cast_precision_loss, reason = "a hundred")]
+        told.iter().all(|numbers| numbers.as_ref().is_some_and(|n| n.total.unsent == REQUESTS as f64))
+    })
+    .await;
+    let page =
+        reqwest::get(format!("http://{}/metrics", stage.app.http)).await.unwrap().text().await.unwrap();
+    for (upstream, leg) in [("v1", "live"), ("next", "shadow")] {
+        let labels = format!("{{gateway=\"fraud\",upstream=\"{upstream}\",leg=\"{leg}\"}}");
+        let line = format!("serin_compare_unsent_total{labels} {REQUESTS}");
+        assert!(page.contains(&line), "{line}\n{page}");
+    }
     stage.end([envoy]).await;
 }
