@@ -385,7 +385,7 @@ async fn orders_are_taken_from_this_machine_when_it_was_said_so() {
     let folder = folder();
     let closed = Serve::start(folder.path(), &[]).await;
     let said = closed.serin(&["pause", "a", "--reason", "wait"]).fails(1);
-    assert!(said.contains("takes no orders: start it with --insecure-admin"), "{said}");
+    assert!(said.contains("takes no orders: name a `tokensFile` in serin.yaml"), "{said}");
     closed.kill();
 
     let serve = Serve::start(folder.path(), &["--insecure-admin"]).await;
