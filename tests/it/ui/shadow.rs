@@ -31,7 +31,7 @@ async fn a_report_is_read_at_a_glance() {
     // So few copies that nothing is known for as long as this takes.
     let first = gateway(
         "first",
-        "rollout: { primary: v1, canary: next, shadowFirst: { percent: 100, minMatch: 50% }, steps: [{ weight: 10, pause: manual }] }\n",
+        "shadow: { upstream: next, percent: 0, compare: { path: $.prediction } }\nrollout: { primary: v1, canary: next, shadowFirst: { percent: 100, minMatch: 50% }, steps: [{ weight: 10, pause: manual }] }\n",
     );
     let stage =
         Stage::new(&[("compared.yaml", &compared), ("copied.yaml", &copied), ("first.yaml", &first)]).await;

@@ -167,6 +167,6 @@ async fn gateways_of_all_modes_are_made_and_a_canary_is_led_to_its_end() {
     assert_all_well(&report);
     assert_eq!(report.by_version.keys().collect::<Vec<_>>(), ["v2"]);
     let text = std::fs::read_to_string(stage.path("fraud.yaml")).unwrap();
-    assert!(text.contains("traffic: { v1: 0, v2: 100 }") && text.ends_with("# by hand\n"), "{text}");
+    assert!(text.contains("  v1: 0\n  v2: 100\n") && text.ends_with("# by hand\n"), "{text}");
     stage.end([envoy]).await;
 }

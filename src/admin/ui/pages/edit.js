@@ -28,7 +28,13 @@ export function create(main) {
   const changed = () => {
     isChanged = true;
     if (!isText) replace(preview, code(yaml(form.document())));
-    check.ask(isText ? text.value() : yaml(form.document()));
+    judge();
+  };
+  // What is not written yet is no mistake.
+  const judge = () => {
+    const lacks = isText ? [] : form.lacks();
+    if (lacks.length) check.wait(`Still needed: ${[...new Set(lacks)].join(", ")}.`);
+    else check.ask(isText ? text.value() : yaml(form.document()));
   };
   const form = createForm(changed);
   const text = editor("The gateway file", "", changed);
@@ -73,7 +79,7 @@ export function create(main) {
     h("div", { class: "row end actions" }, h("a", { class: "button", href: "/" }, "Cancel"), button("Create gateway", save, { why, kind: "primary", key: "save" })));
   show();
   replace(preview, code(yaml(form.document())));
-  check.ask(yaml(form.document()));
+  judge();
   reach();
   return { title: "New gateway", end: check.end, isChanged: () => isChanged, leave: () => !isChanged || window.confirm("Leave, and lose what you wrote?") };
 }

@@ -113,7 +113,7 @@ export function gateway(main, name) {
       if (!known?.shadow) return;
     }
     try {
-      copies.show(known.shadow, await get(at(name, "/shadow")));
+      copies.show(known.shadow, await get(at(name, "/shadow")), known.rollout?.shadowFirst !== undefined);
     } catch (problem) {
       // Without an answer, what was shown is the newest there is.
       if (problem.status === 404 || sections.shadow.hidden) copies.show(known.shadow, null);

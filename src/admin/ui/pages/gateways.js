@@ -172,6 +172,6 @@ function row(gateway) {
     cell("primary", "Primary", version(primary)),
     cell("canary", "Canary", version(canary)),
     cell("share", "Split", gateway.upstreams.length > 0 && h("div", {}, bar(gateway), h("span", { class: "figure" }, canary ? percent(canary.weight) : ""))),
-    cell("phase", "Phase", pill(gateway.phase), isReleasing && h("span", { class: "faint" }, `step ${passed} of ${steps.length}`)),
+    cell("phase", "Phase", pill(gateway.phase), isReleasing && h("span", { class: "faint" }, passed ? `step ${passed} of ${steps.length}` : "before step 1")),
     cell("access", "Access", gateway.authentication ? access(gateway.authentication) : "–"));
 }
