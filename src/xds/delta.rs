@@ -54,6 +54,8 @@ struct Typed {
     in_flight: VecDeque<Offer>,
     /// What the client said it holds from an earlier stream, and nobody had taken on a stream of this process.
     confirmed: Vec<Arc<Resource>>,
+    /// It said that it holds all that there is, and nobody was told yet.
+    is_back: bool,
     /// The client waits for an answer even if there is nothing to say.
     owes_answer: bool,
 }
@@ -171,11 +173,11 @@ impl Delta {
         FIRST.iter().rev().find_map(|kind| self.offer(*kind, snapshot, Part::Everything))
     }
 
-    /// What the client turned out to hold from an earlier stream, of which no Envoy had said so before: as good as
-    /// taken. After a restart of the control plane this is how it learns that what it serves is sound.
+    /// What the client turned out to hold from an earlier stream: as good as taken. After a restart of the control plane this is how it learns that what it serves is sound.
     pub fn confirmed(&mut self) -> Option<Verdict> {
         Kind::ALL.into_iter().find_map(|kind| {
-            let typed = Some(self.kinds.get_mut(kind)).filter(|t| !t.confirmed.is_empty())?;
+            let typed = Some(self.kinds.get_mut(kind)).filter(|t| t.is_back || !t.confirmed.is_empty())?;
+            typed.is_back = false;
             let (first, version) = (std::mem::take(&mut typed.confirmed), typed.held.version());
             Some(Verdict::Accepted { kind, version, first, refusing: typed.is_refusing() })
         })
@@ -257,6 +259,7 @@ impl Typed {
             if Version(sum) == set.version() {
                 // It holds all that there is, as it is.
                 self.confirmed.extend(set.resources().filter(|r| r.accept()).cloned());
+                self.is_back = true;
                 self.held = Arc::clone(set);
                 self.ask_again(early.iter());
                 return;

@@ -274,6 +274,8 @@ impl<P: Protocol> Stream<P> {
         match &verdict {
             Verdict::Accepted { kind, version, first, refusing } => {
                 status.update(*kind, |s| {
+                    // Who came back with it needed no offer.
+                    s.offered = s.offered.or(Some(*version));
                     s.acknowledged = Some(*version);
                     s.refusal = s.refusal.take().filter(|_| *refusing);
                 });

@@ -43,6 +43,8 @@ struct Typed {
     refused: bool,
     /// What the client said it holds from an earlier stream, and nobody had taken on a stream of this process.
     confirmed: Vec<Arc<Resource>>,
+    /// It said that it holds all that there is, and nobody was told yet.
+    is_back: bool,
     /// The nonce of the last response; a request with another one is about the past.
     nonce: u64,
 }
@@ -143,11 +145,11 @@ impl Sotw {
         }
     }
 
-    /// What the client turned out to hold from an earlier stream, of which no Envoy had said so before: as good as
-    /// taken. After a restart of the control plane this is how it learns that what it serves is sound.
+    /// What the client turned out to hold from an earlier stream: as good as taken. After a restart of the control plane this is how it learns that what it serves is sound.
     pub fn confirmed(&mut self) -> Option<Verdict> {
         Kind::ALL.into_iter().find_map(|kind| {
-            let typed = Some(self.kinds.get_mut(kind)).filter(|t| !t.confirmed.is_empty())?;
+            let typed = Some(self.kinds.get_mut(kind)).filter(|t| t.is_back || !t.confirmed.is_empty())?;
+            typed.is_back = false;
             let (first, version) = (std::mem::take(&mut typed.confirmed), typed.version.unwrap_or_default());
             Some(Verdict::Accepted { kind, version, first, refusing: false })
         })
@@ -212,6 +214,7 @@ impl Typed {
         let came_back = self.held.is_empty() && self.version == Some(version);
         if came_back && self.asked.is_empty() && self.subscription.is_wildcard() {
             self.confirmed.extend(set.resources().filter(|r| r.accept()).cloned());
+            self.is_back = true;
             self.held = Arc::clone(set);
             return None;
         }

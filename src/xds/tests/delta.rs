@@ -194,6 +194,13 @@ fn who_comes_back_with_everything_is_sent_nothing_and_shows_that_it_is_sound() {
     };
     assert_eq!(first.len(), 2);
     assert!(client.0.confirmed().is_none() && only.get(Route, "a").unwrap().is_accepted());
+    // The next one shows nothing new, and is seen to have it too.
+    let mut another = Client::new();
+    another.says(holding(Route, &["a", "b"], &held));
+    another.is_quiet(&only);
+    let Some(Verdict::Accepted { first, version, .. }) = another.0.confirmed() else { panic!("a verdict") };
+    assert_eq!((first.len(), version), (0, only.set(Route).version()));
+    assert!(another.0.confirmed().is_none());
 }
 
 #[test]
