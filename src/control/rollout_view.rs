@@ -37,6 +37,9 @@ pub struct RolloutView {
     /// About how many it has to have until its evidence is enough for the next step, at the pace so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_needed: Option<f64>,
+    /// Whether the canary is shadowed before its first step, as the file has it; left out when it is not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub begins_shadowed: bool,
     /// How the predictions of its shadow agree, before the first step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shadow_first: Option<ShadowFirstView>,
@@ -138,6 +141,7 @@ impl RolloutView {
             watched_seconds: state.stage.watched / 1000,
             requests,
             requests_needed: requests.map(|r| (r + missing).max(plan.settings.min_requests)),
+            begins_shadowed: plan.shadow_first.is_some(),
             shadow_first: shadow_first(plan, state),
             message: state.sentence.clone(),
             paused: state.pause.as_ref().map(|p| p.cause),

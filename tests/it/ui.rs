@@ -2,6 +2,10 @@
 
 mod access;
 mod browser;
+mod closed;
+mod login;
+mod shadow;
+mod show;
 mod watch;
 
 use crate::protocol::client::{folder, gateway, soon, start, stop};

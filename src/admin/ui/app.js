@@ -3,7 +3,7 @@
 import { frame } from "./parts/frame.js";
 import { route, start } from "./lib/router.js";
 import { restore } from "./lib/theme.js";
-import { learn } from "./lib/session.js";
+import { needsLogin } from "./lib/session.js";
 import { gateways } from "./pages/gateways.js";
 import { gateway } from "./pages/gateway.js";
 import { create, edit } from "./pages/edit.js";
@@ -22,5 +22,5 @@ route(/^\/proxies$/, proxies);
 route(/^\/settings$/, settings);
 route(/^\/login$/, login);
 
-await learn();
-start(document.getElementById("main"));
+// Whoever has to log in first is on the way there.
+if (!(await needsLogin()) || location.pathname === "/login") start(document.getElementById("main"));

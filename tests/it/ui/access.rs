@@ -10,11 +10,19 @@ use serin::app::Options;
 static AXE: Python = Python::with("axe-playwright-python==0.1.8\n");
 
 /// What the script of axe says.
-async fn axe() -> String {
+pub(super) async fn axe() -> String {
     let say = "import axe_playwright_python as p, pathlib; print(pathlib.Path(p.__path__[0], 'axe.min.js').read_text())";
     let run = AXE.command().await.args(["-c", say]).output().await.unwrap();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     String::from_utf8(run.stdout).unwrap()
+}
+
+/// What axe has against the page that is open.
+pub(super) async fn complaints(chromium: &mut Chromium, axe: &str) -> Vec<String> {
+    chromium.evaluate(axe).await;
+    let report = chromium.evaluate(RUN).await;
+    assert!(report["passed"].as_u64().is_some_and(|passed| passed > 5), "axe looks at the page: {report}");
+    report["found"].as_array().unwrap().iter().map(ToString::to_string).collect()
 }
 
 const RUN: &str = "(async () => {
@@ -91,13 +99,7 @@ async fn no_page_keeps_anybody_out() {
                 ))
                 .await;
             chromium.evaluate(first).await;
-            chromium.evaluate(&axe).await;
-            let report = chromium.evaluate(RUN).await;
-            assert!(
-                report["passed"].as_u64().is_some_and(|passed| passed > 5),
-                "axe looks at {path}: {report}"
-            );
-            let found = report["found"].as_array().unwrap();
+            let found = self::complaints(&mut chromium, &axe).await;
             complaints.extend(found.iter().map(|found| format!("{path} {width} dark={is_dark}: {found}")));
         }
     }

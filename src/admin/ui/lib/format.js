@@ -17,6 +17,9 @@ export function share(n) {
   return `${p.toFixed(decimals)}${NBSP}%`;
 }
 
+/** A share from 0 to 1 whose last places matter: "97.40 %". */
+export const exact = (n) => `${(n * 100).toFixed(n === 0 || n === 1 ? 0 : 2)}${NBSP}%`;
+
 /** Requests a second. */
 export function rate(n) {
   if (n === null || n === undefined) return "–";

@@ -4,7 +4,7 @@ import { h, replace, say } from "../lib/dom.js";
 import { ask, at, get, page } from "../lib/api.js";
 import { link, report } from "../lib/link.js";
 import { go, query } from "../lib/router.js";
-import { mayNotEdit } from "../lib/session.js";
+import { mayNotEdit, needsLogin } from "../lib/session.js";
 import { button } from "../parts/button.js";
 import { checker } from "../parts/check.js";
 import { code } from "../parts/code.js";
@@ -28,7 +28,13 @@ export function create(main) {
   const changed = () => {
     isChanged = true;
     if (!isText) replace(preview, code(yaml(form.document())));
-    check.ask(isText ? text.value() : yaml(form.document()));
+    judge();
+  };
+  // What is not written yet is no mistake.
+  const judge = () => {
+    const lacks = isText ? [] : form.lacks();
+    if (lacks.length) check.wait(`Still needed: ${[...new Set(lacks)].join(", ")}.`);
+    else check.ask(isText ? text.value() : yaml(form.document()));
   };
   const form = createForm(changed);
   const text = editor("The gateway file", "", changed);
@@ -54,10 +60,11 @@ export function create(main) {
     }
   };
   const room = h("div", {});
+  text.close(why !== null);
   const show = () => replace(room,
     h("div", { class: isText ? "" : "beside" },
       isText ? h("section", { class: "card", "aria-label": "File" }, text.element, check.element)
-        : [form.element, h("section", { class: "card preview", "aria-labelledby": "preview" }, h("h2", { id: "preview" }, "The file"), preview, check.element)]));
+        : [closed(form.element, why), h("section", { class: "card preview", "aria-labelledby": "preview" }, h("h2", { id: "preview" }, "The file"), preview, check.element)]));
   const toggle = tabs(isText, (asText) => {
     if (asText) text.set(yaml(form.document()));
     isText = asText;
@@ -67,12 +74,12 @@ export function create(main) {
   replace(main,
     h("nav", { class: "crumbs", "aria-label": "Where you are" }, h("a", { href: "/" }, "Gateways"), h("span", { "aria-hidden": "true" }, "/"), "New"),
     h("div", { class: "head" }, h("h1", {}, "New gateway"), h("div", { class: "grow" }), toggle),
-    why && h("p", { class: "refusal" }, why),
+    why && h("p", { class: "refusal" }, `No gateway can be made from here: ${why}.`),
     room, refusal,
     h("div", { class: "row end actions" }, h("a", { class: "button", href: "/" }, "Cancel"), button("Create gateway", save, { why, kind: "primary", key: "save" })));
   show();
   replace(preview, code(yaml(form.document())));
-  check.ask(yaml(form.document()));
+  judge();
   reach();
   return { title: "New gateway", end: check.end, isChanged: () => isChanged, leave: () => !isChanged || window.confirm("Leave, and lose what you wrote?") };
 }
@@ -131,8 +138,9 @@ export function edit(main, name) {
     },
   });
   const show = (why) => {
-    replace(room, why && h("p", { class: "refusal" }, `This gateway cannot be changed from here: ${why}`),
-      isText ? h("section", { class: "card", "aria-label": "File" }, h("p", { class: "faint" }, file.file), text.element, check.element) : form.element);
+    text.close(why !== null);
+    replace(room, why && h("p", { class: "refusal" }, `This gateway cannot be changed from here: ${why}.`),
+      isText ? h("section", { class: "card", "aria-label": "File" }, h("p", { class: "faint" }, file.file), text.element, check.element) : closed(form.element, why));
     replace(actions, button("Delete", remove, { why, kind: "danger quiet", key: "delete" }), h("div", { class: "grow" }),
       h("a", { class: "button", href: page(name) }, "Cancel"), button("Save", isText ? saveText : saveForm, { why, kind: "primary", key: "save" }));
   };
@@ -149,12 +157,18 @@ export function edit(main, name) {
       check.ask(file.yaml);
       report("live");
     } catch (problem) {
+      if (problem.status === 401) await needsLogin();
       replace(room, h("div", { class: "empty" }, h("h2", {}, "The file cannot be read"), h("p", {}, problem.message)));
       reach();
     }
   };
   load();
   return { title: `Edit ${name}`, end: check.end, isChanged: () => isChanged, leave: () => !isChanged || window.confirm("Leave, and lose what you wrote?") };
+}
+
+/** A form whose fields are all off when there is a reason for that. */
+function closed(form, why) {
+  return why === null ? form : h("fieldset", { disabled: true }, form);
 }
 
 /** Form or file. */

@@ -38,7 +38,7 @@ export function gateway(main, name) {
   const tests = slot(place("div", { class: "stale-able" }), evidence);
   const happened = slot(place("div"), () => journal(entries, isAll, () => { isAll = true; render(); }));
   const back = slot(place("div"), revisions);
-  const copies = slot(place("div"), shadow);
+  const copies = slot(place("div", { class: "stale-able shadowed" }), shadow);
   const text = slot(place("div"), file);
 
   const sections = {
@@ -67,6 +67,7 @@ export function gateway(main, name) {
     const going = known.rollout;
     waits.show(going ?? null);
     tests.show(going ?? null);
+    if (JSON.stringify(known.shadow) !== shadowed) report();
     back.show(known, isLive);
     happened.show(entries.map((e) => e.sequence), isAll);
     sections.release.hidden = !known.serving && !going;
@@ -104,13 +105,19 @@ export function gateway(main, name) {
   };
   sections.text.hidden = true;
   sections.shadow.hidden = true;
+  let shadowed;
   const report = async () => {
+    shadowed = JSON.stringify(known?.shadow);
     if (document.hidden || !known?.shadow) {
       sections.shadow.hidden = !known?.shadow;
       if (!known?.shadow) return;
     }
-    const said = await get(at(name, "/shadow")).catch(() => null);
-    copies.show(known.shadow, said);
+    try {
+      copies.show(known.shadow, await get(at(name, "/shadow")), known.rollout?.shadowFirst !== undefined);
+    } catch (problem) {
+      // Without an answer, what was shown is the newest there is.
+      if (problem.status === 404 || sections.shadow.hidden) copies.show(known.shadow, null);
+    }
     sections.shadow.hidden = false;
   };
   const reports = setInterval(report, 5000);
@@ -118,14 +125,12 @@ export function gateway(main, name) {
   const unlink = onLink(render);
   const end = live(`?gateway=${encodeURIComponent(name)}`, {
     gateway: (view) => {
-      const isFirst = !known;
       known = view;
       all.hidden = false;
       nothing.hidden = true;
       render();
       tick();
       more();
-      if (isFirst) report();
     },
     gone: () => {
       known = null;
@@ -133,7 +138,7 @@ export function gateway(main, name) {
       nothing.hidden = false;
       nothing.replaceChildren(h("h2", {}, "There is no such gateway"), h("p", {}, "Its file is not there, or has another name now. If it comes, it is shown here at once."), h("p", {}, h("a", { href: "/" }, "All gateways")));
     },
-    numbers: (fresh) => known && measured.show({ upstreams: known.upstreams, rollout: known.rollout && { primary: known.rollout.primary, canary: known.rollout.canary } }, fresh),
+    numbers: (fresh) => known && measured.show({ upstreams: known.upstreams, sessionAffinity: known.sessionAffinity, rollout: known.rollout && { primary: known.rollout.primary, canary: known.rollout.canary } }, fresh),
     points: ({ points }) => drawing.take(points),
     message: (entry) => {
       if (entries.some((e) => e.sequence === entry.sequence)) return;
@@ -159,6 +164,7 @@ function top(gateway) {
     ["Where", endpoint(gateway)],
     ["Listener", gateway.listener],
     ["Access", access(gateway.authentication)],
+    gateway.sessionAffinity && ["Users keep their version by", gateway.sessionAffinity],
     gateway.proxies?.length && ["Envoys", gateway.proxies.join(", ")],
     gateway.grpcTargets && ["gRPC", gateway.grpcTargets.join(", ")],
     ["File", gateway.file],

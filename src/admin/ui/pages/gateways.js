@@ -60,16 +60,16 @@ export function gateways(main) {
   search.addEventListener("input", () => change({ q: search.value.trim() }));
   sort.addEventListener("change", () => change({ sort: sort.value }));
 
+  const tools = h("div", { class: "tools", role: "search" },
+    h("label", { for: "search", class: "unseen" }, "Search"), search, chips,
+    h("label", { for: "sort", class: "sort" }, h("span", { class: "faint" }, "Sort by"), sort));
   const add = mayNotEdit();
   main.append(
     h("div", { class: "head" },
       h("h1", {}, "Gateways"), total,
       h("div", { class: "grow" }),
       wayTo("/new", "New gateway", add)),
-    h("div", { class: "tools", role: "search" },
-      h("label", { for: "search", class: "unseen" }, "Search"), search, chips,
-      h("label", { for: "sort", class: "sort" }, h("span", { class: "faint" }, "Sort by"), sort)),
-    table, after);
+    tools, table, after);
 
   const matches = (gateway) => {
     const words = wish.q.toLowerCase().split(/\s+/).filter(Boolean);
@@ -92,6 +92,7 @@ export function gateways(main) {
     const wanted = shown.slice(0, limit).map((g) => rows.get(g.name));
     if (wanted.length !== body.children.length || wanted.some((row, i) => row !== body.children[i])) body.replaceChildren(...wanted);
     table.hidden = !shown.length;
+    tools.hidden = isLoaded && !all.length;
     replace(after, below(all.length, shown.length));
     if (isAsked) say(`${count(shown.length)} of ${count(all.length)} gateways`);
   };
@@ -172,6 +173,6 @@ function row(gateway) {
     cell("primary", "Primary", version(primary)),
     cell("canary", "Canary", version(canary)),
     cell("share", "Split", gateway.upstreams.length > 0 && h("div", {}, bar(gateway), h("span", { class: "figure" }, canary ? percent(canary.weight) : ""))),
-    cell("phase", "Phase", pill(gateway.phase), isReleasing && h("span", { class: "faint" }, `step ${passed} of ${steps.length}`)),
+    cell("phase", "Phase", pill(gateway.phase), isReleasing && h("span", { class: "faint" }, passed ? `step ${passed} of ${steps.length}` : "before step 1")),
     cell("access", "Access", gateway.authentication ? access(gateway.authentication) : "–"));
 }

@@ -53,7 +53,7 @@ export function authentication(keep, changed) {
     fields = (MODES[mode]?.fields ?? []).map(text);
     replace(room, fields.map((field) => field.element));
   };
-  const options = Object.entries(MODES).map(([key, { hint }]) => [key, access(key), hint]);
+  const options = Object.entries(MODES).filter(([key]) => key !== "none" || keep !== "none").map(([key, { hint }]) => [key, access(key), hint]);
   if (keep) options.unshift(["keep", `As it is: ${access(keep)}`]);
   const choose = (key) => {
     mode = key;

@@ -40,7 +40,7 @@ export function chart(title, format) {
       s("text", { class: "tick", x: EDGE.left - 8, y: y(top * part) + 4, "text-anchor": "end" }, format(top * part)),
     ]);
     const minutes = ticks(from, to, inner.width).map((t) =>
-      s("text", { class: "tick", x: x(t), y: HEIGHT - 6, "text-anchor": "middle" }, new Date(t).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })));
+      s("text", { class: "tick", x: Math.min(x(t), width - 16), y: HEIGHT - 6, "text-anchor": "middle" }, new Date(t).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })));
     let free = -Infinity;
     const lines = marks.filter((m) => m.at >= from && m.at <= to).map((mark) => {
       const at = x(mark.at);

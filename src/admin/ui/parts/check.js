@@ -19,6 +19,12 @@ export function checker(told, go) {
   return {
     element: place,
     show,
+    /** Asks nothing for now, and says why. */
+    wait(why) {
+      clearTimeout(timer);
+      turn += 1;
+      replace(place, h("p", { class: "faint" }, why));
+    },
     ask(text) {
       clearTimeout(timer);
       timer = setTimeout(async () => {

@@ -25,6 +25,10 @@ export function editor(label, value, changed) {
       area.value = text;
       draw();
     },
+    /** A text that can be read and copied only. */
+    close(isClosed) {
+      area.readOnly = isClosed;
+    },
     mark(diagnostics) {
       marked = new Map(diagnostics.filter((d) => d.line > 0).map((d) => [d.line, d.severity]));
       area.setAttribute("aria-invalid", String(diagnostics.some((d) => d.severity === "error")));

@@ -33,7 +33,7 @@ function one(test, canary, primary, isOver) {
     : `${canary} ${share(seen)} of ${count(test.canary.requests)}`;
   const beside = test.primary ? `, ${primary} ${share(mean(test.primary))} of ${count(test.primary.requests)}`
     : test.limit !== null && test.limit !== undefined ? `, allowed ${share(test.limit)}` : "";
-  const range = seen === null ? null : `true rate of ${canary} between ${share(test.canary.low)} and ${share(test.canary.high)} (95 % confidence)`;
+  const range = seen === null ? null : `The true rate of ${canary} is between ${share(test.canary.low)} and ${share(test.canary.high)} (95 % confidence).`;
   const harm = part(test.harm, test.harmNeeded);
   const asked = test.safetyNeeded !== null && test.safetyNeeded !== undefined;
   const safety = asked ? part(test.safety, test.safetyNeeded) : null;

@@ -32,6 +32,8 @@ export function createForm(changed) {
   return {
     element,
     judge: () => [...fields.map((f) => f.judge()), who.judge(), canary.judge()].find(Boolean) ?? null,
+    /** The labels of what has to be filled in, and is not. */
+    lacks: () => [...element.querySelectorAll("input:required")].filter((input) => input.value.trim() === "").map((input) => input.labels[0].textContent),
     first: () => element.querySelector("[aria-invalid]"),
     document: () => {
       const list = words(hosts.value());

@@ -19,9 +19,16 @@ export function numbers(gateway, measured) {
   const order = ([name]) => index.get(name) ?? 9;
   const rows = known.sort((a, b) => order(a) - order(b)).map(([name, numbers]) => row(name, index.get(name) ?? 5, numbers, name !== measured.primary));
   if (measured.shadow) rows.push(row(`${measured.shadow.upstream} (shadow)`, 5, measured.shadow, true));
-  return wide("The last minute, by version", h("table", { class: "numbers" },
+  const table = wide("The last minute, by version", h("table", { class: "numbers" },
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Version"), COLUMNS.map(([name]) => h("th", { scope: "col" }, name)), h("th", { scope: "col" }, "In flight"), h("th", { scope: "col" }, "Healthy"))),
     h("tbody", {}, rows)));
+  return measured.keyless ? [table, h("p", { class: "faint keyless" }, keyless(measured.keyless, gateway.sessionAffinity))] : table;
+}
+
+/** Of those whose users should keep their version. */
+function keyless({ lastMinute, requests }, key) {
+  return requests === 0 ? `All requests came with their key (${key}), so every user keeps a version.`
+    : `${count(lastMinute)} requests of the last minute, ${count(requests)} in all, came without their key (${key}): chance chose their version.`;
 }
 
 function row(name, index, numbers, isCompared) {

@@ -2,6 +2,7 @@
 
 import { h } from "../lib/dom.js";
 import { count, percent, time } from "../lib/format.js";
+import { agreement } from "./agreement.js";
 
 export function steps(release) {
   const { weight, phase } = release;
@@ -12,9 +13,11 @@ export function steps(release) {
     const pause = step.pauseSeconds === null ? "by hand" : time(step.pauseSeconds);
     return item(is, percent(step.weight), is === "now" ? null : pause);
   });
+  const first = release.shadowFirst ? item("now", "Shadow", null)
+    : release.beginsShadowed ? item(weight > 0 || phase === "Promoted" ? "done" : "ahead", "Shadow", "no traffic") : null;
   const bake = item(phase === "Baking" ? "now" : phase === "Promoted" ? "done" : "ahead", "Bake", null);
   const end = item(phase === "Promoted" ? "done" : "ahead", "Promoted", null);
-  return h("ol", { class: "steps", "aria-label": "Steps" }, all, bake, end);
+  return h("ol", { class: "steps", "aria-label": "Steps" }, first, all, bake, end);
 }
 
 function item(is, name, note) {
@@ -27,6 +30,7 @@ function item(is, name, note) {
 
 /** What the step that is now waits for: time, and requests. */
 export function progress(release) {
+  if (release.shadowFirst) return before(release.shadowFirst);
   if (!["Progressing", "Holding", "Paused", "Baking"].includes(release.phase)) return null;
   const step = release.steps.find((s) => s.weight === release.weight);
   const rows = [];
@@ -45,6 +49,13 @@ export function progress(release) {
       : meter("Requests of the canary", 1, `${count(release.requests)}, enough`));
   }
   return h("dl", { class: "progress" }, rows);
+}
+
+/** What the first step waits for, while the canary is shadowed. */
+function before({ compared, matched, low, high, minMatch }) {
+  return h("div", { class: "before" },
+    h("p", { class: "faint" }, "Before the first step nobody gets an answer of the canary: it gets copies, and its predictions are compared."),
+    agreement({ matched, compared, interval: [low, high], wanted: minMatch, looks: "at the confidence of the rollout" }));
 }
 
 function meter(name, part, words) {
