@@ -149,16 +149,16 @@ async fn what_an_envoy_cannot_send_is_told_by_upstream_and_leg() {
         let table = table.load();
         let live = table.gateway("fraud", now()).into_iter().find(|(name, _)| name.as_str() == "v1");
         let told = [live.map(|(_, numbers)| numbers), table.shadow("fraud", "next", now())];
-        #[expect(clippy::cast_precision_loss, reason = "a hundred")]
-        told.iter().all(|numbers| numbers.as_ref().is_some_and(|n| n.total.unsent == REQUESTS as f64))
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number")]
+        told.iter().all(|numbers| numbers.as_ref().is_some_and(|n| n.total.unsent as u64 == REQUESTS))
     })
     .await;
     let page =
         reqwest::get(format!("http://{}/metrics", stage.app.http)).await.unwrap().text().await.unwrap();
     for (upstream, leg) in [("v1", "live"), ("next", "shadow")] {
         let labels = format!("{{gateway=\"fraud\",upstream=\"{upstream}\",leg=\"{leg}\"}}");
-        let line = format!("serin_compare_unsent_total{labels} {REQUESTS}");
-        assert!(page.contains(&line), "{line}\n{page}");
+        let wanted = format!("serin_compare_unsent_total{labels} {REQUESTS}");
+        assert!(page.contains(&wanted), "{wanted}\n{page}");
     }
     stage.end([envoy]).await;
 }
