@@ -1,4 +1,4 @@
-//! Files that Serin cannot change, as those of a ConfigMap: every control that would change one is off, and says why.
+//! Files that Serin cannot change, as those of a `ConfigMap`: every control that would change one is off, and says why.
 
 use super::url;
 use crate::e2e::chromium::Chromium;

@@ -43,6 +43,21 @@ async fn create(
     stage.sees("the form's gateway serves", name, |g| g.is_some_and(|g| g["phase"] == "Stable")).await;
 }
 
+/// Somebody edits the file by hand while the form is open: nothing is lost on either side.
+async fn by_hand_meanwhile(chromium: &mut Chromium, stage: &Stage) {
+    chromium.evaluate("click('Edit')").await;
+    chromium.sees("document.querySelector('[name=description]') !== null").await;
+    chromium.evaluate("fill('description', 'by the form')").await;
+    let by_hand = format!("{}# by hand\n", std::fs::read_to_string(stage.path("fraud.yaml")).unwrap());
+    stage.replace("fraud.yaml", &by_hand);
+    chromium.evaluate("click('Save')").await;
+    chromium
+        .sees("document.querySelector('.refusal[role=alert]').textContent.startsWith('The file was changed meanwhile')")
+        .await;
+    assert_eq!(chromium.evaluate("document.querySelector('[name=description]').value").await, "by the form");
+    assert_eq!(std::fs::read_to_string(stage.path("fraud.yaml")).unwrap(), by_hand);
+}
+
 #[tokio::test]
 async fn gateways_of_all_modes_are_made_and_a_canary_is_led_to_its_end() {
     let (v1, v2, provider) = (toy("v1").await, toy("v2").await, Provider::start(free_port()).await);
@@ -142,18 +157,7 @@ async fn gateways_of_all_modes_are_made_and_a_canary_is_led_to_its_end() {
     // Six standard deviations of 4,000 draws.
     assert!((2.9..=7.1).contains(&measured[0]) && (20.8..=29.2).contains(&measured[1]), "{measured:?} %");
 
-    // Somebody edits the file by hand while the form is open: nothing is lost on either side.
-    chromium.evaluate("click('Edit')").await;
-    chromium.sees("document.querySelector('[name=description]') !== null").await;
-    chromium.evaluate("fill('description', 'by the form')").await;
-    let by_hand = format!("{}# by hand\n", std::fs::read_to_string(stage.path("fraud.yaml")).unwrap());
-    stage.replace("fraud.yaml", &by_hand);
-    chromium.evaluate("click('Save')").await;
-    chromium
-        .sees("document.querySelector('.refusal[role=alert]').textContent.startsWith('The file was changed meanwhile')")
-        .await;
-    assert_eq!(chromium.evaluate("document.querySelector('[name=description]').value").await, "by the form");
-    assert_eq!(std::fs::read_to_string(stage.path("fraud.yaml")).unwrap(), by_hand);
+    by_hand_meanwhile(&mut chromium, &stage).await;
 
     // Whoever looks again can go on; then the canary gets everything.
     chromium.evaluate("window.confirm = () => true; click('fraud')").await;
