@@ -43,6 +43,16 @@ async fn create(
     stage.sees("the form's gateway serves", name, |g| g.is_some_and(|g| g["phase"] == "Stable")).await;
 }
 
+/// Files of users and keys, as the commands write them; the key of `acme`.
+fn secrets(stage: &Stage) -> String {
+    let keys = command(stage.folder.path(), &["keys", "new", "keys", "acme"]).output().unwrap();
+    let mut users = command(stage.folder.path(), &["users", "set", "users", "ann"]);
+    let mut users = users.stdin(Stdio::piped()).spawn().unwrap();
+    users.stdin.take().unwrap().write_all(b"correct horse\n").unwrap();
+    assert!(users.wait().unwrap().success());
+    String::from_utf8(keys.stdout).unwrap()
+}
+
 /// Somebody edits the file by hand while the form is open: nothing is lost on either side.
 async fn by_hand_meanwhile(chromium: &mut Chromium, stage: &Stage) {
     chromium.evaluate("click('Edit')").await;
@@ -64,12 +74,7 @@ async fn gateways_of_all_modes_are_made_and_a_canary_is_led_to_its_end() {
     let stage = Stage::with(&[], Options { insecure_admin: true, ..Options::default() }).await;
     let back = callback(stage.port, "login");
     let client = provider.register(&back).await;
-    let keys = command(stage.folder.path(), &["keys", "new", "keys", "acme"]).output().unwrap();
-    let key = String::from_utf8(keys.stdout).unwrap();
-    let mut users = command(stage.folder.path(), &["users", "set", "users", "ann"]);
-    let mut users = users.stdin(Stdio::piped()).spawn().unwrap();
-    users.stdin.take().unwrap().write_all(b"correct horse\n").unwrap();
-    assert!(users.wait().unwrap().success());
+    let key = secrets(&stage);
     std::fs::write(stage.path("login.secret"), &client.secret).unwrap();
     let envoy = stage.envoy().await;
     let mut chromium = Chromium::start().await;
