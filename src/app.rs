@@ -2,6 +2,7 @@
 
 mod feed;
 mod reopen;
+mod replicas;
 mod session;
 mod trusted;
 
@@ -18,6 +19,7 @@ use crate::mtls::{self, Connection, Credentials, Door, Unusable};
 use crate::provider;
 use crate::snapshot::Fleet;
 use crate::source::{Environment, Scanner, Watched, Watching, watch};
+use crate::store::run::{Answer, Handle, Work};
 use crate::store::{self, Absent, Restored, Store};
 use crate::telemetry::run::{Inputs, Outputs as Numbers};
 use crate::telemetry::sink::{QUEUE, Sink};
@@ -139,12 +141,7 @@ impl App {
         let credentials = protection(&settings, &options)?;
         let (xds, xds_address) = bind(settings.xds, "xDS", "--xds").await?;
         let (http, http_address) = bind(settings.http, "HTTP", "--http").await?;
-        let at = settings.store.clone().unwrap_or(StoreAt::Memory);
-        let (kept, restored, failure) = open_store(at.clone()).await?;
-        let (store, store_work, answers) = store::run::start(kept, failure.clone());
-        let is_late = failure.as_ref().is_some_and(store::Error::is_temporary);
-        let store_work =
-            if is_late { store_work.opened_by(Box::new(move || opened(&at))) } else { store_work };
+        let Opened { store, work, answers, restored, failure, is_late } = open_store(&settings).await?;
 
         let (events_in, events) = mpsc::channel(1024);
         let (verdicts_in, verdicts) = mpsc::channel(1024);
@@ -185,20 +182,22 @@ impl App {
             stopped: stopped.clone(),
         };
         let (reports_in, reports) = mpsc::channel(QUEUE);
-        let ended = Arc::new(Notify::new());
+        let [ended, failed] = [(); 2].map(|()| Arc::<Notify>::default());
         let sink = Sink::new(reports_in, Arc::clone(&ended), Arc::clone(&registry), stopped.clone());
         let (measurements_in, measured) = mpsc::channel(16);
         let (copies, measurements) = broadcast::channel(64);
         let grpc = grpc_routes(&discovery, &sources, &outputs)?.merge(sink.routes());
         let watching = follow(&settings, options.environment, &restored, events_in.clone())?;
         let mut tasks = JoinSet::new();
-        tasks.spawn_blocking(|| store_work.run());
+        tasks.spawn_blocking(|| work.run());
         let session_key = session::key(options.session_key.as_deref(), &store).await;
         let session_key = session_key.map_err(Error::SessionKey)?;
-        if is_late {
-            tasks.spawn(until(stopped.clone(), reopen::run(store.clone(), events_in.clone())));
+        if let Some(inputs) = replicas::inputs(&settings, xds_address, &store, &failed, &stopped) {
+            tasks.spawn(replicas::run(inputs, outputs.view.subscribe(), events_in.clone()));
         }
+        tasks.spawn(until(stopped.clone(), reopen::run(is_late, store.clone(), events_in.clone())));
         let feed = feed::Feed {
+            failed,
             measured,
             copies,
             view: Arc::clone(&outputs.view),
@@ -297,8 +296,10 @@ fn world(
     let switches = Switches::restored(&restored.switches);
     let states = failure.map_or(Ok(restored.states), |why| Err(why.to_string()));
     let bounds = telemetry::bounds().chain([f64::MAX]).collect();
+    let is_shared = is_shared(&settings);
     let world = World::new(settings).with_switches(switches).with_last_good(restored.documents);
     let world = world.with_rollouts(states, bounds, clock::now());
+    let world = if is_shared { world.with_others() } else { world };
     let world = match trusted::authorities() {
         Some(trusted) => world.with_authorities(&trusted),
         None => world,
@@ -309,28 +310,55 @@ fn world(
     }
 }
 
-/// The store, what it holds, and why there is none, if that is so: traffic needs none, and only rollouts wait.
-async fn open_store(at: StoreAt) -> Result<(Box<dyn Store>, Restored, Option<store::Error>), Error> {
-    // The whole file is checked, which takes a moment.
-    let opened = tokio::task::spawn_blocking(move || opened(&at)).await;
-    let stopped = |e: tokio::task::JoinError| store::Error::Unavailable {
-        place: "the store".into(),
-        why: e.to_string(),
-    };
-    match opened.map_err(stopped).flatten() {
-        Ok((store, restored)) => Ok((store, restored, None)),
-        Err(error @ store::Error::InUse { .. }) => Err(Error::Store(error)),
-        Err(error) => {
+/// The store and all that it said at the start.
+struct Opened {
+    store: Handle,
+    work: Work,
+    answers: mpsc::UnboundedReceiver<Answer>,
+    restored: Restored,
+    /// Why there is none, if that is so: traffic needs none, and only rollouts wait.
+    failure: Option<store::Error>,
+    /// Whether it has to be opened later; a database is connected to whenever it can be.
+    is_late: bool,
+}
+
+async fn open_store(settings: &Settings) -> Result<Opened, Error> {
+    let at = settings.store.clone().unwrap_or(StoreAt::Memory);
+    let is_shared = is_shared(settings);
+    let open = move || {
+        let (store, restored, failure) = match opened(&at) {
+            Ok((store, restored)) => (store, restored, None),
+            Err(error @ store::Error::InUse { .. }) => return Err(Error::Store(error)),
+            Err(error) => {
+                // What is only opened when it is used may come back.
+                let later = is_shared.then(|| store::open(&at).ok()).flatten();
+                (later.unwrap_or_else(|| Box::new(Absent(error.clone()))), Restored::default(), Some(error))
+            }
+        };
+        if let Some(error) = &failure {
             tracing::error!("Serin serves without its store, and rollouts stay where they are: {error}");
-            Ok((Box::new(Absent(error.clone())), Restored::default(), Some(error)))
         }
-    }
+        let (store, work, answers) = store::run::start(store, failure.clone());
+        let is_late = failure.as_ref().is_some_and(store::Error::is_temporary) && !is_shared;
+        let work = if is_late { work.opened_by(Box::new(move || opened(&at))) } else { work };
+        Ok(Opened { store, work, answers, restored, failure, is_late })
+    };
+    // The whole file is checked, or a database is asked, which takes a moment.
+    let stopped = |e: tokio::task::JoinError| {
+        Error::Store(store::Error::Unavailable { place: "the store".into(), why: e.to_string() })
+    };
+    tokio::task::spawn_blocking(open).await.map_err(stopped)?
 }
 
 fn opened(at: &StoreAt) -> Result<(Box<dyn Store>, Restored), store::Error> {
     let mut store = store::open(at)?;
     let restored = store.load()?;
     Ok((store, restored))
+}
+
+/// Whether other Serins use the same store.
+fn is_shared(settings: &Settings) -> bool {
+    matches!(settings.store, Some(StoreAt::Postgres(_)))
 }
 
 fn grpc_routes(discovery: &Discovery, sources: &Sources, outputs: &Outputs) -> Result<axum::Router, Error> {
@@ -453,8 +481,10 @@ fn with_absolute_paths(mut settings: Settings) -> Settings {
         }
     };
     absolute(&mut settings.gateways);
-    if let Some(StoreAt::Sqlite(path)) = &mut settings.store {
-        absolute(path);
+    match &mut settings.store {
+        Some(StoreAt::Sqlite(path)) => absolute(path),
+        Some(StoreAt::Postgres(database)) => database.files_mut().for_each(absolute),
+        Some(StoreAt::Memory) | None => {}
     }
     let listeners = settings.listeners.values_mut().filter_map(|l| l.tls.as_mut());
     for files in listeners.flat_map(|tls| &mut tls.certificates) {

@@ -70,7 +70,19 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("rollout", "clock model names stats weight", "serde"),
     // What survives a restart.
     ("store", "clock model names weight", "rusqlite serde serde_json"),
+    ("store/lease.rs", "", ""),
     ("store/run.rs", "clock latest", "tokio tracing"),
+    ("store/postgres.rs", "clock model", "tokio tokio_postgres tracing"),
+    ("store/postgres/journal.rs", "clock names weight", "serde_json tokio_postgres"),
+    ("store/postgres/lease.rs", "names", "serde_json tokio_postgres"),
+    ("store/postgres/link.rs", "model", "tokio tokio_postgres"),
+    ("store/postgres/schema.rs", "", "tokio_postgres"),
+    (
+        "store/postgres/tls.rs",
+        "model",
+        "rustls rustls_native_certs rustls_pki_types tokio tokio_postgres tokio_rustls",
+    ),
+    ("store/replica.rs", "clock model", "tokio tracing"),
     // What Envoys measured: pure, but for the service and the task that owns the numbers.
     ("telemetry", "clock names stats translate", "indexmap"),
     ("telemetry/run.rs", "clock latest", "tokio"),
@@ -122,6 +134,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
         "admin client clock control issuer latest messages model mtls provider snapshot source store telemetry xds",
         "axum futures_util tokio tonic tonic_health tonic_reflection tracing",
     ),
+    ("app/replicas.rs", "control latest model store", "tokio"),
     ("app/feed.rs", "clock control latest names store telemetry", "tokio"),
     ("app/session.rs", "model store", "getrandom tracing"), // the key of all logins, and where it is kept
     ("app/trusted.rs", "model", "base64 rustls_native_certs tracing"),

@@ -102,8 +102,13 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
             asker.answer(reply);
         }
         let notes = world.take_notes();
-        later.add(journal.entries(&notes, now), world.take_documents(), now);
-        later.throw(world.take_switches(), now);
+        let entries = journal.entries(&notes, now);
+        // One of several Serins writes for all. What the others hear of files is in their logs, and waits in the world.
+        if let Ok(token) = world.token() {
+            later.commit.token = token;
+            later.add(entries, world.take_documents(), now);
+            later.throw(world.take_switches(), now);
+        }
         log(&notes);
         for note in notes {
             // No reader is not an error.
@@ -165,7 +170,7 @@ async fn next(world: &World, later: &Later, events: &mut mpsc::Receiver<Event>) 
 
 /// Traffic never waits for what is kept here, so nobody waits for its end.
 fn keep(store: &Handle, commit: Commit) {
-    if commit != Commit::default()
+    if commit != (Commit { token: commit.token, ..Commit::default() })
         && let Err(lost) = store.note(commit)
     {
         let (entries, documents, switches) = (lost.entries.len(), lost.documents.len(), lost.switches.len());
@@ -198,6 +203,7 @@ fn log(notes: &[Note]) {
             | NoteKind::Removed
             | NoteKind::Repaired
             | NoteKind::Rollout
+            | NoteKind::Leader
             | NoteKind::Switched => {
                 tracing::info!(gateway, "{}", note.message);
             }

@@ -28,6 +28,8 @@ pub struct View {
     pub fleet: Fleet,
     /// All gateway files are gone at once.
     pub all_vanished: bool,
+    /// Whether this Serin decides about releases: where several share a store, one does.
+    pub leads: bool,
     /// How many decisions about releases of each kind were kept since the start.
     pub decisions: BTreeMap<rollout::EntryKind, u64>,
     /// What is to be fetched of token issuers and providers of logins.

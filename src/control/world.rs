@@ -51,6 +51,8 @@ pub struct World {
     issuers: Issuers,
     session_key: Option<SessionKey>,
     switches: Switches,
+    /// As they were kept last by whichever Serin leads, where there are several.
+    shared_switches: Switches,
     /// Switches that were thrown and not kept yet.
     thrown: BTreeMap<Arc<str>, bool>,
     rollouts: Rollouts,
@@ -99,6 +101,7 @@ impl World {
             issuers: Issuers::default(),
             session_key: None,
             switches: Switches::default(),
+            shared_switches: Switches::default(),
             thrown: BTreeMap::new(),
             rollouts: Rollouts::default(),
             views: Views::default(),
@@ -163,6 +166,8 @@ impl World {
             }
             Event::Answered(said) => self.take_said(said, now),
             Event::Committed(id, result) => self.take_answer(id, result, now),
+            Event::Kept(kept) => self.take_kept(kept, now),
+            Event::Seat(seat) => self.take_seat(seat, now),
             Event::Restored(states) => {
                 self.take_restored(states, now);
                 true
@@ -227,6 +232,7 @@ impl World {
             gateways: self.views.renew(std::mem::take(&mut self.unseen), facts),
             fleet: self.fleet.clone(),
             all_vanished: self.files.all_vanished,
+            leads: self.rollouts.token().is_ok(),
             decisions: self.rollouts.decisions().clone(),
             fetches: self.issuers.wanted(),
             switches: self.switches,

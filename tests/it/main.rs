@@ -11,6 +11,7 @@ mod examples;
 mod golden;
 mod launch;
 mod others;
+mod postgres;
 mod prometheus;
 mod protocol;
 mod real;

@@ -20,6 +20,7 @@ mod plays;
 mod provider;
 mod proxyless;
 mod python;
+mod replicas;
 mod rollout;
 mod scoped;
 mod shadow;
