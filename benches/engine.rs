@@ -82,8 +82,6 @@ fn measure(rollouts: usize) {
 
     let (mut series, mut table) = (Series::default(), Table::default());
     let mut assemblies: Vec<Assembly> = (0..ENVOYS).map(|_| Assembly::default()).collect();
-    // As the weights of the first step divide them.
-    let flush = messages(GATEWAYS, [95, 5], 0);
     let (mut spent, mut weighed) = (Spent::default(), 0);
     for second in 0..WARM_UP + SECONDS {
         if let Some(wants) = world.take_wants() {
@@ -92,6 +90,8 @@ fn measure(rollouts: usize) {
         if second == WARM_UP {
             (spent, weighed) = (Spent::default(), 0);
         }
+        // As the weights of the first step divide them.
+        let flush = messages(GATEWAYS, [95, 5], second);
         let start = cpu();
         let mut measured: Vec<Measurement> = Vec::new();
         for (stream, assembly) in (0..ENVOYS).zip(&mut assemblies) {

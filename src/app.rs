@@ -1,32 +1,41 @@
 //! The whole control plane: makes the rooms, starts every task, awaits every end.
 
+mod comparisons;
+mod doors;
+mod error;
 mod feed;
+mod opening;
+mod port;
 mod reopen;
 mod replicas;
 mod session;
 mod trusted;
 
-use crate::admin::{self, Sources, grpc};
+pub use error::Error;
+
+use crate::admin::{self, Editor, Sources, grpc};
 use crate::client;
 use crate::clock;
+use crate::compare::Reports;
 use crate::control::run::{Outputs, run};
-use crate::control::{Event, Questions, View, World};
+use crate::control::{Event, Notice, Proposal, Questions, View, World};
 use crate::issuer;
 use crate::latest::Latest;
 use crate::messages;
-use crate::model::{MutualTls, Settings, StoreAt, Switches};
-use crate::mtls::{self, Connection, Credentials, Door, Unusable};
+use crate::model::{Settings, StoreAt, Switches};
+use crate::mtls::{self, Connection, Credentials, Door};
 use crate::provider;
 use crate::snapshot::Fleet;
 use crate::source::{Environment, Scanner, Watched, Watching, watch};
-use crate::store::run::{Answer, Handle, Work};
-use crate::store::{self, Absent, Restored, Store};
+use crate::store::{self, Restored};
 use crate::telemetry::run::{Inputs, Outputs as Numbers};
 use crate::telemetry::sink::{QUEUE, Sink};
 use crate::telemetry::{self, Measurement, Table, Wanted};
 use crate::xds::server::Discovery;
 use crate::xds::{Registry, Verdict};
+use doors::{Entrance, asked_at_the_door, entrance, protection};
 use futures_util::Stream;
+use opening::{Opened, is_shared, open_store};
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
@@ -48,56 +57,6 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::fro
 /// Discovery streams on one connection: an Envoy has one, or one per kind; load generators have many.
 const STREAMS_PER_CONNECTION: u32 = 1024;
 
-/// Why the control plane cannot run.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A port is taken, or the address is not ours.
-    #[error(
-        "cannot listen on {address} for {what}; is another serin running there? choose another with `{flag}`"
-    )]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// "xDS" or "HTTP".
-        what: &'static str,
-        /// The option that changes it.
-        flag: &'static str,
-        /// What the system says.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Everyone on the network could read and feed the configuration.
-    #[error(
-        "{address} can be reached from other machines, and {what} is plain text; use a loopback address{hint}"
-    )]
-    Exposed {
-        /// The address.
-        address: SocketAddr,
-        /// "xDS" or "HTTP".
-        what: &'static str,
-        /// The way out, if there is one.
-        hint: &'static str,
-    },
-    /// Plain text and certificates were both asked for.
-    #[error("`xds.tls` asks for certificates and --insecure-xds for plain text; leave out one of the two")]
-    PlainAndTls,
-    /// No handshake would succeed.
-    #[error("xDS cannot be served with TLS")]
-    Credentials(#[source] Unusable),
-    /// The directory cannot be watched.
-    #[error("cannot start to read {0}")]
-    Source(String, #[source] std::io::Error),
-    /// Another Serin decides about the same rollouts.
-    #[error(transparent)]
-    Store(store::Error),
-    /// The key of logins is not there and cannot be made, or is none.
-    #[error("the key from which logins are signed cannot be used")]
-    SessionKey(#[source] std::io::Error),
-    /// The descriptors for reflection are broken: a bug.
-    #[error("gRPC reflection")]
-    Reflection(#[source] tonic_reflection::server::Error),
-}
-
 /// A running control plane. Dropping it stops it without waiting.
 #[derive(Debug)]
 pub struct App {
@@ -111,6 +70,8 @@ pub struct App {
     pub registry: Arc<Registry>,
     /// What Envoys measured.
     pub table: Arc<Latest<Table>>,
+    /// How the answers of shadows compare with those that clients get.
+    pub reports: Arc<Latest<Reports>>,
     /// Which gateways are to be measured for decisions, as rollouts want it. Nobody else's measurements are made.
     pub wanted: Arc<Latest<Wanted>>,
     /// A copy of the measurements of the gateways that are wanted. Who is too slow misses some.
@@ -125,7 +86,7 @@ pub struct App {
 pub struct Options {
     /// Serve plain xDS to other machines.
     pub insecure_xds: bool,
-    /// Let everyone on this machine steer rollouts.
+    /// Let everyone on this machine steer rollouts and change gateway files.
     pub insecure_admin: bool,
     /// The variables to which gateway files may refer.
     pub environment: Environment,
@@ -139,6 +100,7 @@ impl App {
         client::choose_provider();
         let settings = with_absolute_paths(settings);
         let credentials = protection(&settings, &options)?;
+        let entrance = entrance(&settings, &options)?;
         let (xds, xds_address) = bind(settings.xds, "xDS", "--xds").await?;
         let (http, http_address) = bind(settings.http, "HTTP", "--http").await?;
         let Opened { store, work, answers, restored, failure, is_late } = open_store(&settings).await?;
@@ -151,51 +113,46 @@ impl App {
         let questions = Latest::new(Questions::new());
         let (notices_in, notices) = mpsc::channel(1024);
         let told = Arc::<messages::Counters>::default();
-        let outputs = Outputs {
-            fleet: Latest::new(Fleet::default()),
-            view: Latest::new(View::default()),
-            credentials: credentials.clone().map(Latest::new),
-            notes: broadcast::Sender::new(1024),
-            proposals: proposals_in,
-            compared: Arc::clone(&wanted),
-            store: store.clone(),
-            questions: Arc::clone(&questions),
-            notices: notices_in,
-        };
+        let outputs =
+            outputs(credentials.as_ref(), &entrance, proposals_in, &wanted, &store, &questions, notices_in);
         let registry = Arc::new(Registry::default());
         let (stop, stopped) = signal::channel(false);
         let table = Latest::new(Table::default());
+        let (access, sessions) = asked_at_the_door(&outputs, options.insecure_admin);
+        let comparing = comparisons::start(outputs.view.subscribe(), stopped.clone());
+        let (hub, hub_work) = admin::watch::start(&outputs.view, Arc::clone(&table));
         let sources = Sources {
             view: Arc::clone(&outputs.view),
             registry: Arc::clone(&registry),
             table: Arc::clone(&table),
+            reports: Arc::clone(&comparing.reports),
             store: store.clone(),
             events: events_in.clone(),
             stopped: stopped.clone(),
-            insecure_admin: options.insecure_admin,
+            access,
+            editor: Editor::new(settings.gateways.clone(), options.environment.clone()),
             told: Arc::clone(&told),
+            hub,
         };
-        let discovery = Discovery {
-            fleet: Arc::clone(&outputs.fleet),
-            registry: Arc::clone(&registry),
-            verdicts: verdicts_in,
-            stopped: stopped.clone(),
-        };
+        let discovery = discovery(&outputs, &registry, verdicts_in, &stopped);
         let (reports_in, reports) = mpsc::channel(QUEUE);
         let [ended, failed] = [(); 2].map(|()| Arc::<Notify>::default());
         let sink = Sink::new(reports_in, Arc::clone(&ended), Arc::clone(&registry), stopped.clone());
         let (measurements_in, measured) = mpsc::channel(16);
         let (copies, measurements) = broadcast::channel(64);
-        let grpc = grpc_routes(&discovery, &sources, &outputs)?.merge(sink.routes());
+        let measured_and_compared = sink.routes().merge(comparing.receiver.routes());
+        let grpc = grpc_routes(&discovery, &sources, &outputs)?.merge(measured_and_compared);
         let watching = follow(&settings, options.environment, &restored, events_in.clone())?;
         let mut tasks = JoinSet::new();
         tasks.spawn_blocking(|| work.run());
+        begin(&mut tasks, &stopped, sessions);
         let session_key = session::key(options.session_key.as_deref(), &store).await;
         let session_key = session_key.map_err(Error::SessionKey)?;
         if let Some(inputs) = replicas::inputs(&settings, xds_address, &store, &failed, &stopped) {
             tasks.spawn(replicas::run(inputs, outputs.view.subscribe(), events_in.clone()));
         }
-        tasks.spawn(until(stopped.clone(), reopen::run(is_late, store.clone(), events_in.clone())));
+        let late = is_late.then(|| reopen::run(store.clone(), events_in.clone()));
+        begin(&mut tasks, &stopped, late);
         let feed = feed::Feed {
             failed,
             measured,
@@ -208,28 +165,28 @@ impl App {
             events: events_in.clone(),
         };
         tasks.spawn(until(stopped.clone(), feed.run()));
+        tasks.spawn(until(stopped.clone(), hub_work.run()));
         let view = Arc::clone(&outputs.view);
+        let found = Arc::clone(&comparing.reports);
+        tasks.spawn(until(stopped.clone(), comparing.run(events_in.clone())));
         tasks.spawn(until(stopped.clone(), issuer::run(view.subscribe(), events_in.clone())));
         tasks.spawn(until(stopped.clone(), provider::run(questions.subscribe(), events_in.clone())));
         tasks.spawn(until(stopped.clone(), messages::run(notices, told)));
-        match door(&settings, outputs.credentials.as_ref(), &registry) {
-            None => tasks.spawn(serve_grpc(mtls::plain(xds), grpc, stopped.clone())),
-            Some(door) => tasks.spawn(serve_grpc(mtls::mutual(xds, door), grpc, stopped.clone())),
-        };
-        let world = world(settings, credentials, restored, failure);
-        let world = world.with_session_key(session_key);
+        tasks.spawn(serve_xds(xds, door(&settings, &outputs, &registry), grpc, stopped.clone()));
+        tasks.spawn(port::serve(http, outputs.http_credentials.clone(), sources, stopped.clone()));
+        let world = world(settings, credentials, entrance, restored, failure).with_session_key(session_key);
         tasks.spawn(until(stopped.clone(), run(world, events, outputs)));
         tasks.spawn(until(stopped.clone(), forward(verdicts, events_in)));
         let inputs = Inputs { reports, ended, wanted: wanted.subscribe() };
         let numbers = Numbers { table: Arc::clone(&table), measurements: measurements_in };
-        tasks.spawn(until(stopped.clone(), telemetry::run::run(inputs, numbers)));
-        tasks.spawn(serve_http(http, admin::router(sources), stopped));
+        tasks.spawn(until(stopped, telemetry::run::run(inputs, numbers)));
         Ok(Self {
             xds: xds_address,
             http: http_address,
             view,
             registry,
             table,
+            reports: found,
             wanted,
             measurements,
             stop,
@@ -261,16 +218,38 @@ impl App {
     }
 }
 
+/// Where the loop puts what others want to see.
+fn outputs(
+    credentials: Option<&Credentials>,
+    entrance: &Entrance,
+    proposals: mpsc::Sender<Proposal>,
+    compared: &Arc<Latest<Wanted>>,
+    store: &store::run::Handle,
+    questions: &Arc<Latest<Questions>>,
+    notices: mpsc::Sender<Notice>,
+) -> Outputs {
+    Outputs {
+        fleet: Latest::new(Fleet::default()),
+        view: Latest::new(View::default()),
+        credentials: credentials.cloned().map(Latest::new),
+        http_credentials: entrance.credentials.clone().map(Latest::new),
+        tokens: entrance.tokens.clone().map(Latest::new),
+        notes: broadcast::Sender::new(1024),
+        proposals,
+        compared: Arc::clone(compared),
+        store: store.clone(),
+        questions: Arc::clone(questions),
+        notices,
+    }
+}
+
 /// Who waits at the port of the protocol, when certificates matter there.
-fn door(
-    settings: &Settings,
-    credentials: Option<&Arc<Latest<Credentials>>>,
-    registry: &Arc<Registry>,
-) -> Option<Door> {
+fn door(settings: &Settings, outputs: &Outputs, registry: &Registry) -> Option<Door> {
     Some(Door {
-        credentials: Arc::clone(credentials?),
+        credentials: outputs.credentials.clone()?,
         allow: settings.xds_tls.as_ref().and_then(|tls| tls.allow.clone()).map(Arc::from),
-        registry: Arc::clone(registry),
+        failures: Arc::clone(&registry.handshake_failures),
+        what: "xDS",
     })
 }
 
@@ -290,6 +269,7 @@ fn follow(
 fn world(
     settings: Settings,
     credentials: Option<Credentials>,
+    entrance: Entrance,
     restored: Restored,
     failure: Option<store::Error>,
 ) -> World {
@@ -298,6 +278,7 @@ fn world(
     let bounds = telemetry::bounds().chain([f64::MAX]).collect();
     let is_shared = is_shared(&settings);
     let world = World::new(settings).with_switches(switches).with_last_good(restored.documents);
+    let world = world.with_http_credentials(entrance.credentials).with_tokens(entrance.tokens);
     let world = world.with_rollouts(states, bounds, clock::now());
     let world = if is_shared { world.with_others() } else { world };
     let world = match trusted::authorities() {
@@ -310,55 +291,15 @@ fn world(
     }
 }
 
-/// The store and all that it said at the start.
-struct Opened {
-    store: Handle,
-    work: Work,
-    answers: mpsc::UnboundedReceiver<Answer>,
-    restored: Restored,
-    /// Why there is none, if that is so: traffic needs none, and only rollouts wait.
-    failure: Option<store::Error>,
-    /// Whether it has to be opened later; a database is connected to whenever it can be.
-    is_late: bool,
-}
-
-async fn open_store(settings: &Settings) -> Result<Opened, Error> {
-    let at = settings.store.clone().unwrap_or(StoreAt::Memory);
-    let is_shared = is_shared(settings);
-    let open = move || {
-        let (store, restored, failure) = match opened(&at) {
-            Ok((store, restored)) => (store, restored, None),
-            Err(error @ store::Error::InUse { .. }) => return Err(Error::Store(error)),
-            Err(error) => {
-                // What is only opened when it is used may come back.
-                let later = is_shared.then(|| store::open(&at).ok()).flatten();
-                (later.unwrap_or_else(|| Box::new(Absent(error.clone()))), Restored::default(), Some(error))
-            }
-        };
-        if let Some(error) = &failure {
-            tracing::error!("Serin serves without its store, and rollouts stay where they are: {error}");
-        }
-        let (store, work, answers) = store::run::start(store, failure.clone());
-        let is_late = failure.as_ref().is_some_and(store::Error::is_temporary) && !is_shared;
-        let work = if is_late { work.opened_by(Box::new(move || opened(&at))) } else { work };
-        Ok(Opened { store, work, answers, restored, failure, is_late })
-    };
-    // The whole file is checked, or a database is asked, which takes a moment.
-    let stopped = |e: tokio::task::JoinError| {
-        Error::Store(store::Error::Unavailable { place: "the store".into(), why: e.to_string() })
-    };
-    tokio::task::spawn_blocking(open).await.map_err(stopped)?
-}
-
-fn opened(at: &StoreAt) -> Result<(Box<dyn Store>, Restored), store::Error> {
-    let mut store = store::open(at)?;
-    let restored = store.load()?;
-    Ok((store, restored))
-}
-
-/// Whether other Serins use the same store.
-fn is_shared(settings: &Settings) -> bool {
-    matches!(settings.store, Some(StoreAt::Postgres(_)))
+/// What serves Envoys their configuration.
+fn discovery(
+    outputs: &Outputs,
+    registry: &Arc<Registry>,
+    verdicts: mpsc::Sender<Verdict>,
+    stopped: &signal::Receiver<bool>,
+) -> Discovery {
+    let (fleet, registry) = (Arc::clone(&outputs.fleet), Arc::clone(registry));
+    Discovery { fleet, registry, verdicts, stopped: stopped.clone() }
 }
 
 fn grpc_routes(discovery: &Discovery, sources: &Sources, outputs: &Outputs) -> Result<axum::Router, Error> {
@@ -376,6 +317,19 @@ fn grpc_routes(discovery: &Discovery, sources: &Sources, outputs: &Outputs) -> R
         .prepare()
         .into_axum_router();
     Ok(discovery.routes().merge(own))
+}
+
+/// Serves the protocol, with certificates where they matter.
+async fn serve_xds(
+    listener: TcpListener,
+    door: Option<Door>,
+    routes: axum::Router,
+    stopped: signal::Receiver<bool>,
+) {
+    match door {
+        None => serve_grpc(mtls::plain(listener), routes, stopped).await,
+        Some(door) => serve_grpc(mtls::secure(listener, door), routes, stopped).await,
+    }
 }
 
 async fn serve_grpc<T>(
@@ -400,12 +354,14 @@ async fn serve_grpc<T>(
     }
 }
 
-async fn serve_http(listener: TcpListener, router: axum::Router, mut stopped: signal::Receiver<bool>) {
-    let stop = async move {
-        let _ = stopped.wait_for(|s| *s).await;
-    };
-    if let Err(e) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
-        tracing::error!("HTTP is not served any more: {e}");
+/// Begins work that not every control plane has.
+fn begin(
+    tasks: &mut JoinSet<()>,
+    stopped: &signal::Receiver<bool>,
+    work: Option<impl Future<Output = ()> + Send + 'static>,
+) {
+    if let Some(work) = work {
+        tasks.spawn(until(stopped.clone(), work));
     }
 }
 
@@ -423,42 +379,6 @@ async fn forward(mut verdicts: mpsc::Receiver<Verdict>, events: mpsc::Sender<Eve
             return;
         }
     }
-}
-
-/// What keeps strangers from our ports. For xDS: certificates, or that nobody else can reach it.
-fn protection(settings: &Settings, options: &Options) -> Result<Option<Credentials>, Error> {
-    refuse_exposed(settings.http, "HTTP", "")?;
-    if options.insecure_admin {
-        tracing::warn!("everyone on this machine may steer rollouts over HTTP (--insecure-admin)");
-    }
-    let insecure_xds = options.insecure_xds;
-    if let Some(files) = &settings.xds_tls {
-        if insecure_xds {
-            return Err(Error::PlainAndTls);
-        }
-        return credentials(files).map(Some).map_err(Error::Credentials);
-    }
-    if !insecure_xds || settings.xds.ip().is_loopback() {
-        refuse_exposed(settings.xds, "xDS", ", give `xds.tls` certificates, or say --insecure-xds")?;
-        return Ok(None);
-    }
-    tracing::warn!(address = %settings.xds, "xDS is served in plain text to other machines (--insecure-xds)");
-    for (name, _) in settings.listeners.iter().filter(|(_, listener)| listener.tls.is_some()) {
-        tracing::error!(
-            "the private key of listener {name} travels over the network in plain text (--insecure-xds)"
-        );
-    }
-    Ok(None)
-}
-
-fn credentials(files: &MutualTls) -> Result<Credentials, Unusable> {
-    Credentials::load(files, |path| {
-        std::fs::read(path).map(Arc::from).map_err(|e| format!("cannot be read: {e}"))
-    })
-}
-
-fn refuse_exposed(address: SocketAddr, what: &'static str, hint: &'static str) -> Result<(), Error> {
-    if address.ip().is_loopback() { Ok(()) } else { Err(Error::Exposed { address, what, hint }) }
 }
 
 /// The port, and what it came to be if any was asked for.
@@ -494,6 +414,10 @@ fn with_absolute_paths(mut settings: Settings) -> Settings {
     if let Some(tls) = &mut settings.xds_tls {
         [&mut tls.cert_file, &mut tls.key_file, &mut tls.client_ca_file].into_iter().for_each(absolute);
     }
+    if let Some(tls) = &mut settings.http_tls {
+        [&mut tls.cert_file, &mut tls.key_file].into_iter().for_each(absolute);
+    }
+    settings.tokens_file.iter_mut().for_each(absolute);
     if let Some(prometheus) = &mut settings.prometheus {
         prometheus.headers_file.iter_mut().chain(&mut prometheus.ca_file).for_each(absolute);
     }
@@ -506,5 +430,6 @@ fn settings_files(settings: &Settings) -> BTreeSet<PathBuf> {
         listeners.flat_map(|t| &t.certificates).flat_map(|c| [c.cert_file.clone(), c.key_file.clone()]);
     let xds = settings.xds_tls.iter().flat_map(|t| t.files().map(Clone::clone));
     let prometheus = settings.prometheus.iter().flat_map(|p| p.files().cloned());
-    listeners.chain(xds).chain(prometheus).collect()
+    let http = settings.http_tls.iter().flat_map(|t| [t.cert_file.clone(), t.key_file.clone()]);
+    listeners.chain(xds).chain(http).chain(settings.tokens_file.clone()).chain(prometheus).collect()
 }

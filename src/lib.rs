@@ -1,11 +1,13 @@
 //! The crate: its rooms. What they are for is in `docs/ARCHITECTURE.md`, which follows.
 #![doc = include_str!("../docs/ARCHITECTURE.md")]
 
+pub mod access;
 pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod client;
 pub mod clock;
+pub mod compare;
 pub mod config;
 pub mod control;
 pub mod diag;
@@ -18,6 +20,7 @@ pub mod mtls;
 pub mod names;
 pub mod observe;
 pub mod provider;
+pub mod replace;
 pub mod resource;
 pub mod rollout;
 pub mod simulate;

@@ -1,40 +1,214 @@
-//! Who may change something.
+//! Who may read, and who may change something.
 //!
-//! There are no tokens yet, so it is everyone on this machine or nobody. Not everyone on this machine is a person: a
-//! page of some other site in a browser here can send requests to loopback addresses as well. It cannot send JSON
+//! With a file of tokens: whoever shows one, in `Authorization: Bearer` or by the cookie of a session. Without: everyone on
+//! this machine may read, and change things if that was said at the start. Not everyone on this machine is a person: a page
+//! of some other site in a browser here can send requests to loopback addresses as well. It cannot send JSON
 //! without asking first (Fetch standard, "CORS-safelisted request-header"), and what it asks is not answered; and a name
-//! that its own DNS server points to 127.0.0.1 shows in `Host`.
+//! that its own DNS server points to 127.0.0.1 shows in `Host`. The browser of somebody who is logged in says where a
+//! request comes from.
 
 use super::Sources;
 use super::problem::Problem;
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
-use std::net::IpAddr;
+use crate::access::run::Handle;
+use crate::access::{Denied, Identity, Role};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
-/// How the journal names who came in; nobody can prove to be anyone in particular yet.
-pub(super) const OPERATOR: &str = "operator";
+/// How the journal names who came in without a token; nobody can prove to be anyone in particular then.
+const EVERYONE: &str = "operator";
+/// The cookie of a session.
+pub(super) const COOKIE: &str = "serin-session";
 
-/// Says who may act, or why nobody may.
-pub(super) fn actor(sources: &Sources, headers: &HeaderMap) -> Result<&'static str, Problem> {
+/// What is asked of those who come in.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Set: everyone has to show a token.
+    pub door: Option<Handle>,
+    /// Without tokens: whether everyone on this machine may change things.
+    pub insecure_admin: bool,
+    /// Whether the port speaks TLS.
+    pub tls: bool,
+}
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// Who asks for a change and may.
+#[derive(Clone, Debug)]
+pub(super) struct Actor(pub(super) Arc<str>);
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(super) enum Caller {
+    /// Nobody that we know.
+    Nobody,
+    /// Somebody with a token.
+    Bearer(Identity),
+    /// Somebody with a session.
+    Browser(Identity),
+}
+
+impl Caller {
+    pub(super) fn identity(&self) -> Option<&Identity> {
+        match self {
+            Self::Nobody => None,
+            Self::Bearer(identity) | Self::Browser(identity) => Some(identity),
+        }
+    }
+}
+
+/// Lets those in who may read, and for other methods those who may change what there is.
+pub(super) async fn guard(State(sources): State<Sources>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let admitted = async {
+        let caller = caller(&sources.access, &parts).await?;
+        may_read(&sources.access, &caller)?;
+        if matches!(parts.method, Method::GET | Method::HEAD) {
+            return Ok(None);
+        }
+        may_change(&sources.access, &caller, &parts.headers).map(Some)
+    };
+    match admitted.await {
+        Ok(actor) => {
+            if let Some(actor) = actor {
+                parts.extensions.insert(actor);
+            }
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Lets those in who may read, whatever the method.
+pub(super) async fn readers(State(sources): State<Sources>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let caller = caller(&sources.access, &parts).await;
+    match caller.and_then(|caller| may_read(&sources.access, &caller)) {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Where a request comes from.
+pub(super) fn peer(parts: &Parts) -> IpAddr {
+    let peer = parts.extensions.get::<ConnectInfo<Peer>>();
+    peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |ConnectInfo(Peer(address))| address.ip())
+}
+
+/// Who asks. What is shown and wrong is refused; an old cookie is as none.
+pub(super) async fn caller(access: &Access, parts: &Parts) -> Result<Caller, Problem> {
+    let headers = &parts.headers;
+    let Some(door) = &access.door else { return Ok(Caller::Nobody) };
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let text = value.to_str().unwrap_or_default();
+        let token = text.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let Some((_, token)) = token else {
+            return Err(unknown("`Authorization` is the word Bearer and a token"));
+        };
+        return door.token(token.trim()).map(Caller::Bearer).map_err(denied);
+    }
+    match cookie(headers) {
+        Some(cookie) => Ok(door.session(cookie).await.map_or(Caller::Nobody, Caller::Browser)),
+        None => Ok(Caller::Nobody),
+    }
+}
+
+/// The session that a browser shows.
+pub(super) fn cookie(headers: &HeaderMap) -> Option<String> {
+    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let pairs = all.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value.to_owned()).next()
+}
+
+/// The answer to those who are not let in.
+pub(super) fn denied(denied: Denied) -> Problem {
+    match denied {
+        Denied::Unknown => unknown("there is no such token"),
+        Denied::TooMany(wait) => {
+            let seconds = wait.as_secs() + 1;
+            let why = format!("too many wrong tokens came from this address; try again in {seconds} s");
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, why).with(header::RETRY_AFTER, seconds)
+        }
+    }
+}
+
+fn unknown(why: &str) -> Problem {
+    let challenge = axum::http::HeaderValue::from_static("Bearer realm=\"serin\"");
+    Problem::new(StatusCode::UNAUTHORIZED, why).with(header::WWW_AUTHENTICATE, challenge)
+}
+
+/// Without tokens everyone who can reach the port may read.
+pub(super) fn may_read(access: &Access, caller: &Caller) -> Result<(), Problem> {
+    match (&access.door, caller) {
+        (Some(_), Caller::Nobody) => Err(unknown("this page is for those who show a token")),
+        _ => Ok(()),
+    }
+}
+
+/// Says who acts, or why nobody may.
+pub(super) fn may_change(access: &Access, caller: &Caller, headers: &HeaderMap) -> Result<Actor, Problem> {
     let refuse = |why: &str| Err(Problem::new(StatusCode::FORBIDDEN, why));
-    if !sources.insecure_admin {
-        return refuse(
-            "this Serin takes no orders: start it with --insecure-admin to let everyone on its machine give them",
-        );
+    let Some(identity) = caller.identity() else {
+        if access.door.is_some() {
+            return Err(unknown("changes are for those who show the token of an operator"));
+        }
+        if !access.insecure_admin {
+            return refuse(
+                "this Serin takes no orders: name a `tokensFile` in serin.yaml, or start it with --insecure-admin to let \
+                 everyone on its machine give them",
+            );
+        }
+        if !is_loopback(text(headers, &header::HOST).unwrap_or_default()) {
+            return refuse("orders are taken under the name localhost or a loopback address only");
+        }
+        is_from_here(headers)?;
+        return Ok(Actor(EVERYONE.into()));
+    };
+    if identity.role != Role::Operator {
+        let why = format!("{} may look, and changes want the token of an operator", identity.name);
+        return Err(Problem::new(StatusCode::FORBIDDEN, why));
     }
-    let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    let host = text(header::HOST).unwrap_or_default();
-    if !is_loopback(host) {
-        return refuse("orders are taken under the name localhost or a loopback address only");
+    is_from_here(headers)?;
+    // Browsers say one of both with every request that could be a forged one (Fetch standard, "append a request `Origin`
+    // header"; Fetch Metadata section 2.1).
+    let says = |name: &HeaderName| headers.contains_key(name);
+    if matches!(caller, Caller::Browser(_)) && !says(&header::ORIGIN) && !says(&FETCH_SITE) {
+        return refuse("a change by a session says in `Origin` or `Sec-Fetch-Site` where it comes from");
     }
-    if text(header::ORIGIN).is_some_and(|origin| origin.split_once("://").is_none_or(|(_, h)| h != host)) {
-        return refuse("a page of another site may not give orders");
+    Ok(Actor(Arc::clone(&identity.name)))
+}
+
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Refuses what a page of another site sent.
+pub(super) fn is_from_here(headers: &HeaderMap) -> Result<(), Problem> {
+    let host = text(headers, &header::HOST).unwrap_or_default();
+    let foreign = |origin: &str| origin.split_once("://").is_none_or(|(_, h)| h != host);
+    let crossed = text(headers, &FETCH_SITE).is_some_and(|site| !matches!(site, "same-origin" | "none"));
+    if crossed || text(headers, &header::ORIGIN).is_some_and(foreign) {
+        return Err(Problem::new(StatusCode::FORBIDDEN, "a page of another site may not give orders"));
     }
-    let json = |value: &str| value.split(';').next().is_some_and(|v| v.trim() == "application/json");
-    if !text(header::CONTENT_TYPE).is_some_and(json) {
-        let why = "an order is JSON, with `Content-Type: application/json`";
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
-    }
-    Ok(OPERATOR)
+    Ok(())
+}
+
+/// Refuses a body that says it is something else.
+pub(super) fn media_type(headers: &HeaderMap, wanted: &[&'static str]) -> Result<&'static str, Problem> {
+    let said = text(headers, &header::CONTENT_TYPE).unwrap_or_default();
+    let said = said.split(';').next().unwrap_or_default().trim();
+    wanted.iter().find(|w| w.eq_ignore_ascii_case(said)).copied().ok_or_else(|| {
+        let why = format!("the body has to be `Content-Type: {}`", wanted.join("` or `"));
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why)
+    })
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name).map(|value| value.to_str().unwrap_or_default())
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -47,7 +221,7 @@ fn is_loopback(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_loopback;
+    use super::*;
 
     #[test]
     fn names_of_this_machine_are_known() {
@@ -64,5 +238,35 @@ mod tests {
         ] {
             assert!(!is_loopback(there), "{there}");
         }
+    }
+
+    #[test]
+    fn what_another_site_sends_is_seen() {
+        let headers = |pairs: &[(&'static str, &'static str)]| -> HeaderMap {
+            let pairs =
+                pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+            [(header::HOST, "serin:18080".parse().unwrap())].into_iter().chain(pairs).collect()
+        };
+        let caller = Caller::Browser(Identity { name: "ann".into(), role: Role::Operator });
+        let access = Access { door: None, insecure_admin: false, tls: false };
+        let may = |pairs: &_| may_change(&access, &caller, &headers(pairs)).is_ok();
+        assert!(may(&[("origin", "http://serin:18080")]));
+        assert!(may(&[("origin", "https://serin:18080"), ("sec-fetch-site", "same-origin")]));
+        assert!(may(&[("sec-fetch-site", "same-origin")]));
+        assert!(!may(&[]));
+        for forged in ["http://evil.example", "null", "http://serin:18081", "http://serin", ""] {
+            assert!(!may(&[("origin", forged)]), "{forged}");
+        }
+        for site in ["cross-site", "same-site", ""] {
+            assert!(!may(&[("origin", "http://serin:18080"), ("sec-fetch-site", site)]), "{site}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_others() {
+        let of =
+            |value: &'static str| cookie(&HeaderMap::from_iter([(header::COOKIE, value.parse().unwrap())]));
+        assert_eq!(of("a=1; serin-session=x_y; b=2").as_deref(), Some("x_y"));
+        assert_eq!(of("xserin-session=x"), None);
     }
 }

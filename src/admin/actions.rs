@@ -1,14 +1,15 @@
 //! `POST /api/v1/gateways/{name}/actions/{verb}`: what operators want of a rollout.
 
+use super::Sources;
+use super::access::{self, Actor};
 use super::problem::Problem;
-use super::{Sources, access};
 use crate::control::{Asker, Command, Event};
 use crate::names::GatewayName;
 use crate::rollout::{Order, Refusal, Verb};
 use crate::weight::Weight;
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -37,10 +38,11 @@ struct Body {
 pub(super) async fn act(
     State(sources): State<Sources>,
     Path((name, verb)): Path<(String, String)>,
+    Extension(Actor(actor)): Extension<Actor>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let actor = access::actor(&sources, &headers)?;
+    access::media_type(&headers, &["application/json"])?;
     let gateway = GatewayName::new(&name)
         .map_err(|_| Problem::new(StatusCode::NOT_FOUND, format!("there is no gateway {name}")))?;
     let mut body = read(&body)?;
@@ -52,7 +54,7 @@ pub(super) async fn act(
         }
         (a, b) => a.or(b),
     };
-    let order = Order { verb: meaning(&verb, body)?, actor: actor.to_owned(), reason, if_revision };
+    let order = Order { verb: meaning(&verb, body)?, actor: actor.to_string(), reason, if_revision };
     let key = key(&headers)?;
     let (asker, answer) = Asker::new();
     // A queue without a reader drops the asker, which the answer then tells.

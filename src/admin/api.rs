@@ -1,15 +1,19 @@
 //! The pages of the HTTP API, and what is served of gateways and Envoys.
 
 use super::problem::Problem;
-use super::{GatewayNumbers, Sources, actions, events, metrics, numbers, switches};
+use super::{
+    GatewayNumbers, Sources, access, actions, events, files, metrics, numbers, problem, session, switches,
+    ui, watch,
+};
 use crate::clock::{self, Timestamp};
 use crate::control::{GatewayView, View};
 use crate::snapshot::dump;
 use crate::translate;
 use crate::xds::{Proxy, TypeStatus};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
@@ -83,43 +87,61 @@ pub struct ResourceView {
 
 /// All routes of the HTTP port.
 pub fn router(sources: Sources) -> Router {
-    let api = Router::new()
-        .route("/gateways", get(gateways))
-        .route("/gateways/{name}", get(gateway))
-        .route("/gateways/{name}/rollout", get(rollout))
-        .route("/gateways/{name}/events", get(events::of_gateway))
-        .route("/gateways/{name}/revisions", get(events::revisions))
-        .route("/gateways/{name}/actions/{verb}", post(actions::act).fallback(only_post))
-        .route("/events", get(events::all))
-        .route("/gateways/{name}/metrics", get(numbers_of))
-        .route("/proxies", get(proxies))
-        .route("/switches", get(switches::all))
-        .route("/switches/{name}", put(switches::throw).fallback(only_put))
-        .route("/config/{name}", get(config))
+    let guard =
+        |routes: Router<Sources>| routes.route_layer(from_fn_with_state(sources.clone(), access::guard));
+    let file = put(files::put).patch(files::patch).delete(files::delete);
+    let guarded = guard(
+        Router::new()
+            .route("/gateways", get(gateways))
+            .route("/gateways/{name}", get(gateway).merge(file))
+            .route("/gateways/{name}/file", get(files::read))
+            .route("/gateways/{name}/traffic", get(files::traffic).put(files::set_traffic))
+            .route("/gateways/{name}/rollout", get(rollout))
+            .route("/gateways/{name}/events", get(events::of_gateway))
+            .route("/gateways/{name}/revisions", get(events::revisions))
+            .route("/gateways/{name}/actions/{verb}", post(actions::act))
+            .route("/events", get(events::all))
+            .route("/watch", get(watch::watch))
+            .route("/gateways/{name}/metrics", get(numbers_of))
+            .route("/gateways/{name}/shadow", get(shadow))
+            .route("/proxies", get(proxies))
+            .route("/switches", get(switches::all))
+            .route("/switches/{name}", put(switches::throw))
+            .route("/config/{name}", get(config)),
+    );
+    let session = get(session::show).post(session::begin).delete(session::end);
+    let validate = Router::new()
+        .route("/validate", post(files::validate))
+        .route_layer(from_fn_with_state(sources.clone(), access::readers));
+    let api = guarded
+        .merge(validate)
+        .route("/session", session)
+        .route("/openapi.json", get(async || ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION)))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such page in the API"))
-        .method_not_allowed_fallback(only_read);
+        .method_not_allowed_fallback(other_method);
     Router::new()
         .nest("/api/v1", api)
+        .merge(guard(Router::new().route("/metrics", get(prometheus))))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .route("/metrics", get(prometheus))
+        .merge(ui::routes())
         .fallback(async || {
             Problem::new(StatusCode::NOT_FOUND, "there is no such page; the API is at /api/v1")
         })
-        .method_not_allowed_fallback(only_read)
+        .method_not_allowed_fallback(other_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn(problem::bound))
         .with_state(sources)
 }
 
-async fn only_read() -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this page can only be read, with GET")
-}
+/// The API for programs, as `OpenAPI` 3.1 has it.
+const DESCRIPTION: &str = include_str!("openapi.json");
+/// The largest body: a gateway file as large as they can be, in bytes.
+const MAX_BODY: usize = 1 << 20;
 
-async fn only_put() -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "a switch is thrown with PUT")
-}
-
-async fn only_post() -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "an action is asked for with POST")
+async fn other_method(method: Method) -> Problem {
+    let why = format!("{method} is nothing that this page knows; `Allow` says what it knows");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, why)
 }
 
 async fn ready(State(sources): State<Sources>) -> Result<&'static str, Problem> {
@@ -163,6 +185,19 @@ async fn rollout(State(sources): State<Sources>, Path(name): Path<String>) -> Re
     let missing = || Problem::new(StatusCode::NOT_FOUND, format!("gateway {name} has no rollout"));
     let rollout = gateway.rollout.as_ref().ok_or_else(missing)?;
     Ok(([(header::ETAG, format!("\"{}\"", rollout.revision))], Json(rollout)).into_response())
+}
+
+/// How the answers of a shadow compare with those that clients get.
+async fn shadow(State(sources): State<Sources>, Path(name): Path<String>) -> Result<Response, Problem> {
+    let gateway = find(&sources, &name)?;
+    let reports = sources.reports.load();
+    let report = reports.gateways.iter().find(|(n, _)| n.as_str() == &*gateway.name);
+    let missing = || {
+        let sentence = format!("gateway {name} compares no answers; `shadow.compare` in its file says what");
+        Problem::new(StatusCode::NOT_FOUND, sentence)
+    };
+    let (_, report) = report.ok_or_else(missing)?;
+    Ok(Json(&**report).into_response())
 }
 
 async fn proxies(State(sources): State<Sources>) -> Json<ProxyList> {

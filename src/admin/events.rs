@@ -107,13 +107,26 @@ async fn answer(
     // What lies ahead is of another journal, of which this reader has seen nothing.
     query.after = if after > newest { 0 } else { after };
     (query.newest, query.limit) = (false, MAX_PAGE);
-    let stopped = sources.stopped.clone();
-    let stop = async move {
-        let mut stopped = stopped;
-        let _ = stopped.wait_for(|s| *s).await;
-    };
-    let events = follow(sources, query).take_until(stop.boxed());
+    let over = over(&sources);
+    let events = follow(sources, query).take_until(over.boxed());
     Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
+}
+
+/// Ends when streams have to: everything stops, or the tokens have changed, and whoever reads on has to show one again.
+pub(super) fn over(sources: &Sources) -> impl Future<Output = ()> + Send + use<> {
+    let (mut stopped, door) = (sources.stopped.clone(), sources.access.door.clone());
+    async move {
+        let changed = async {
+            match door {
+                Some(door) => door.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = stopped.wait_for(|s| *s) => {}
+            () = changed => {}
+        }
+    }
 }
 
 async fn page(sources: &Sources, query: Query) -> Result<Response, Problem> {
@@ -167,8 +180,13 @@ struct Follower {
     failed: bool,
 }
 
+/// The newest entries about a gateway, and all that come.
+pub(super) fn entries_after(gateway: GatewayName, newest: usize) -> Query {
+    Query { gateway: Some(gateway), newest: true, limit: newest, ..Query::default() }
+}
+
 /// All entries after a place, for ever; when the store fails, a last event says so.
-fn follow(sources: Sources, query: Query) -> impl Stream<Item = Result<Event, Infallible>> {
+pub(super) fn follow(sources: Sources, query: Query) -> impl Stream<Item = Result<Event, Infallible>> {
     let follower = Follower { sources, query, waiting: VecDeque::new(), failed: false };
     stream::unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
@@ -193,6 +211,8 @@ impl Follower {
                     let seen = if found.len() < self.query.limit { newest } else { 0 };
                     let last = found.last().map_or(0, |e| e.sequence);
                     self.query.after = self.query.after.max(seen).max(last);
+                    // From here on all count.
+                    (self.query.newest, self.query.limit) = (false, MAX_PAGE);
                     self.waiting = found.into();
                 }
                 Err(error) => {

@@ -3,6 +3,7 @@
 use super::Sources;
 use super::numbers::whole;
 use crate::clock;
+use crate::compare::Reason;
 use crate::control::Phase;
 use crate::diag::Severity;
 use crate::translate::Leg;
@@ -12,6 +13,7 @@ use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -55,6 +57,19 @@ struct ByKind {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByDifference {
+    gateway: String,
+    upstream: String,
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByReason {
+    gateway: String,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByQuantile {
     gateway: String,
     upstream: String,
@@ -87,6 +102,8 @@ pub(super) fn render(sources: &Sources) -> String {
     proxies(sources, &mut registry);
     upstreams(sources, Leg::Live, &mut registry);
     upstreams(sources, Leg::Shadow, &mut registry);
+    keyless(sources, &mut registry);
+    comparisons(sources, &mut registry);
     told(sources, &mut registry);
     let mut text = String::new();
     match encode(&mut text, &registry) {
@@ -225,6 +242,64 @@ fn upstreams(sources: &Sources, leg: Leg, registry: &mut Registry) {
     registry.register(name("endpoints"), "Endpoints that Envoys know", endpoints);
     registry.register(name("healthy_endpoints"), "Endpoints that get requests", healthy);
     registry.register(name("latency_seconds"), "Quantiles of the last minute", latency);
+}
+
+/// Who keeps users at their version should know how many of them cannot be known.
+fn keyless(sources: &Sources, registry: &mut Registry) {
+    let keyless = Family::<ByGateway, Counter>::default();
+    let table = sources.table.load();
+    for (gateway, requests) in table.all_keyless() {
+        keyless.get_or_create(&ByGateway { gateway: gateway.to_string() }).inc_by(whole(requests));
+    }
+    registry.register("keyless_requests", "Requests without the key of sessionAffinity", keyless);
+}
+
+/// How the answers of shadows compare. They begin anew with other versions or rules.
+fn comparisons(sources: &Sources, registry: &mut Registry) {
+    let (compared, matched) =
+        (Family::<ByUpstream, Counter>::default(), Family::<ByUpstream, Counter>::default());
+    let mismatches = Family::<ByDifference, Counter>::default();
+    let not_compared = Family::<ByReason, Counter>::default();
+    let reports = sources.reports.load();
+    for (gateway, report) in &reports.gateways {
+        let gateway = gateway.to_string();
+        let lose = |reasons: &BTreeMap<Reason, u64>| {
+            for (reason, count) in reasons {
+                let labels = ByReason { gateway: gateway.clone(), reason: reason.as_str() };
+                not_compared.get_or_create(&labels).inc_by(*count);
+            }
+        };
+        for pair in &report.pairs {
+            let labels = ByUpstream { gateway: gateway.clone(), upstream: pair.upstream.to_string() };
+            compared.get_or_create(&labels).inc_by(pair.compared);
+            matched.get_or_create(&labels).inc_by(pair.matched);
+            for mismatch in &pair.mismatches {
+                let (gateway, upstream) = (labels.gateway.clone(), labels.upstream.clone());
+                let labels = ByDifference { gateway, upstream, kind: mismatch.kind.as_str() };
+                mismatches.get_or_create(&labels).inc_by(mismatch.count);
+            }
+            lose(&pair.not_compared);
+        }
+        lose(&report.not_paired);
+    }
+    let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    let (answers, bytes) = (Gauge::<i64>::default(), Gauge::<i64>::default());
+    answers.set(number(reports.waiting.0));
+    bytes.set(number(reports.waiting.1));
+    registry.register("compare_pairs", "Pairs of answers that were compared", compared);
+    registry.register("compare_matches", "Of them: those that match", matched);
+    registry.register(
+        "compare_mismatches",
+        "Of them: those that do not, by the first difference",
+        mismatches,
+    );
+    registry.register(
+        "compare_skipped",
+        "Answers and pairs that were not compared, by the reason",
+        not_compared,
+    );
+    registry.register("compare_waiting_answers", "Answers that wait for the other one", answers);
+    registry.register("compare_waiting_bytes", "Bytes that they hold", bytes);
 }
 
 fn proxies(sources: &Sources, registry: &mut Registry) {

@@ -7,16 +7,26 @@
 mod access;
 mod actions;
 mod api;
+mod editor;
 mod events;
+mod files;
 pub mod grpc;
 mod metrics;
 mod numbers;
 mod problem;
+mod session;
 mod switches;
+mod ui;
+pub mod watch;
 
+pub use access::{Access, Peer};
 pub use api::{GatewayList, ProxyList, ProxyView, ResourceView, TypeView, resources_of, router};
+pub use editor::Editor;
+pub use files::{GatewayFile, Validation, Written};
 pub use numbers::{Difference, GatewayNumbers, Recent, UpstreamNumbers};
+pub use session::{Editing, Session};
 
+use crate::compare::Reports;
 use crate::control::{Event, View};
 use crate::latest::Latest;
 use crate::messages::Counters;
@@ -24,7 +34,8 @@ use crate::store::run::Handle;
 use crate::telemetry::Table;
 use crate::xds::Registry;
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
+use tokio::sync::watch as signal;
 
 /// What handlers read from, and whom they ask.
 #[derive(Clone, Debug)]
@@ -38,13 +49,19 @@ pub struct Sources {
     /// The loop, for commands.
     pub events: mpsc::Sender<Event>,
     /// True when everything stops, so that streams end.
-    pub stopped: watch::Receiver<bool>,
-    /// Whether everyone on this machine may steer rollouts.
-    pub insecure_admin: bool,
+    pub stopped: signal::Receiver<bool>,
+    /// Who comes in.
+    pub access: Access,
+    /// The gateway files.
+    pub editor: Arc<Editor>,
     /// What Envoys measured.
     pub table: Arc<Latest<Table>>,
+    /// How the answers of shadows compare.
+    pub reports: Arc<Latest<Reports>>,
     /// What became of messages to others.
     pub told: Arc<Counters>,
+    /// What changes, for pages that stay open.
+    pub hub: watch::Hub,
 }
 
 impl Sources {

@@ -20,6 +20,19 @@ pub struct GatewayNumbers {
     /// The copies that a shadow got. They are in no number above.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shadow: Option<ShadowNumbers>,
+    /// The requests of a gateway with `sessionAffinity` that came without its key. They are among those of the upstreams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keyless: Option<KeylessNumbers>,
+}
+
+/// Requests without the key of `sessionAffinity`, whose version was drawn by chance.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeylessNumbers {
+    /// Completed since Serin was started.
+    pub requests: u64,
+    /// Completed in the last minute.
+    pub last_minute: u64,
 }
 
 /// What is known of a shadow.
@@ -114,7 +127,12 @@ pub(super) fn of(gateway: &GatewayView, table: &Table, now: Timestamp) -> Gatewa
         numbers.difference = standard.map(|standard| difference(&numbers.last_minute, &standard));
         ShadowNumbers { upstream: shadow.upstream.clone(), numbers }
     });
-    GatewayNumbers { gateway: gateway.name.to_string(), primary, upstreams: numbers, shadow }
+    let affinity = gateway.gateway.as_ref().and_then(|g| g.session_affinity.as_ref());
+    let keyless = affinity.map(|_| {
+        let (requests, last_minute) = table.keyless(&gateway.name, now);
+        KeylessNumbers { requests: whole(requests), last_minute: whole(last_minute) }
+    });
+    GatewayNumbers { gateway: gateway.name.to_string(), primary, upstreams: numbers, shadow, keyless }
 }
 
 fn primary(upstreams: &[UpstreamView]) -> Option<&UpstreamView> {

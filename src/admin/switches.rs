@@ -1,12 +1,13 @@
 //! `GET /api/v1/switches` and `PUT /api/v1/switches/{name}`: what is on or off for all gateways at once.
 
+use super::Sources;
+use super::access::{self, Actor};
 use super::problem::Problem;
-use super::{Sources, access};
 use crate::control::{Asker, By, Event, Throw};
 use crate::model::Switch;
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -32,10 +33,12 @@ pub(super) async fn all(State(sources): State<Sources>) -> Json<Positions> {
 pub(super) async fn throw(
     State(sources): State<Sources>,
     Path(name): Path<String>,
+    Extension(Actor(actor)): Extension<Actor>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Positions>, Problem> {
-    let actor = access::actor(&sources, &headers)?.to_owned();
+    access::media_type(&headers, &["application/json"])?;
+    let actor = actor.to_string();
     let switch = Switch::of_name(&name).ok_or_else(|| {
         let all = Switch::ALL.map(Switch::name).join(", ");
         Problem::new(StatusCode::NOT_FOUND, format!("there is no switch {name}, but {all}"))

@@ -8,23 +8,16 @@ use tokio::sync::mpsc;
 /// The first wait, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// Opens a store that is late. It never ends by itself: the end of a task is a failure of the whole.
-pub(super) async fn run(is_late: bool, store: Handle, events: mpsc::Sender<Event>) {
-    if is_late {
-        open(&store, &events).await;
-    }
-    std::future::pending::<()>().await;
-}
-
-/// Tries until the store is open and the loop knows what it holds, or until only a person can help it.
-async fn open(store: &Handle, events: &mpsc::Sender<Event>) {
+/// Tries until the store is open and the loop knows what it holds, or until only a person can help it. It never ends by
+/// itself: the end of a task is a failure of the whole.
+pub(super) async fn run(store: Handle, events: mpsc::Sender<Event>) {
     let mut wait = WAITS.0;
     loop {
         tokio::time::sleep(wait).await;
         match store.open().await {
             Ok(restored) => {
                 // Nobody listens any more only when everything stops.
-                let _ = events.send(Event::Restored(restored.states)).await;
+                let _ = events.send(Event::Restored(restored)).await;
                 break;
             }
             // The log has said why.
@@ -32,6 +25,7 @@ async fn open(store: &Handle, events: &mpsc::Sender<Event>) {
             Err(_) => wait = after(wait),
         }
     }
+    std::future::pending::<()>().await;
 }
 
 fn after(wait: Duration) -> Duration {

@@ -2,13 +2,21 @@
 
 use crate::client;
 use anyhow::{Context, anyhow};
+use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
+use std::path::PathBuf;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct ServerArgs {
     /// The HTTP address of the server
     #[arg(long, env = "SERIN_SERVER", default_value = "http://127.0.0.1:18080", value_name = "URL")]
     pub(super) server: String,
+    /// A file with the token to show, as `serin tokens new` printed it
+    #[arg(long, env = "SERIN_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Who signs the server's certificate, in PEM [default: whom this machine trusts]
+    #[arg(long, env = "SERIN_SERVER_CA", value_name = "FILE")]
+    server_ca: Option<PathBuf>,
 }
 
 /// Why there is no answer.
@@ -37,19 +45,38 @@ pub(super) enum Answer {
 }
 
 impl ServerArgs {
+    /// A server that wants no token.
+    pub(super) fn of(server: String) -> Self {
+        Self { server, token_file: None, server_ca: None }
+    }
+
     fn url(&self, page: &str) -> String {
         format!("{}/api/v1/{page}", self.server.trim_end_matches('/'))
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Silence> {
+    fn request(&self, method: Method, url: &str) -> anyhow::Result<RequestBuilder> {
+        let mut client = client::builder();
+        if let Some(file) = &self.server_ca {
+            let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+            let authorities = reqwest::Certificate::from_pem_bundle(&pem)
+                .with_context(|| format!("{} holds no certificates in PEM", file.display()))?;
+            client = client.tls_certs_only(authorities);
+        }
+        let request = client.build()?.request(method, url);
+        let Some(file) = &self.token_file else { return Ok(request) };
+        let token =
+            std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        Ok(request.bearer_auth(token.trim()))
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<reqwest::Response, Silence> {
         request.send().await.map_err(|e| Silence::Gone(self.server.clone(), e))
     }
 
     /// Reads a page of the API, for instance `gateways`.
     pub(super) async fn get(&self, page: &str) -> Result<Answer, Silence> {
         let url = self.url(page);
-        let client = client::builder().build().map_err(anyhow::Error::from)?;
-        let answer = self.send(client.get(&url)).await?;
+        let answer = self.send(self.request(Method::GET, &url)?).await?;
         let status = answer.status();
         let body = json(answer, &url).await?;
         match status.as_u16() {
@@ -71,8 +98,7 @@ impl ServerArgs {
 
     async fn order(&self, method: reqwest::Method, page: &str, body: &Value) -> Result<Verdict, Silence> {
         let url = self.url(page);
-        let client = client::builder().build().map_err(anyhow::Error::from)?;
-        let answer = self.send(client.request(method, &url).json(body)).await?;
+        let answer = self.send(self.request(method, &url)?.json(body)).await?;
         let status = answer.status();
         let body = json(answer, &url).await?;
         match status {
@@ -90,8 +116,7 @@ impl ServerArgs {
         mut each: impl FnMut(Value) -> anyhow::Result<()>,
     ) -> Result<(), Silence> {
         let url = self.url(page);
-        let client = client::builder().build().map_err(anyhow::Error::from)?;
-        let request = client.get(&url).header("accept", "text/event-stream");
+        let request = self.request(Method::GET, &url)?.header("accept", "text/event-stream");
         let mut answer = self.send(request.header("last-event-id", after.to_string())).await?;
         if !answer.status().is_success() {
             let status = answer.status();

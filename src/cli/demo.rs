@@ -1,5 +1,7 @@
 //! `serin demo`: two releases to watch, a good one and a bad one. Toy models, an Envoy, a control plane, and traffic
-//! that is counted. It succeeds only when both came out as they should.
+//! that is counted. It succeeds only when both came out as they should. `serin demo shadow` is in `shadow`.
+
+mod shadow;
 
 use super::Outcome;
 use super::client::ServerArgs;
@@ -20,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Both releases take about a minute together; on a machine that is busy otherwise, some more.
+/// The releases take about a minute together; on a machine that is busy otherwise, some more.
 const LONGEST: Duration = Duration::from_mins(5);
 /// How many requests show who answers after a release.
 const ASKED: u64 = 200;
@@ -29,11 +31,23 @@ const BAD: &str = "30";
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct DemoArgs {
+    /// What is played
+    #[arg(value_enum, default_value_t = Play::Releases, value_name = "PLAY")]
+    play: Play,
     /// How many requests are sent in a second; fewer take longer, since evidence is made of requests
     #[arg(long, default_value_t = 300, value_name = "N", value_parser = clap::value_parser!(u32).range(50..=2000))]
     requests_per_second: u32,
     #[command(flatten)]
     envoy: EnvoyArgs,
+}
+
+/// The plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Play {
+    /// A good canary, and a bad one
+    Releases,
+    /// A canary whose predictions differ, and one whose predictions agree: both are shadowed first
+    Shadow,
 }
 
 pub(super) async fn run(args: DemoArgs, out: &Output) -> Outcome {
@@ -60,6 +74,7 @@ pub(super) async fn run(args: DemoArgs, out: &Output) -> Outcome {
 }
 
 struct Scene {
+    play: Play,
     models: [Toy; 3],
     running: Running,
     file: PathBuf,
@@ -70,13 +85,13 @@ struct Scene {
 impl Scene {
     async fn set(folder: &Path, args: DemoArgs, out: &Output) -> anyhow::Result<Self> {
         let binary = args.envoy.find().envoy().await?;
-        let toy = |version: &str, failures| {
-            Toy::start(ToyOptions { version: version.into(), failures, ..ToyOptions::default() })
-        };
-        let (well, badly) = (Weight::NONE, Weight::parse(BAD)?);
-        let models = [toy("v1", well).await?, toy("v2", well).await?, toy("v3", badly).await?];
+        let models = models(args.play).await?;
         let file = folder.join("fraud.yaml");
-        let first = gateway([("v1", &models[0]), ("v2", &models[1])]);
+        let sides = [("v1", &models[0]), ("v2", &models[1])];
+        let first = match args.play {
+            Play::Releases => gateway(sides),
+            Play::Shadow => shadow::gateway(sides),
+        };
         let port = free_port()?;
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listener = Listener { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port, tls: None };
@@ -89,6 +104,7 @@ impl Scene {
         };
         let running = start(settings, &binary).await?;
         let scene = Self {
+            play: args.play,
             models,
             running,
             file,
@@ -105,12 +121,19 @@ impl Scene {
 
     async fn play(&self, out: &Output) -> anyhow::Result<()> {
         let (news_in, news) = mpsc::unbounded_channel();
-        let server = ServerArgs { server: format!("http://{}", self.running.app.http) };
+        let server = ServerArgs::of(format!("http://{}", self.running.app.http));
         // The journal of a gateway that is not there yet is none.
         self.sees(|view| view.gateways.contains_key("fraud")).await;
         let journal = server.follow("gateways/fraud/events", 0, |entry| Ok(news_in.send(entry)?));
+        let story = Story::new(news, self.running.app.view.subscribe(), out);
+        let acts = async {
+            match self.play {
+                Play::Releases => self.releases(story).await,
+                Play::Shadow => self.shadow(story).await,
+            }
+        };
         tokio::select! {
-            outcome = self.acts(Story::new(news, self.running.app.view.subscribe(), out)) => outcome,
+            outcome = acts => outcome,
             end = journal => {
                 end?;
                 bail!("the journal has ended")
@@ -119,7 +142,7 @@ impl Scene {
         }
     }
 
-    async fn acts(&self, mut story: Story<'_>) -> anyhow::Result<()> {
+    async fn releases(&self, mut story: Story<'_>) -> anyhow::Result<()> {
         let load = Load::start(self.load(Some(f64::from(self.rate)), Until::Stopped))?;
         story.say(&format!(
             "{} requests a second go through Envoy. Steps take 2 s at least in this demo; unless the file says so, 10 min.\n\n\
@@ -136,7 +159,7 @@ impl Scene {
             "Promoted in {:.0} s; {} requests, none failed. {}\n",
             took.as_secs_f64(),
             report.requests(),
-            self.answered_by_second().await?
+            self.answered_by("v2").await?
         ));
         story.say(&format!(
             "A bad canary: {BAD} % of the requests of v3 fail. fraud.yaml says now `primary: v2` and `canary: v3`."
@@ -144,7 +167,7 @@ impl Scene {
         self.write(&gateway([("v2", &self.models[1]), ("v3", &self.models[2])]))?;
         let News { last, took, .. } = story.release("v3").await?;
         ensure!(last == "rolled-back", "a bad canary was not rolled back; it ended as {last}");
-        let answered = self.answered_by_second().await?;
+        let answered = self.answered_by("v2").await?;
         let report = load.stop().await;
         let (asked, failed) = report.by_version.get("v3").map_or((0, 0), |a| (a.count(), a.errors()));
         ensure!(asked > 0, "the bad canary had no request");
@@ -158,21 +181,25 @@ impl Scene {
         Ok(())
     }
 
-    /// Says that v2 answers everything, if it does.
-    async fn answered_by_second(&self) -> anyhow::Result<String> {
+    /// Says that a version answers everything, if it does.
+    async fn answered_by(&self, version: &str) -> anyhow::Result<String> {
         let has_all = |view: &View| {
             let served = view.gateways.get("fraud").and_then(|g| g.gateway.as_ref());
-            served.is_some_and(|g| g.upstreams.iter().any(|u| u.name == "v2" && u.weight == Weight::ALL))
+            served.is_some_and(|g| g.upstreams.iter().any(|u| u.name == version && u.weight == Weight::ALL))
         };
         self.sees(has_all).await;
         self.acknowledged().await;
         let report: Report = Load::start(self.load(None, Until::Requests(ASKED)))?.finished().await;
         let count = report
             .by_version
-            .get("v2")
+            .get(version)
             .map_or(0, |answers| answers.by_status.get(&200).copied().unwrap_or(0));
-        ensure!(count == ASKED, "v2 answered {count} of {ASKED} requests: {:?}", report.by_version.keys());
-        Ok(format!("Asked {ASKED} times more: {count} answers of v2."))
+        ensure!(
+            count == ASKED,
+            "{version} answered {count} of {ASKED} requests: {:?}",
+            report.by_version.keys()
+        );
+        Ok(format!("Asked {ASKED} times more: {count} answers of {version}."))
     }
 
     fn load(&self, rate: Option<f64>, until: Until) -> LoadOptions {
@@ -216,6 +243,19 @@ impl Scene {
         }
         stopped
     }
+}
+
+/// One that serves, and the canaries of both acts.
+async fn models(play: Play) -> anyhow::Result<[Toy; 3]> {
+    let (well, none) = (Weight::NONE, Weight::NONE);
+    let [first, second] = match play {
+        Play::Releases => [(well, none), (Weight::parse(BAD)?, none)],
+        Play::Shadow => [(well, Weight::parse(shadow::ASTRAY)?), (well, none)],
+    };
+    let toy = |version: &str, (failures, astray)| {
+        Toy::start(ToyOptions { version: version.into(), failures, astray, ..ToyOptions::default() })
+    };
+    Ok([toy("v1", (well, none)).await?, toy("v2", first).await?, toy("v3", second).await?])
 }
 
 /// A release of the second in place of the first.

@@ -5,7 +5,7 @@
 
 use super::output::Output;
 use super::settings::{DirectoryArgs, SettingsArgs};
-use super::{Failure, Outcome, check, replace, wrong};
+use super::{Failure, Outcome, check, rewrite, wrong};
 use crate::config::{self, Loaded};
 use crate::model::Gateway;
 use crate::names::UpstreamName;
@@ -112,7 +112,7 @@ fn complete(
 }
 
 fn write(path: &Path, gateway: &Gateway, weights: &[(UpstreamName, Weight)], out: &Output) -> Outcome {
-    let changed = replace::edit(path, |text| {
+    let changed = rewrite::edit(path, |text| {
         config::set_weights(text, weights)
             .map_err(|why| wrong(format!("{} stays as it is: {why}", path.display())))
     })?;

@@ -71,9 +71,17 @@ async fn look(args: &GetArgs) -> Result<Value, super::Failure> {
         // A gateway that went away just now has no numbers.
         if let Answer::Found(mut numbers) = args.server.get(&format!("{page}/metrics")).await? {
             value["metrics"] = numbers["upstreams"].take();
+            if numbers["keyless"].is_object() {
+                value["keyless"] = numbers["keyless"].take();
+            }
             if value["shadow"].is_object() {
                 value["shadow"]["metrics"] = numbers["shadow"].take();
             }
+        }
+        if value["shadow"].is_object()
+            && let Answer::Found(report) = args.server.get(&format!("{page}/shadow")).await?
+        {
+            value["shadow"]["comparison"] = report;
         }
     }
     Ok(value)

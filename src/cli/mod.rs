@@ -5,6 +5,8 @@
 pub mod bootstrap;
 mod check;
 mod client;
+mod compared;
+mod dashboard;
 mod demo;
 mod diff;
 mod edit;
@@ -14,7 +16,7 @@ mod journal;
 mod output;
 mod prompt;
 mod release;
-mod replace;
+mod rewrite;
 mod secrets;
 mod serve;
 mod settings;
@@ -22,6 +24,7 @@ mod simulate;
 mod status;
 mod story;
 mod switch;
+mod tokens;
 mod translate;
 mod tree;
 mod up;
@@ -69,6 +72,8 @@ enum Command {
     Bootstrap(bootstrap::BootstrapArgs),
     /// List gateways, or show one
     Get(get::GetArgs),
+    /// Open the pages of a running server in a browser
+    Dashboard(dashboard::DashboardArgs),
     /// List connected Envoys and what they acknowledged or refused
     Proxies(get::ProxiesArgs),
     /// Where a release stands: 0 promoted, 1 rolled back or failed, 2 not over in time, 3 paused
@@ -99,6 +104,9 @@ enum Command {
     /// Users with a password
     #[command(subcommand)]
     Users(secrets::UsersCommand),
+    /// Who may come in by HTTP
+    #[command(subcommand)]
+    Tokens(tokens::TokensCommand),
     /// Find an Envoy, or install the pinned one, and print its path
     Envoy(envoy::EnvoyArgs),
     /// Print the JSON Schema of gateway files, for editors
@@ -195,6 +203,7 @@ async fn run(command: Command, out: &Output) -> Outcome {
         Command::Translate(args) => translate::run(&args, out),
         Command::Simulate(args) => simulate::run(&args, out),
         Command::Get(args) => get::run(args, out).await,
+        Command::Dashboard(args) => dashboard::run(args, out).await,
         Command::Proxies(args) => get::proxies(args, out).await,
         Command::Status(args) => status::run(args, out).await,
         Command::History(args) => journal::history(args, out).await,
@@ -209,6 +218,7 @@ async fn run(command: Command, out: &Output) -> Outcome {
         Command::Undo(args) => verbs::undo(args, out).await,
         Command::Keys(command) => secrets::keys(&command, out),
         Command::Users(command) => secrets::users(&command, out),
+        Command::Tokens(command) => tokens::run(&command, out),
         Command::Bootstrap(args) => {
             out.text(&bootstrap::run(args).map_err(|e| Failure::Input(Some(e)))?);
             Ok(())

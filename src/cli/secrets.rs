@@ -1,8 +1,9 @@
 //! `serin keys new` and `serin users set`: the files of an `authentication`.
 
 use super::output::Output;
-use super::{Failure, Outcome, prompt, replace, wrong};
+use super::{Failure, Outcome, prompt, rewrite, wrong};
 use crate::config;
+use crate::replace;
 use anyhow::Context;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -49,7 +50,7 @@ pub(super) fn keys(command: &KeysCommand, out: &Output) -> Outcome {
     let mut bytes = [0; KEY_BYTES];
     getrandom::fill(&mut bytes).map_err(anyhow::Error::msg).context("the system gives no random numbers")?;
     let key = BASE64_URL_SAFE_NO_PAD.encode(bytes);
-    replace::edit_secret(file, |text| config::add_key(text, client, &key).map_err(wrong))?;
+    rewrite::edit_secret(file, |text| config::add_key(text, client, &key).map_err(wrong))?;
     out.line(&key);
     warn_if_exposed(file, out);
     out.note(&format!(
@@ -68,7 +69,7 @@ pub(super) fn users(command: &UsersCommand, out: &Output) -> Outcome {
         return Err(wrong("the password is empty"));
     }
     let sha1 = Sha1::digest(password.as_bytes()).into();
-    replace::edit_secret(file, |text| config::set_user(text, user, &sha1).map_err(wrong))?;
+    rewrite::edit_secret(file, |text| config::set_user(text, user, &sha1).map_err(wrong))?;
     warn_if_exposed(file, out);
     out.note(&format!("{}: {user} has a new password", file.display()));
     Ok(())

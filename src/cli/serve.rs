@@ -22,7 +22,7 @@ pub(super) struct ServeArgs {
     /// Serve xDS to other machines in plain text; everyone on the network can read it
     #[arg(long)]
     insecure_xds: bool,
-    /// Let everyone on this machine steer rollouts over HTTP
+    /// Let everyone on this machine steer rollouts and change gateway files over HTTP, without a token
     #[arg(long)]
     insecure_admin: bool,
     /// The file with the key from which the logins of `oauth2` are signed; made if it is not there. Without one, the

@@ -1,6 +1,6 @@
 //! One gateway as a tree, from what the API says about it.
 
-use super::release;
+use super::{compared, release};
 use crate::clock::Timestamp;
 use serde_json::Value;
 use std::fmt::Write;
@@ -47,11 +47,21 @@ pub(super) fn tree(gateway: &Value, now: Timestamp) -> String {
             let _ = writeln!(out, "│    {measured}");
         }
     }
+    if let Some(by) = gateway.get("sessionAffinity").and_then(Value::as_str) {
+        let _ = writeln!(out, "├─ users keep their version by {by}");
+        let keyless = &gateway["keyless"];
+        if let (Some(all), Some(recent)) = (keyless["requests"].as_u64(), keyless["lastMinute"].as_u64()) {
+            let _ = writeln!(out, "│    {all} requests came without it, {recent} of them in the last minute");
+        }
+    }
     if let Some(shadow) = gateway.get("shadow") {
         let _ = writeln!(out, "├─ shadow {}: copies of {} %", text(shadow, "upstream"), shadow["percent"]);
         if let Some(measured) = measured(&shadow["metrics"]) {
             let _ = writeln!(out, "│    {measured}");
         }
+    }
+    for line in compared::lines(&gateway["shadow"]["comparison"]) {
+        let _ = writeln!(out, "│    {line}");
     }
     for d in list(gateway, "diagnostics") {
         let (file, line, column) = (text(d, "file"), &d["line"], &d["column"]);
@@ -111,6 +121,18 @@ mod tests {
             ["│    12.3 req/s, 1.25 % errors, p50 20 ms, p95 41 ms, 3 in flight, 1 of 2 endpoints healthy"]
         );
         assert!(tree.ends_with("└─ shadow v3: copies of 10 %\n"), "{tree}");
+    }
+
+    #[test]
+    fn a_tree_says_how_many_users_cannot_be_known() {
+        let mut gateway = json!({ "name": "fraud", "sessionAffinity": "header x-user-id" });
+        assert!(tree(&gateway, Timestamp(0)).ends_with("└─ users keep their version by header x-user-id\n"));
+        gateway["keyless"] = json!({ "requests": 12, "lastMinute": 3 });
+        let tree = tree(&gateway, Timestamp(0));
+        assert!(
+            tree.ends_with("\n     12 requests came without it, 3 of them in the last minute\n"),
+            "{tree}"
+        );
     }
 
     #[test]

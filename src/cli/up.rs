@@ -110,7 +110,11 @@ pub(super) struct Running {
 /// Starts both, and waits until files were read and Envoy runs.
 pub(super) async fn start(settings: Settings, binary: &EnvoyBinary) -> anyhow::Result<Running> {
     // This is for trying things out on one's own machine.
-    let options = Options { environment: environment(), insecure_admin: true, ..Options::default() };
+    let options = Options {
+        environment: environment(),
+        insecure_admin: settings.tokens_file.is_none(),
+        ..Options::default()
+    };
     let app = App::start(settings, options).await?;
     app.ready().await;
     let control_plane = Endpoint { host: app.xds.ip().to_string(), port: app.xds.port() };

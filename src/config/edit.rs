@@ -3,6 +3,8 @@
 //! Comments, quotes, order, line ends, flow and block style stay. The text is parsed, the new numbers are spliced
 //! into the bytes of the old ones, and the result is read again before it is given back.
 
+pub(super) mod merge;
+
 use super::problems::Problems;
 use super::source::Source;
 use super::tree::{Data, Entry, Node, Style};
@@ -34,6 +36,12 @@ pub enum EditError {
     /// The weights would not sum to 100.
     #[error("the weights would sum to {}.{:02}, not 100", .0 / 100, .0 % 100)]
     Sum(u32),
+    /// The text is one map in braces, or it has no keys at all.
+    #[error("the file is not written as lines of keys; replace the whole text instead")]
+    NotLines,
+    /// What should be written is no JSON, or not of the right form.
+    #[error("{0}")]
+    Json(String),
     /// The result does not say what it should: a bug, caught before it could do harm.
     #[error("the edited file would not read back as it should; edit it by hand")]
     ReadBack,
@@ -80,6 +88,12 @@ pub fn set_weights(text: &str, weights: &[(UpstreamName, Weight)]) -> Result<Str
         .and_then(|tree| read(&tree.get("traffic")?.value).ok())
         .is_some_and(|weights| weights == wanted);
     if sound { Ok(edited) } else { Err(EditError::ReadBack) }
+}
+
+/// The weights that a file has.
+pub fn weights(text: &str) -> Result<BTreeMap<String, Weight>, EditError> {
+    let tree = parse(&Source::of_text("".into(), text))?;
+    read(&tree.get("traffic").ok_or(EditError::NoTraffic)?.value)
 }
 
 fn parse(source: &Source) -> Result<Node, EditError> {

@@ -32,7 +32,8 @@ mod yaml;
 pub(crate) use check::parse_duration;
 pub use conflict::conflicts;
 pub use discovery::{discovery_url, read_metadata};
-pub use edit::{EditError, set_weights};
+pub use edit::merge::{from_json, merge};
+pub use edit::{EditError, set_weights, weights};
 pub use pair::{Half, NoPair, pair};
 pub use reference::{Attachment, Reference};
 pub use secrets::SecretEditError;
@@ -157,6 +158,17 @@ pub fn references(document: &Document) -> BTreeSet<Reference> {
     let Ok(source) = Source::new(document) else { return BTreeSet::new() };
     let raw = read_gateway(&mut Problems::new(&source));
     raw.map(|(_, raw)| check::references(&raw, Path::new(&*document.path))).unwrap_or_default()
+}
+
+/// The name that a gateway file says, if that much can be read.
+pub fn name_of(bytes: &[u8]) -> Option<GatewayName> {
+    let document = Document { path: "".into(), content: Content::Text(bytes.into()) };
+    let source = Source::new(&document).ok()?;
+    let tree = yaml::parse(&mut Problems::new(&source)).ok()??;
+    match &tree.get("name")?.value.data {
+        Data::Text(name) => GatewayName::new(name).ok(),
+        _ => None,
+    }
 }
 
 /// Reads and checks `serin.yaml`: the settings with warnings, or the errors.

@@ -40,6 +40,11 @@ impl Claims {
         }
     }
 
+    /// The files that claim what a gateway wants.
+    pub(super) fn met_by(&self, gateway: &Gateway) -> BTreeSet<Arc<str>> {
+        of(gateway).filter_map(|claim| self.by_claim.get(&claim)).flatten().cloned().collect()
+    }
+
     /// These files, those who claim what one of them claims, those who claim what one of those claims, and so on: a
     /// change of the first can concern the last, and no others.
     pub(super) fn around(&self, paths: &BTreeSet<Arc<str>>) -> BTreeSet<Arc<str>> {

@@ -1,8 +1,10 @@
 //! What operators say to the loop, and its answer.
 
+use crate::config::{Attachment, Document, Reference};
 use crate::model::{Switch, Switches};
 use crate::names::GatewayName;
 use crate::rollout::{Order, Outcome, Refusal};
+use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
 /// What an operator says about a gateway.
@@ -18,6 +20,28 @@ pub struct Command {
 
 /// What it came to: after it was kept, and before any Envoy hears of it.
 pub type Reply = Result<Outcome, Refusal>;
+
+/// A gateway file that somebody wants to write.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// As it would be read.
+    pub document: Document,
+    /// What it refers to, as it was found.
+    pub attached: BTreeMap<Reference, Attachment>,
+    /// The name that its gateway must have; `None`: any.
+    pub name: Option<GatewayName>,
+}
+
+/// Somebody changed a gateway file through us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// Of which gateway.
+    pub gateway: Option<GatewayName>,
+    /// Who.
+    pub by: By,
+    /// The sentence for people.
+    pub message: String,
+}
 
 /// What an operator says about a switch. It takes effect at once, and is kept as soon as the store can.
 #[derive(Debug)]

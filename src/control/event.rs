@@ -1,11 +1,13 @@
 //! What the loop is told, and what it has to say.
 
-use super::{Asker, By, Command, Fetch, Fetched, Question, Throw};
+use super::{Asker, By, Command, Draft, Edit, Fetch, Fetched, Question, Throw};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Document, Reference};
+use crate::diag::Diagnostic;
 use crate::names::{GatewayName, UpstreamName};
+use crate::rollout::Reading;
 use crate::stats::Counts;
-use crate::store::{Kept, Seat, Weights};
+use crate::store::{Kept, Restored, Seat, Weights};
 use crate::xds::Verdict;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -27,10 +29,16 @@ pub enum Event {
     },
     /// An operator says what a rollout should do.
     Command(Command, Asker),
+    /// Somebody asks what would be wrong with a file.
+    Draft(Draft, Asker<Vec<Diagnostic>>),
+    /// Somebody changed a file through us; it comes by [`Event::Files`] as any other change.
+    Edited(Edit),
     /// An operator throws a switch.
     Throw(Throw),
     /// What Envoys measured of gateways that [`World::take_wants`](super::World::take_wants) names.
     Measured(Vec<Measured>),
+    /// How often the predictions of both versions of a release agreed, so far.
+    Compared(BTreeMap<GatewayName, Reading>),
     /// So many endpoints of the canary are healthy, as the Envoy sees it that sees the fewest.
     Healthy(BTreeMap<GatewayName, u32>),
     /// Somebody was asked about a metric of a rollout.
@@ -42,7 +50,7 @@ pub enum Event {
     /// This Serin leads others from now on, or follows one, or is cut off from them.
     Seat(Seat),
     /// The store that could not be opened before the start can be: the revision and the state of every rollout.
-    Restored(BTreeMap<GatewayName, (u64, serde_json::Value)>),
+    Restored(Restored),
     /// A deadline of [`World::deadline`](super::World::deadline) has come.
     Tick,
 }
@@ -154,6 +162,8 @@ pub enum NoteKind {
     Repaired,
     /// A file is gone; its gateway serves on for a while.
     Vanished,
+    /// An operator changed a file through us.
+    Edited,
     /// Envoys refuse a gateway.
     Refused,
     /// A rollout goes on.
@@ -178,6 +188,7 @@ impl NoteKind {
             Self::Invalid => "invalid",
             Self::Repaired => "repaired",
             Self::Vanished => "vanished",
+            Self::Edited => "edited",
             Self::Refused => "refused",
             Self::Rollout => "rollout",
             Self::Stopped => "stopped",

@@ -4,10 +4,10 @@
 //! two claim the same name or the same place. Those that claim nothing in common are not looked at when one changes.
 
 use super::claims::Claims;
-use super::{Changes, GRACE};
+use super::{Changes, Draft, GRACE};
 use crate::clock::Timestamp;
 use crate::config::{self, Attachment, Content, Context, Document, Loaded, Reference};
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::{Code, Diagnostic, Place, Severity};
 use crate::model::{Authentication, Gateway, Listener, PrometheusServer, Routing};
 use crate::names::{GatewayName, ListenerName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -106,6 +106,16 @@ impl File {
 pub(super) struct Chosen {
     pub(super) file: Arc<str>,
     pub(super) gateway: Arc<Gateway>,
+}
+
+fn other_name(place: &Place, wanted: &GatewayName, name: &GatewayName) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Error,
+        code: Code::OtherName,
+        place: place.clone(),
+        message: format!("the file is of gateway `{wanted}`, and here it has the name `{name}`"),
+        help: Some("keep the name; to rename a gateway, create the new one and delete the old one".into()),
+    }
 }
 
 /// Where nothing good is known of a gateway that is for some only, its place is kept, closed: otherwise its requests
@@ -275,6 +285,41 @@ impl Files {
         }
         outcome.settled = self.settle(around);
         outcome
+    }
+
+    /// What would be wrong with a file if this was its text, alone and beside the others.
+    pub(super) fn judge(
+        &self,
+        draft: &Draft,
+        listeners: &BTreeMap<ListenerName, Listener>,
+        routing: Routing,
+    ) -> Vec<Diagnostic> {
+        let prometheus = self.prometheus.as_ref();
+        let mut attached = draft.attached.clone();
+        for path in prometheus.into_iter().flat_map(PrometheusServer::files) {
+            let reference = Reference::File(path.clone());
+            attached.extend(self.attached.get(&reference).cloned().map(|found| (reference, found)));
+        }
+        let context = Context { listeners, attached: &attached, routing, prometheus };
+        let loaded = config::load(&draft.document, &context);
+        let mut diagnostics = loaded.diagnostics.clone();
+        if let (Some(wanted), Some(name)) = (&draft.name, &loaded.name)
+            && wanted != name
+        {
+            diagnostics.push(other_name(&loaded.place_of_name, wanted, name));
+        }
+        if let Some(gateway) = &loaded.gateway {
+            let around = self.claims.met_by(gateway);
+            let others = self
+                .in_order(&around)
+                .filter(|(path, f)| ***path != *draft.document.path && !f.is_vanished());
+            let version =
+                |f: &'_ File| if f.conflicts.is_empty() { f.usable().cloned() } else { f.good.clone() };
+            let others: Vec<Arc<Loaded>> = others.filter_map(|(_, f)| version(f)).collect();
+            let met = config::conflicts(others.iter().map(AsRef::as_ref).chain([&loaded]));
+            diagnostics.extend(met.into_iter().filter(|(i, _)| *i == others.len()).map(|(_, d)| d));
+        }
+        diagnostics
     }
 
     /// The newest versions of those among some files that are broken.

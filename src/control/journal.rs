@@ -63,11 +63,13 @@ impl Journal {
             let kind = Kind::new(note.kind.as_str());
             let said = self.said.get(&note.gateway);
             let again = said.is_some_and(|(k, m)| (k, m) == (&kind, &note.message));
-            if again && note.weights.is_none() {
+            // What operators do is always told.
+            let may_be_storm = note.by.is_none();
+            if again && note.weights.is_none() && may_be_storm {
                 continue;
             }
             let count = self.counts.entry(note.gateway.clone()).or_default();
-            if *count >= MOST_OF_ONE || self.count >= MOST {
+            if may_be_storm && (*count >= MOST_OF_ONE || self.count >= MOST) {
                 self.left_out += 1;
                 continue;
             }

@@ -19,10 +19,12 @@
 //! is shared with readers (snapshots, views) shares with its successor all that stayed the same. The one exception is
 //! a route configuration that holds the routes of many gateways.
 
+mod agreements;
 mod board;
 mod certificates;
 mod claims;
 mod command;
+mod door;
 mod event;
 mod files;
 mod issuers;
@@ -40,12 +42,12 @@ mod trial;
 mod view;
 mod world;
 
-pub use command::{Asker, By, Command, Reply, Throw};
+pub use command::{Asker, By, Command, Draft, Edit, Reply, Throw};
 pub use event::{Answered, Changes, Event, Measured, Note, NoteKind, Outcome, Point};
 pub use issuers::{Fetch, Fetched};
 pub use notice::{Notice, Release};
 pub use questions::{Question, Questions};
-pub use rollout_view::{MetricView, RolloutView, StepView};
+pub use rollout_view::{MetricView, RolloutView, ShadowFirstView, StepView};
 pub use rollouts::{Compared, Proposal, Wants};
 pub use view::{GatewayView, Phase, UpstreamView, View};
 pub use world::World;

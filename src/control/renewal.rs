@@ -1,10 +1,9 @@
-//! The certificates of the xDS port, read anew when their files change.
+//! The certificates of a port of ours, read anew when their files change.
 
 use super::event::{Note, NoteKind};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Reference};
-use crate::model::MutualTls;
-use crate::mtls::{Credentials, Unusable};
+use crate::mtls::{Credentials, Files, Unusable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use std::sync::Arc;
 /// The files, and what was made of them last.
 #[derive(Debug)]
 pub(super) struct Renewal {
-    files: MutualTls,
+    files: Files,
     newest: Credentials,
     /// Why the files of now cannot be used; those before are.
     unusable: Option<Unusable>,
@@ -22,15 +21,13 @@ pub(super) struct Renewal {
 
 impl Renewal {
     /// Begins with credentials that are in use.
-    pub(super) fn new(files: MutualTls, newest: Credentials) -> Self {
+    pub(super) fn new(files: Files, newest: Credentials) -> Self {
         Self { files, newest, unusable: None, is_new: false }
     }
 
     /// Whether one of these is among the files.
     pub(super) fn refers_to(&self, touched: &BTreeSet<Reference>) -> bool {
-        let MutualTls { cert_file, key_file, client_ca_file, .. } = &self.files;
-        let files = [cert_file, key_file, client_ca_file];
-        files.into_iter().any(|file| touched.contains(&Reference::File(file.clone())))
+        self.files.paths().any(|file| touched.contains(&Reference::File(file.clone())))
     }
 
     /// Looks at the files as they are now; says what that changes.
@@ -39,12 +36,17 @@ impl Renewal {
         let unusable = match Credentials::load(&self.files, |path| read(found, path)) {
             Ok(same) if same == self.newest => {
                 self.unusable.take()?;
-                return note(NoteKind::Repaired, "the files of `xds.tls` are right again".to_owned());
+                return note(
+                    NoteKind::Repaired,
+                    format!("the files of `{}` are right again", self.files.setting()),
+                );
             }
             Ok(newest) => {
                 (self.newest, self.unusable, self.is_new) = (newest, None, true);
-                let message = "the files of `xds.tls` have changed; new connections meet what they hold now";
-                return note(NoteKind::Changed, message.to_owned());
+                let setting = self.files.setting();
+                let message =
+                    format!("the files of `{setting}` have changed; new connections meet what they hold now");
+                return note(NoteKind::Changed, message);
             }
             Err(unusable) => unusable,
         };
@@ -78,12 +80,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_changes_nothing_and_is_said_once() {
-        let files = MutualTls {
+        let files = crate::model::MutualTls {
             cert_file: "cert".into(),
             key_file: "key".into(),
             client_ca_file: "cert".into(),
             allow: None,
         };
+        let files = Files::from(&files);
         let pair = || {
             let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["a".to_owned()]).unwrap();
             let file = |name: &str, text: String| {

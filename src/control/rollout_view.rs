@@ -4,7 +4,7 @@ use super::questions::{Answers, Known};
 use crate::clock::Timestamp;
 use crate::model::{MetricSource, Provided, StepPause};
 use crate::names::GatewayName;
-use crate::rollout::{Cause, Phase, Plan, State, WeightAt};
+use crate::rollout::{Cause, Phase, Plan, Shadowed, State, WeightAt};
 use crate::stats::{Action, Evidence};
 use crate::weight::Weight;
 use serde::Serialize;
@@ -37,6 +37,9 @@ pub struct RolloutView {
     /// About how many it has to have until its evidence is enough for the next step, at the pace so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_needed: Option<f64>,
+    /// How the predictions of its shadow agree, before the first step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow_first: Option<ShadowFirstView>,
     /// Why it stands where it stands.
     pub message: String,
     /// Why it is paused.
@@ -84,6 +87,22 @@ pub struct MetricView {
     pub problem: Option<String>,
 }
 
+/// Predictions of a canary that is shadowed before its first step, and those of the primary.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShadowFirstView {
+    /// So many were compared.
+    pub compared: u64,
+    /// So many of them agreed.
+    pub matched: u64,
+    /// The lower end of the share that agrees, from 0 to 1, with the confidence of the rollout at all looks at once.
+    pub low: f64,
+    /// The upper end of it.
+    pub high: f64,
+    /// The share that has to agree, in percent.
+    pub min_match: Weight,
+}
+
 /// A step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -119,6 +138,7 @@ impl RolloutView {
             watched_seconds: state.stage.watched / 1000,
             requests,
             requests_needed: requests.map(|r| (r + missing).max(plan.settings.min_requests)),
+            shadow_first: shadow_first(plan, state),
             message: state.sentence.clone(),
             paused: state.pause.as_ref().map(|p| p.cause),
             action: known.and_then(|e| e.action),
@@ -132,6 +152,13 @@ impl RolloutView {
             weights: state.weights.clone(),
         }
     }
+}
+
+fn shadow_first(plan: &Plan, state: &State) -> Option<ShadowFirstView> {
+    let seen = state.shadowed?;
+    let (low, high) = seen.rate(plan.confidence()).map_or((0.0, 1.0), |(_, interval)| interval);
+    let Shadowed { compared, matched, .. } = seen;
+    Some(ShadowFirstView { compared, matched, low, high, min_match: plan.shadow_first? })
 }
 
 fn metric(metric: &Provided, known: Option<&Known>) -> MetricView {

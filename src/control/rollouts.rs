@@ -9,6 +9,7 @@ mod others;
 
 pub(super) use others::NotLeading;
 
+use super::agreements::Agreements;
 use super::command::{Asker, Command, Reply};
 use super::event::{Answered as Said, Measured};
 use super::questions::{self, Answers, News, Questions};
@@ -17,7 +18,8 @@ use crate::clock::Timestamp;
 use crate::model::Gateway;
 use crate::names::{GatewayName, UpstreamName};
 use crate::rollout::{
-    self, Entry, EntryKind, FILE, Identity, Input, Order, Outcome, Plan, Refusal, Report, State, Transition,
+    self, Entry, EntryKind, FILE, Identity, Input, Order, Outcome, Plan, Reading, Refusal, Report, State,
+    Transition,
 };
 use crate::store::{Commit, Kind, NewEntry, Seat, StateChange};
 use serde_json::{Value, json};
@@ -88,6 +90,8 @@ pub(super) struct Rollouts {
     answers: Vec<(Asker, Reply)>,
     /// What others said of metrics.
     said: Answers,
+    /// How often predictions agreed.
+    pairs: Agreements,
     replies: Replies,
     /// How many decisions of each kind were kept since the start.
     decisions: BTreeMap<EntryKind, u64>,
@@ -168,16 +172,24 @@ impl Rollouts {
         alarms
     }
 
-    /// The gateway as it is to be served: with the weights that are kept. What the file releases now may be something
-    /// else, of which nothing is kept yet; then the primary has all traffic.
+    /// The gateway as it is to be served: with the weights that are kept, and the canary as its shadow while that is
+    /// what the release waits for. What the file releases now may be something else, of which nothing is kept yet; then
+    /// the primary has all traffic.
     pub(super) fn with_weights(&self, gateway: Arc<Gateway>) -> Arc<Gateway> {
         let Some(identity) = Identity::of(&gateway) else { return gateway };
         let kept = self.kept.get(&gateway.name).filter(|state| state.identity == identity);
         let split = identity.split(kept.map(|state| state.weight).unwrap_or_default());
-        if gateway.traffic == split {
+        let first = gateway.rollout.as_ref().and_then(|rollout| rollout.shadow_first.as_ref());
+        let shadow = match first {
+            Some(first) if kept.is_some_and(|state| state.shadowed.is_some()) => Some(&first.shadow),
+            Some(first) => first.otherwise.as_ref(),
+            None => gateway.shadow.as_ref(),
+        };
+        if gateway.traffic == split && gateway.shadow.as_ref() == shadow {
             return gateway;
         }
-        Arc::new(Gateway { traffic: split, ..Gateway::clone(&gateway) })
+        let shadow = shadow.cloned();
+        Arc::new(Gateway { traffic: split, shadow, ..Gateway::clone(&gateway) })
     }
 
     /// The file of a gateway says this now.
@@ -204,6 +216,7 @@ impl Rollouts {
     pub(super) fn remove(&mut self, name: &GatewayName) {
         self.is_compared_anew |= self.plans.remove(name).is_some();
         self.said.forget(name);
+        self.pairs.forget(name);
         self.ended.remove(name);
         self.note_deadline(name);
     }
@@ -225,7 +238,8 @@ impl Rollouts {
                 did.counts
             });
             let user = self.said.take_points(&gateway);
-            self.input(gateway, Input::Report(Report { from, to, canary, primary, user }), now);
+            let shadow = self.pairs.take(&gateway);
+            self.input(gateway, Input::Report(Report { from, to, canary, primary, user, shadow }), now);
         }
     }
 
@@ -241,6 +255,18 @@ impl Rollouts {
     /// What others said of metrics.
     pub(super) fn answers(&self) -> &Answers {
         &self.said
+    }
+
+    /// How often predictions agreed, so far: what a shadow before the first step lives on; else it goes along with
+    /// the next report of Envoys.
+    pub(super) fn compared(&mut self, readings: BTreeMap<GatewayName, Reading>, now: Timestamp) {
+        for (gateway, reading) in readings {
+            if !self.plans.contains_key(&gateway) {
+                continue;
+            }
+            self.pairs.read(&gateway, reading);
+            self.input(gateway, Input::Compared(reading), now);
+        }
     }
 
     /// So many endpoints of the canary are healthy.

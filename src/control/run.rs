@@ -2,6 +2,7 @@
 
 use super::journal::Journal;
 use super::{Compared, Event, Note, NoteKind, Notice, Proposal, Questions, View, Wants, World};
+use crate::access::Tokens;
 use crate::clock::{self, Timestamp};
 use crate::latest::Latest;
 use crate::mtls::Credentials;
@@ -30,6 +31,10 @@ pub struct Outputs {
     pub notices: mpsc::Sender<Notice>,
     /// For those who come next to the xDS port, when certificates matter there.
     pub credentials: Option<Arc<Latest<Credentials>>>,
+    /// For those who come next to the HTTP port, when it speaks TLS.
+    pub http_credentials: Option<Arc<Latest<Credentials>>>,
+    /// Who may come in there, when there is a file of tokens.
+    pub tokens: Option<Arc<Latest<Tokens>>>,
     /// What happens, as it happens. A reader that is too slow misses some and is told so.
     pub notes: broadcast::Sender<Note>,
     /// For the next start, and for the journal.
@@ -98,6 +103,13 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
         if let (Some(latest), Some(credentials)) = (&outputs.credentials, world.take_credentials()) {
             latest.publish(credentials);
         }
+        if let (Some(latest), Some(credentials)) = (&outputs.http_credentials, world.take_http_credentials())
+        {
+            latest.publish(credentials);
+        }
+        if let (Some(latest), Some(tokens)) = (&outputs.tokens, world.take_tokens()) {
+            latest.publish(tokens);
+        }
         for (asker, reply) in world.take_answers() {
             asker.answer(reply);
         }
@@ -105,7 +117,11 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
         let entries = journal.entries(&notes, now);
         // One of several Serins writes for all. What the others hear of files is in their logs, and waits in the world.
         if let Ok(token) = world.token() {
-            later.commit.token = token;
+            if later.commit.token != token {
+                // What was gathered under another token is kept under that one, or not at all.
+                keep(&outputs.store, later.take());
+                later.commit.token = token;
+            }
             later.add(entries, world.take_documents(), now);
             later.throw(world.take_switches(), now);
         }
@@ -200,12 +216,14 @@ fn log(notes: &[Note]) {
             kind if crowds.contains(&kind) => tracing::debug!(gateway, "{}", note.message),
             NoteKind::Loaded
             | NoteKind::Changed
+            | NoteKind::Edited
             | NoteKind::Removed
             | NoteKind::Repaired
             | NoteKind::Rollout
             | NoteKind::Leader
             | NoteKind::Switched => {
-                tracing::info!(gateway, "{}", note.message);
+                let actor = note.by.as_ref().map(|by| by.actor.as_str());
+                tracing::info!(gateway, actor, "{}", note.message);
             }
         }
     }

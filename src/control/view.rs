@@ -8,7 +8,7 @@ use super::rollouts::Rollouts;
 use super::trial::Trial;
 use super::world::Wanted;
 use crate::diag::{Code, Diagnostic, Place, Severity};
-use crate::model::{Gateway, Switches};
+use crate::model::{Comparison, Gateway, Switches};
 use crate::names::GatewayName;
 use crate::rollout;
 use crate::snapshot::Fleet;
@@ -149,6 +149,9 @@ pub struct Served {
     pub grpc_targets: Vec<String>,
     /// "none", "basicAuth", "accessKey", "jwt" or "oauth2"; "closed" when nobody is let in.
     pub authentication: &'static str,
+    /// By what users keep their version: "header x-user-id", "query user", "cookie serin" or "source IP".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_affinity: Option<String>,
     /// In the order of the file.
     pub upstreams: Vec<UpstreamView>,
     /// Who gets copies of requests.
@@ -166,6 +169,9 @@ pub struct ShadowView {
     pub percent: Weight,
     /// The name of the copies' cluster in Envoy's statistics.
     pub cluster: String,
+    /// How its answers are compared; `None`: they are not.
+    #[serde(skip)]
+    pub comparison: Option<Arc<Comparison>>,
 }
 
 /// One upstream.
@@ -364,6 +370,7 @@ fn served(gateway: &Gateway) -> Served {
         path: gateway.path.clone(),
         grpc_targets: translate::targets(gateway).map(|host| format!("xds:///{host}")).collect(),
         authentication: gateway.authentication.as_str(),
+        session_affinity: gateway.affinity.as_ref().map(ToString::to_string),
         upstreams: gateway
             .upstreams
             .iter()
@@ -381,6 +388,7 @@ fn served(gateway: &Gateway) -> Served {
             upstream: shadow.upstream.to_string(),
             percent: shadow.percent,
             cluster: translate::cluster_name(&gateway.name, &shadow.upstream, Leg::Shadow),
+            comparison: Comparison::of(gateway).map(Arc::new),
         }),
     }
 }

@@ -1,12 +1,14 @@
 //! All state of the control plane, and how one event changes it. Pure: no clock, no I/O.
 
+mod doors;
 mod logins;
 mod releases;
 mod switches;
 
 use super::board::{Boards, Common};
 use super::certificates::Certificates;
-use super::command::{Asker, Reply};
+use super::command::{Asker, Edit, Reply};
+use super::door::Door;
 use super::event::{Changes, Event, Note, NoteKind};
 use super::files::{Chosen, Files, Settled};
 use super::issuers::Issuers;
@@ -20,7 +22,6 @@ use crate::clock::Timestamp;
 use crate::config::Reference;
 use crate::diag::Severity;
 use crate::model::{Authentication, Gateway, SessionKey, Settings, Switches};
-use crate::mtls::Credentials;
 use crate::names::GatewayName;
 use crate::resource::{Kind, Resource};
 use crate::snapshot::Fleet;
@@ -38,6 +39,8 @@ pub struct World {
     common: Common,
     certificates: Certificates,
     renewal: Option<Renewal>,
+    http_renewal: Option<Renewal>,
+    door: Option<Door>,
     files: Files,
     wanted: BTreeMap<GatewayName, Wanted>,
     /// The gateway that a file has.
@@ -53,8 +56,12 @@ pub struct World {
     switches: Switches,
     /// As they were kept last by whichever Serin leads, where there are several.
     shared_switches: Switches,
-    /// Switches that were thrown and not kept yet.
+    /// Switches that were thrown since it began or since another Serin led, and whether the store was not told of the
+    /// last one yet.
     thrown: BTreeMap<Arc<str>, bool>,
+    unkept: bool,
+    /// The token under which it led last.
+    led: Option<u64>,
     rollouts: Rollouts,
     views: Views,
     /// The files of which people may see something else than before.
@@ -90,6 +97,8 @@ impl World {
             },
             certificates: Certificates::new(&settings),
             renewal: None,
+            http_renewal: None,
+            door: None,
             files: Files::new(settings.prometheus.clone()),
             wanted: BTreeMap::new(),
             by_file: BTreeMap::new(),
@@ -103,6 +112,8 @@ impl World {
             switches: Switches::default(),
             shared_switches: Switches::default(),
             thrown: BTreeMap::new(),
+            unkept: false,
+            led: None,
             rollouts: Rollouts::default(),
             views: Views::default(),
             unseen: BTreeSet::new(),
@@ -112,13 +123,6 @@ impl World {
             told: 0,
             settings,
         }
-    }
-
-    /// With the credentials that are in use when it begins; they follow their files.
-    #[must_use]
-    pub fn with_credentials(mut self, credentials: Credentials) -> Self {
-        self.renewal = self.settings.xds_tls.clone().map(|files| Renewal::new(files, credentials));
-        self
     }
 
     /// With the last good text of files, for those that are broken when it begins.
@@ -155,9 +159,22 @@ impl World {
                 self.take_command(command, asker, now);
                 false
             }
+            Event::Draft(draft, asker) => {
+                asker.answer(self.files.judge(&draft, &self.settings.listeners, self.settings.routing));
+                false
+            }
+            Event::Edited(Edit { gateway, by, message }) => {
+                let note = Note::new(now, gateway, NoteKind::Edited, message);
+                self.notes.push(Note { by: Some(by), ..note });
+                false
+            }
             Event::Throw(throw) => self.throw(throw, now),
             Event::Measured(measured) => {
                 self.rollouts.measured(measured, now);
+                false
+            }
+            Event::Compared(readings) => {
+                self.rollouts.compared(readings, now);
                 false
             }
             Event::Healthy(healthy) => {
@@ -168,8 +185,9 @@ impl World {
             Event::Committed(id, result) => self.take_answer(id, result, now),
             Event::Kept(kept) => self.take_kept(kept, now),
             Event::Seat(seat) => self.take_seat(seat, now),
-            Event::Restored(states) => {
-                self.take_restored(states, now);
+            Event::Restored(restored) => {
+                self.find_switches(restored.switches);
+                self.take_restored(restored.states, now);
                 true
             }
             Event::Tick => self.take_time(now),
@@ -211,11 +229,6 @@ impl World {
     /// What others want to be told, once.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
-    }
-
-    /// New credentials for the xDS port, once.
-    pub fn take_credentials(&mut self) -> Option<Credentials> {
-        self.renewal.as_mut().and_then(Renewal::take)
     }
 
     /// What people may see.
@@ -275,8 +288,7 @@ impl World {
             common.extend(secrets);
         }
         self.notes.extend(notes);
-        let renewed = self.renewal.as_mut().filter(|r| r.refers_to(&touched));
-        self.notes.extend(renewed.and_then(|r| r.look(&self.files.attached, now)));
+        self.look_at_doors(&touched, now);
         let gone = outcome.vanished.iter().filter(|_| !outcome.all_vanished);
         let mut what: BTreeMap<&Arc<str>, NoteKind> = gone.map(|path| (path, NoteKind::Vanished)).collect();
         what.extend(outcome.repaired.iter().map(|path| (path, NoteKind::Repaired)));
@@ -574,7 +586,8 @@ fn place(place: &crate::diag::Place) -> String {
 
 /// Whether the weights of a rollout are all that is different.
 fn differ_by_rollout(old: &Gateway, new: &Gateway) -> bool {
-    new.rollout.is_some() && Gateway { traffic: new.traffic.clone(), ..old.clone() } == *new
+    let (traffic, shadow) = (new.traffic.clone(), new.shadow.clone());
+    new.rollout.is_some() && Gateway { traffic, shadow, ..old.clone() } == *new
 }
 
 fn weights(gateway: &Gateway) -> Weights {

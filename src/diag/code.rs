@@ -1,8 +1,8 @@
 //! The kinds of mistakes, each with a text that never changes: people search for it.
 //!
 //! `A` is about authentication and secrets, `F` about files and YAML, `G` about the fields of a gateway, `U` about upstreams, `T`
-//! about traffic and matches, `N` about who is told, `R` about rollouts, `S` about `serin.yaml`, `C` about two files that do not fit together
-//! and `E` about what only shows when it runs. A new kind gets the next number of its group and a page in
+//! about traffic and matches, `N` about who is told, `R` about rollouts, `S` about `serin.yaml`, `C` about two files that do not fit together,
+//! `W` about edits through the API and `E` about what only shows when it runs. A new kind gets the next number of its group and a page in
 //! `docs/errors/`; a number is never used again.
 
 use serde::{Serialize, Serializer};
@@ -183,6 +183,12 @@ codes! {
     MetricWindow = "R009",
     /// A URL that is not one of a server that can be asked.
     RemoteUrl = "R010",
+    /// A shadow before the first step that gets no copies.
+    ShadowFirst = "R011",
+    /// Two shadows at one time.
+    TwoShadows = "R012",
+    /// A metric of predictions, and none are compared.
+    NothingCompared = "R013",
 
     /// `serin.yaml`: not an address with a port.
     SocketAddress = "S001",
@@ -233,6 +239,16 @@ codes! {
     ShadowTimeout = "T012",
     /// A shadow of the upstream that answers everything.
     ShadowOfItself = "T013",
+    /// A way to a part of an answer that is none.
+    JsonPath = "T014",
+    /// A tolerance or a similarity that is no such measure.
+    Tolerance = "T015",
+    /// `top1` beside what it leaves no room for.
+    TopOne = "T016",
+    /// A share of matches that no number of pairs proves, or that all have.
+    MinMatch = "T017",
+    /// Answers that are never compared.
+    NotComparable = "T018",
 
     /// No upstream at all.
     NoUpstream = "U001",
@@ -262,6 +278,8 @@ codes! {
     TooManyUpstreams = "U013",
     /// A client certificate without its key, or one that does not go with it.
     ClientCertificate = "U014",
+    /// An edit that would give a gateway another name.
+    OtherName = "W001",
 }
 
 impl fmt::Display for Code {

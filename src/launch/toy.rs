@@ -40,6 +40,8 @@ pub struct ToyOptions {
     pub version: String,
     /// What it predicts, always.
     pub prediction: f64,
+    /// Which share of its predictions is the opposite, 1 minus the other one.
+    pub astray: Weight,
     /// How long it thinks, at first.
     pub latency: Duration,
     /// Which share of its answers is a 500, at first.
@@ -53,6 +55,7 @@ impl Default for ToyOptions {
             model: "fraud".to_owned(),
             version: "v1".to_owned(),
             prediction: 0.93,
+            astray: Weight::NONE,
             latency: Duration::ZERO,
             failures: Weight::NONE,
         }
@@ -74,6 +77,8 @@ struct Mind {
     model: String,
     version: String,
     prediction: f64,
+    astray: Weight,
+    predictions: AtomicU64,
     latency: AtomicU64,
     failures: AtomicU32,
     healthy: AtomicBool,
@@ -99,6 +104,8 @@ impl Toy {
             model: options.model,
             version: options.version,
             prediction: options.prediction,
+            astray: options.astray,
+            predictions: AtomicU64::new(0),
             latency: AtomicU64::new(micros(options.latency)),
             failures: AtomicU32::new(options.failures.hundredths()),
             healthy: AtomicBool::new(true),
@@ -173,6 +180,11 @@ impl Mind {
         }
         well
     }
+
+    fn predict(&self) -> f64 {
+        let number = self.predictions.fetch_add(1, Relaxed);
+        if fails(number, self.astray.hundredths()) { 1.0 - self.prediction } else { self.prediction }
+    }
 }
 
 /// Whether request `number`, from 0, is one of the share: when the share of all so far reaches a new whole number.
@@ -188,7 +200,7 @@ async fn health(State(mind): State<Arc<Mind>>) -> StatusCode {
 /// The body is read and dropped, so that the connection can be used again.
 async fn predict(State(mind): State<Arc<Mind>>, _body: Bytes) -> Response {
     let (status, answer) = if mind.think().await {
-        let answer = json!({ "model": mind.model, "version": mind.version, "prediction": [mind.prediction] });
+        let answer = json!({ "model": mind.model, "version": mind.version, "prediction": [mind.predict()] });
         (StatusCode::OK, answer)
     } else {
         let answer = json!({ "model": mind.model, "version": mind.version, "error": "told to fail" });

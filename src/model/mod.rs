@@ -6,6 +6,7 @@
 
 mod affinity;
 mod auth;
+mod compare;
 mod gateway;
 mod metric;
 mod oauth2;
@@ -20,15 +21,16 @@ mod upstream;
 
 pub use affinity::SessionAffinity;
 pub use auth::{AccessKey, Authentication, BasicAuth, ClaimValue, Jwks, Jwt, Key, KeySource, User};
+pub use compare::{Compare, Comparison, JsonPath, Segment, Side, Tolerance, is_short};
 pub use gateway::{Condition, DirectAccess, Gateway, Host, Match, Pattern};
 pub use metric::{Fact, Limits, MetricSource, Number, Provided, Query, QueryPart, Remote};
 pub use oauth2::{Endpoints, Metadata, OAuth2, Provider, TokenEndpoint};
-pub use rollout::{BuiltIn, ErrorRate, Metrics, OnFailure, Quantile, Rollout, Step, StepPause};
+pub use rollout::{BuiltIn, ErrorRate, Metrics, OnFailure, Quantile, Rollout, ShadowFirst, Step, StepPause};
 pub use secret::{Certificate, Pem, Secret};
 pub use session::SessionKey;
 pub use settings::{
     AltName, CertificateFiles, Database, DatabaseTls, Listener, ListenerTls, MutualTls, PrometheusServer,
-    Routing, Settings, StoreAt,
+    Routing, ServerTls, Settings, StoreAt,
 };
 pub use shadow::Shadow;
 pub use switches::{Switch, Switches};

@@ -1,5 +1,6 @@
 //! A release: how traffic moves from one version of a model to the next, and what may stop it.
 
+use super::Shadow;
 use super::metric::{Number, Provided};
 use crate::names::UpstreamName;
 use crate::weight::Weight;
@@ -23,8 +24,21 @@ pub struct Rollout {
     pub on_failure: OnFailure,
     /// How sure a roll-back is, in percent: a canary that is as good as the primary is rolled back with the rest.
     pub confidence: Weight,
+    /// The canary is shadowed before its first step.
+    pub shadow_first: Option<ShadowFirst>,
     /// What is measured.
     pub metrics: Metrics,
+}
+
+/// A shadow before the first step, whose predictions decide whether there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShadowFirst {
+    /// How the canary is shadowed meanwhile.
+    pub shadow: Shadow,
+    /// The gateway's own shadow, at all other times.
+    pub otherwise: Option<Shadow>,
+    /// The share of predictions that must agree with the primary's; neither none nor all.
+    pub min_match: Weight,
 }
 
 /// A share of the traffic and how it is left.
@@ -63,6 +77,8 @@ pub struct Metrics {
     pub latency: BTreeMap<Quantile, Weight>,
     /// The fewest requests a second that the canary must have had at a step before it may end; not negative.
     pub request_rate: Option<Number>,
+    /// The share of predictions of the shadow that must agree; neither none nor all.
+    pub shadow_match: Option<Weight>,
     /// What others measure; names are unique.
     pub provided: Vec<Provided>,
     /// The built-in metrics of which nothing is decided.
@@ -78,6 +94,8 @@ pub enum BuiltIn {
     Latency(Quantile),
     /// `request-rate`
     RequestRate,
+    /// `shadow-match`
+    ShadowMatch,
 }
 
 /// The limits of failures.

@@ -17,6 +17,10 @@ pub struct Settings {
     pub xds_tls: Option<MutualTls>,
     /// Where people and scrapers connect.
     pub http: SocketAddr,
+    /// Set: that port speaks TLS.
+    pub http_tls: Option<ServerTls>,
+    /// Whose tokens open that port; `None`: nobody needs one to read.
+    pub tokens_file: Option<PathBuf>,
     /// At least one.
     pub listeners: BTreeMap<ListenerName, Listener>,
     /// How routes are laid out.
@@ -78,6 +82,8 @@ impl Default for Settings {
             xds: local(18_000),
             xds_tls: None,
             http: local(18_080),
+            http_tls: None,
+            tokens_file: None,
             listeners: ListenerName::new("default").map(|name| (name, listener)).into_iter().collect(),
             routing: Routing::default(),
             store: None,
@@ -162,6 +168,15 @@ pub struct CertificateFiles {
     /// PEM: the certificate and those it hangs on.
     pub cert_file: PathBuf,
     /// PEM: the private key.
+    pub key_file: PathBuf,
+}
+
+/// How the HTTP port proves who it is. The files are watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTls {
+    /// PEM: our certificate and those it hangs on.
+    pub cert_file: PathBuf,
+    /// PEM: its private key.
     pub key_file: PathBuf,
 }
 

@@ -1,5 +1,6 @@
-//! A shadow: an upstream that gets copies of requests, and whose answers nobody gets.
+//! A shadow: an upstream that gets copies of requests, and whose answers no client gets.
 
+use super::Compare;
 use crate::names::UpstreamName;
 use crate::weight::Weight;
 
@@ -10,4 +11,6 @@ pub struct Shadow {
     pub upstream: UpstreamName,
     /// Of the requests that the split answers; drawn by chance, each request for itself.
     pub percent: Weight,
+    /// How its answers are compared with those that clients get; `None`: they are dropped unseen.
+    pub compare: Option<Compare>,
 }

@@ -5,13 +5,13 @@ use super::credentials::Credentials;
 use super::names;
 use crate::latest::Latest;
 use crate::model::AltName;
-use crate::xds::{Client, Registry};
+use crate::xds::Client;
 use futures_util::{Stream, stream};
 use rustls::{AlertDescription, CertificateError};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -33,8 +33,10 @@ pub struct Door {
     pub credentials: Arc<Latest<Credentials>>,
     /// Set: the only names that may connect.
     pub allow: Option<Arc<[AltName]>>,
-    /// Where refusals are counted.
-    pub registry: Arc<Registry>,
+    /// Where connections are counted that end in the handshake.
+    pub failures: Arc<AtomicU64>,
+    /// What is spoken behind it, for the log: "xDS" or "HTTP".
+    pub what: &'static str,
 }
 
 /// Why somebody stays outside.
@@ -58,8 +60,9 @@ pub fn plain(listener: TcpListener) -> impl Stream<Item = io::Result<Connection<
     })
 }
 
-/// Connections whose clients have shown a certificate, in the order in which they did.
-pub fn mutual(
+/// Connections over TLS, in the order in which handshakes succeeded; where the credentials ask for it, clients have shown
+/// a certificate.
+pub fn secure(
     listener: TcpListener,
     door: Door,
 ) -> impl Stream<Item = io::Result<Connection<TlsStream<TcpStream>>>> {
@@ -84,8 +87,8 @@ impl Door {
         match self.shake(tcp, address).await {
             Ok(connection) => Some(connection),
             Err(refused) => {
-                self.registry.handshake_failures.fetch_add(1, Ordering::Relaxed);
-                tell(address, &refused);
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                tell(self.what, address, &refused);
                 None
             }
         }
@@ -128,21 +131,21 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
                 return (tcp, address);
             }
             Err(e) => {
-                tracing::warn!("cannot take a connection for xDS: {e}");
+                tracing::warn!("cannot take a connection: {e}");
                 tokio::time::sleep(BREATH).await;
             }
         }
     }
 }
 
-/// Those who spoke TLS, or meant to speak xDS, are worth a line; whoever only knocks is not.
-fn tell(address: SocketAddr, refused: &Refused) {
+/// Those who spoke TLS, or meant to speak with us, are worth a line; whoever only knocks is not.
+fn tell(what: &str, address: SocketAddr, refused: &Refused) {
     match refused {
         Refused::Slow | Refused::Broken(_) => {
-            tracing::debug!(%address, "no TLS handshake for xDS: {refused}");
+            tracing::debug!(%address, "no TLS handshake for {what}: {refused}");
         }
         Refused::Tls(_) | Refused::Stranger(_) => {
-            tracing::warn!(%address, "a client of xDS is refused: {refused}");
+            tracing::warn!(%address, "a client of {what} is refused: {refused}");
         }
     }
 }
@@ -156,7 +159,9 @@ fn reason(error: &rustls::Error) -> String {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "its certificate was not signed by an authority in `xds.tls.clientCaFile`".into()
         }
-        rustls::Error::InvalidMessage(_) => "it does not speak TLS; see `serin bootstrap --tls-ca`".into(),
+        rustls::Error::InvalidMessage(_) => {
+            "it does not speak TLS; an Envoy is told to by `serin bootstrap --tls-ca`".into()
+        }
         rustls::Error::AlertReceived(AlertDescription::UnknownCA) => {
             "it does not know the authority that signed our certificate".into()
         }

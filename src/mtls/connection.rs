@@ -14,6 +14,13 @@ pub struct Connection<T> {
     pub(super) client: Client,
 }
 
+impl<T> Connection<T> {
+    /// Who is at the other end.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
 impl<T> Connected for Connection<T> {
     type ConnectInfo = Client;
 

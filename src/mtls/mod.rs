@@ -1,4 +1,4 @@
-//! Who comes in on the xDS port: TCP, and TLS in which both sides show certificates.
+//! Who comes in on our ports: TCP, and TLS, in which on the xDS port both sides show certificates.
 //!
 //! Files become [`Credentials`] outside of any connection, so that a broken file never meets a client. A new
 //! connection takes the newest credentials; those that exist go on with what they began with. A handshake that
@@ -9,6 +9,6 @@ mod connection;
 mod credentials;
 mod names;
 
-pub use accept::{Door, mutual, plain};
+pub use accept::{Door, plain, secure};
 pub use connection::Connection;
-pub use credentials::{Credentials, Unusable};
+pub use credentials::{Credentials, Files, Unusable};

@@ -3,7 +3,7 @@
 use super::entry::{By, EntryKind, Transition};
 use super::state::{Cause, Stage};
 use super::step::{at, next_weight, pause, promote, roll_back, set_weight};
-use super::{Order, Outcome, Phase, Plan, Refusal, State, Verb, sentence};
+use super::{Order, Outcome, Phase, Plan, Refusal, Shadowed, State, Verb, first, sentence};
 use crate::clock::Timestamp;
 use crate::weight::Weight;
 
@@ -56,7 +56,10 @@ impl Told<'_> {
             Phase::Progressing | Phase::Holding | Phase::Paused | Phase::Baking => {}
         }
         let mut next = self.next();
-        let why = self.why();
+        let why = match first::so_far(plan, state) {
+            Some(so_far) => sentence::unproven(&self.why(), &so_far),
+            None => self.why(),
+        };
         if full {
             set_weight(plan, &mut next, Weight::ALL, self.now);
             return Ok(done(promote(state, next, (self.by(), &why), self.now)));
@@ -65,7 +68,7 @@ impl Told<'_> {
         if self.is_overruling() {
             next.evidence = None;
         }
-        let waits = state.weight == Weight::NONE && state.pause.is_some();
+        let waits = state.weight == Weight::NONE && state.pause.is_some() && state.shadowed.is_none();
         if waits {
             return Err(self.not_now("the canary has no traffic; say `resume`, or `set-weight`"));
         }
@@ -101,12 +104,14 @@ impl Told<'_> {
         next.pause = None;
         next.stage.waiting_since = self.now;
         next.phase = match paused.from {
+            _ if next.shadowed.is_some() => Phase::Holding,
             _ if next.weight == Weight::NONE => Phase::Waiting,
             Phase::Baking => Phase::Baking,
             _ => Phase::Progressing,
         };
         if self.is_overruling() {
             next.evidence = None;
+            next.shadowed = next.shadowed.map(Shadowed::anew);
             let weight = next.weight;
             set_weight(plan, &mut next, weight, self.now);
         }

@@ -31,6 +31,8 @@ pub struct Plan {
     pub deadline: Duration,
     /// What a harmful canary leads to.
     pub on_failure: OnFailure,
+    /// The canary is shadowed before its first step, until so many of its predictions agree with the primary's.
+    pub shadow_first: Option<Weight>,
     /// The fewest requests a second that the canary must have had at a step before it may end.
     pub request_rate: Option<f64>,
     /// Whether that is only shown.
@@ -78,6 +80,7 @@ impl Plan {
             bake: rollout.bake,
             deadline: rollout.deadline,
             on_failure: rollout.on_failure,
+            shadow_first: rollout.shadow_first.as_ref().map(|first| first.min_match),
             request_rate: rollout.metrics.request_rate.map(Number::get),
             is_request_rate_dry: rollout.metrics.dry_run.contains(&BuiltIn::RequestRate),
             client_errors: rollout.metrics.error_rate.client_errors,
@@ -89,6 +92,11 @@ impl Plan {
     /// Whether there is nothing to release.
     pub fn is_idle(&self) -> bool {
         self.identity.is_idle()
+    }
+
+    /// How sure a roll-back has to be, and whether a shadow before the first step agrees: from 0 to 1.
+    pub fn confidence(&self) -> f64 {
+        1.0 - self.settings.alpha
     }
 
     /// The step that has this weight.
@@ -172,6 +180,7 @@ pub fn settings(rollout: &Rollout, timeout: Duration, bounds: &[f64]) -> stats::
         tau_of,
         deadline_s: if is_short { timeout.as_secs_f64() } else { 0.0 },
         user: rollout.metrics.provided.iter().map(|metric| (metric.name.clone(), BREACHES)).collect(),
+        min_match: rollout.metrics.shadow_match.map(part),
         dry_run: dry_run(rollout),
         // The file says what the least time at a step is.
         min_stage_s: 0.0,
@@ -186,6 +195,7 @@ fn dry_run(rollout: &Rollout) -> BTreeSet<stats::Test> {
         BuiltIn::Latency(quantile) => {
             stats::Quantile::new(quantile.share()).map(stats::Test::Latency).into_iter().collect()
         }
+        BuiltIn::ShadowMatch => vec![stats::Test::Shadow],
         BuiltIn::RequestRate => Vec::new(),
     });
     let provided = rollout.metrics.provided.iter().filter(|metric| metric.dry_run);

@@ -44,6 +44,64 @@ pub(super) fn healthy(state: &State, weight: Weight) -> String {
     format!("{} has a healthy endpoint and gets {weight} %", state.identity.canary.name)
 }
 
+pub(super) fn shadowed(state: &State, least: Weight) -> String {
+    let canary = &state.identity.canary.name;
+    format!(
+        "{canary} has a healthy endpoint and is shadowed before its first step, until at least {least} % of its \
+         predictions agree"
+    )
+}
+
+/// `4,812 of 4,900 predictions agreed (98.2 %, between 97.6 % and 98.7 %), at least 97 % wanted`
+pub(super) fn agreement(
+    (compared, matched): (u64, u64),
+    rate: Option<(f64, (f64, f64))>,
+    least: Weight,
+) -> String {
+    let Some((rate, (low, high))) = rate else {
+        return format!("no predictions were compared yet, at least {least} % are to agree");
+    };
+    // Outwards, so that no end of the interval is on the wrong side of what is wanted.
+    let (rate, low, high) = (share(rate, f64::round), share(low, f64::floor), share(high, f64::ceil));
+    let (compared, matched) = (thousands(compared), thousands(matched));
+    format!(
+        "{matched} of {compared} predictions agreed ({rate} %, between {low} % and {high} %), \
+         at least {least} % wanted"
+    )
+}
+
+/// A share in percent: a tenth is enough, near all of them a hundredth.
+fn share(share: f64, round: fn(f64) -> f64) -> f64 {
+    let parts = if share >= 0.99 { 100.0 } else { 10.0 };
+    // A number that is whole but for the last digit of a float is whole.
+    let exact = share * 100.0 * parts;
+    let whole = if (exact - exact.round()).abs() < 1e-6 { exact.round() } else { round(exact) };
+    whole / parts
+}
+
+/// As people write it: `4,812`.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A person does not wait for the shadow of the canary.
+pub(super) fn unproven(by_hand: &str, so_far: &str) -> String {
+    format!("{by_hand}; the shadow had not shown enough: {so_far}")
+}
+
+pub(super) fn not_shadowed(state: &State) -> String {
+    let canary = &state.identity.canary.name;
+    format!("the file has no `shadowFirst` any more, and {canary} waits for a healthy endpoint")
+}
+
 pub(super) fn advanced(state: &State, weight: Weight, why: &str) -> String {
     format!("{} goes from {} % to {weight} %: {why}", state.identity.canary.name, state.weight)
 }
@@ -83,6 +141,9 @@ pub(super) fn failed(state: &State, why: &str) -> String {
 
 pub(super) fn rolled_back(state: &State, why: &str) -> String {
     let Identity { primary, canary } = &state.identity;
+    if state.shadowed.is_some() {
+        return format!("the release of {} does not begin: {why}", canary.name);
+    }
     format!("all traffic goes to {}; {} had {} %: {why}", primary.name, canary.name, state.weight)
 }
 

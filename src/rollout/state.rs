@@ -1,6 +1,6 @@
 //! What is stored of a rollout: enough to go on after a restart as if nothing had happened.
 
-use super::{Identity, Phase};
+use super::{Identity, Phase, Shadowed};
 use crate::clock::Timestamp;
 use crate::names::UpstreamName;
 use crate::stats::{Action, Analysis};
@@ -40,6 +40,9 @@ pub struct State {
     /// Why it is paused; only in phase [`Phase::Paused`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<Pause>,
+    /// The canary is shadowed before its first step, and what was seen of it; `None` at all other times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadowed: Option<Shadowed>,
     /// What was seen of both sides; `None` until the canary gets traffic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,

@@ -9,17 +9,18 @@
 //!   Paused ◀────────────────────────┘                  harm, at any weight above 0: RolledBack
 //! ```
 //!
+//! With `shadowFirst` a healthy endpoint leads to Holding without traffic, and evidence from there to the first step: `first`.
+//!
 //! Laws: the weight only rises by evidence and time together, never by time alone; harm takes all of it at once;
 //! after a roll-back it is 0 until an edit or an order; the same input twice is the same as once; a clock
 //! that is set back changes neither what was seen nor how long ago it was.
 
 use super::entry::{By, EntryKind, Transition};
-use super::sentence;
 use super::state::{Cause, ENGINE, Evidence, FILE, Pause, Stage};
-use super::{Phase, Plan, State};
+use super::{Phase, Plan, Reading, State, first, sentence};
 use crate::clock::Timestamp;
 use crate::model::{OnFailure, StepPause};
-use crate::stats::{self, Action, Analysis, Counts, Decision};
+use crate::stats::{self, Action, Analysis, Counts, Decision, Pairs};
 use crate::weight::Weight;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,7 +30,7 @@ const SILENT: u32 = 3;
 /// A single late report is not silence.
 const SILENT_AT_LEAST: Duration = Duration::from_secs(5);
 
-const BY_ENGINE: By<'static> = By { actor: ENGINE, reason: None };
+pub(super) const BY_ENGINE: By<'static> = By { actor: ENGINE, reason: None };
 const BY_FILE: By<'static> = By { actor: FILE, reason: None };
 
 /// What happened.
@@ -41,6 +42,8 @@ pub enum Input {
     Healthy(u32),
     /// What both sides did.
     Report(Report),
+    /// How often both sides predicted the same, so far.
+    Compared(Reading),
 }
 
 /// What both sides did in one interval, at the same Envoys.
@@ -56,6 +59,8 @@ pub struct Report {
     pub primary: Counts,
     /// What others measured since the last report: how bad each metric was, from 0 to 1.
     pub user: BTreeMap<String, f64>,
+    /// Predictions of both sides about the same requests since the last report; `None`: nothing is compared.
+    pub shadow: Option<Pairs>,
 }
 
 /// What a file does to a rollout: begins one, another one, or none. `None`: nothing.
@@ -65,6 +70,15 @@ pub fn adopt(plan: &Plan, state: Option<&State>, now: Timestamp) -> Option<Trans
     };
     if before.identity != plan.identity || plan.is_idle() != (before.phase == Phase::Stable) {
         return Some(begin(plan, Some(before), now));
+    }
+    if before.shadowed.is_some() && plan.shadow_first.is_none() {
+        let mut next = at(before, now);
+        next.shadowed = None;
+        if before.phase == Phase::Holding {
+            next.phase = Phase::Waiting;
+        }
+        let message = sentence::not_shadowed(before);
+        return Some(Transition::tell(Some(before), next, (EntryKind::Holding, BY_FILE, message), now));
     }
     let is_manual = plan.step_at(before.weight).is_some_and(|step| step.pause == StepPause::Manual);
     if before.pause.as_ref().is_some_and(|p| p.cause == Cause::ManualStep) && !is_manual {
@@ -100,6 +114,7 @@ fn begin(plan: &Plan, before: Option<&State>, now: Timestamp) -> Transition {
         seen: now,
         stage: Stage::new(now),
         pause: None,
+        shadowed: None,
         evidence: None,
         sentence: String::new(),
         rolled_back: before.map(|b| b.rolled_back.clone()).unwrap_or_default(),
@@ -121,6 +136,9 @@ pub fn step(plan: &Plan, state: &State, input: &Input, now: Timestamp) -> Option
 fn what_follows(plan: &Plan, state: &State, input: &Input, now: Timestamp) -> Option<Transition> {
     match (state.phase, input) {
         (Phase::Waiting, Input::Healthy(1..)) => {
+            if let Some(least) = plan.shadow_first {
+                return Some(first::begin(state, least, now));
+            }
             let first = plan.step_after(Weight::NONE)?;
             let why = sentence::healthy(state, first.weight);
             Some(next_weight(plan, state, at(state, now), (BY_ENGINE, why), now))
@@ -131,8 +149,12 @@ fn what_follows(plan: &Plan, state: &State, input: &Input, now: Timestamp) -> Op
         (Phase::Progressing | Phase::Holding | Phase::Paused | Phase::Baking, Input::Report(report)) => {
             judge(plan, state, report, now)
         }
+        (Phase::Holding | Phase::Paused, Input::Compared(reading)) => {
+            first::judge(plan, state, *reading, now)
+        }
         (Phase::Stable | Phase::Promoted | Phase::RolledBack, _)
         | (Phase::Waiting, Input::Healthy(0) | Input::Report(_))
+        | (Phase::Waiting | Phase::Progressing | Phase::Baking, Input::Compared(_))
         | (Phase::Paused, Input::Tick)
         | (Phase::Progressing | Phase::Holding | Phase::Paused | Phase::Baking, Input::Healthy(_)) => None,
     }
@@ -194,8 +216,8 @@ fn judge(plan: &Plan, state: &State, report: &Report, now: Timestamp) -> Option<
         to: seconds(evidence.origin, report.to),
         canary: report.canary.clone(),
         primary: report.primary.clone(),
+        shadow: report.shadow,
         user: report.user.clone(),
-        ..stats::Report::default()
     };
     let decision = match evidence.analysis.observe(&plan.settings, &observed) {
         Ok(decision) => decision,
@@ -262,7 +284,7 @@ fn hold(state: &State, mut next: State, why: &str, now: Timestamp) -> Transition
     Transition::tell(Some(state), next, (EntryKind::Holding, BY_ENGINE, message), now)
 }
 
-fn harm(plan: &Plan, state: &State, next: State, why: &str, now: Timestamp) -> Transition {
+pub(super) fn harm(plan: &Plan, state: &State, next: State, why: &str, now: Timestamp) -> Transition {
     match plan.on_failure {
         OnFailure::RollBack => roll_back(state, next, (BY_ENGINE, why), now),
         OnFailure::Pause if state.pause.as_ref().is_some_and(|p| p.cause == Cause::Failure) => {
@@ -276,7 +298,7 @@ fn harm(plan: &Plan, state: &State, next: State, why: &str, now: Timestamp) -> T
 }
 
 /// Only the evidence is new.
-fn quiet(mut next: State, sentence: String) -> Transition {
+pub(super) fn quiet(mut next: State, sentence: String) -> Transition {
     next.sentence = sentence;
     Transition { state: next, entries: Vec::new() }
 }
@@ -296,6 +318,7 @@ pub(super) fn roll_back(
     let message = sentence::rolled_back(state, why);
     next.remember(state.identity.clone());
     (next.phase, next.weight, next.pause) = (Phase::RolledBack, Weight::NONE, None);
+    next.shadowed = None;
     next.stage = Stage::new(now);
     Transition::tell(Some(state), next, (EntryKind::RolledBack, by, message), now)
 }
@@ -377,6 +400,7 @@ pub(super) fn set_weight(plan: &Plan, next: &mut State, weight: Weight, now: Tim
     if weight == Weight::NONE {
         return;
     }
+    next.shadowed = None;
     let share = f64::from(weight.hundredths()) / f64::from(Weight::ALL.hundredths());
     if let Some(evidence) = &mut next.evidence {
         evidence.analysis.start_stage(&plan.settings, seconds(evidence.origin, now), share);

@@ -1,6 +1,7 @@
 //! Releases, played without a clock.
 
 mod edits;
+mod first;
 mod laws;
 mod orders;
 mod plays;
@@ -41,6 +42,7 @@ fn plan() -> Plan {
         bake: Duration::from_secs(10),
         deadline: Duration::from_mins(10),
         on_failure: OnFailure::RollBack,
+        shadow_first: None,
         request_rate: None,
         is_request_rate_dry: false,
         client_errors: false,
@@ -112,6 +114,7 @@ impl Play {
             canary: counts(rate * share, canary),
             primary: counts(rate * (1.0 - share), primary),
             user: self.user.clone(),
+            shadow: None,
         });
         self.input(&input);
         self.input(&Input::Tick);

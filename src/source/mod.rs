@@ -12,7 +12,7 @@ mod settle;
 mod watch;
 
 pub use environment::Environment;
-pub use scan::{Scanner, Watched};
+pub use scan::{Scanner, Watched, attachments};
 pub use watch::{Watching, watch};
 
 use std::time::Duration;

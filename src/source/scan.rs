@@ -234,6 +234,19 @@ impl Scanner {
     }
 }
 
+/// What a gateway file refers to that is not written yet, as a scanner would find it.
+pub fn attachments(
+    directory: &Path,
+    environment: &Environment,
+    references: BTreeSet<Reference>,
+) -> BTreeMap<Reference, Attachment> {
+    let found = |reference: &Reference| match reference {
+        Reference::Environment(name) => environment.find(name),
+        Reference::File(file) => attachment(&without_dots(&directory.join(file))).0,
+    };
+    references.into_iter().map(|reference| (reference.clone(), found(&reference))).collect()
+}
+
 /// A file that something refers to.
 fn attachment(path: &Path) -> (Attachment, Option<Stamp>) {
     let (found, stamp) = read(path);

@@ -208,10 +208,11 @@ impl Analysis {
     pub(super) fn required(&self, settings: &Settings) -> Vec<Test> {
         let alone = self.stage.weight >= 1.0;
         let asked = |test: &Test| match test {
-            Test::Errors | Test::Stall => !alone,
+            // At all traffic nobody predicts beside the canary, so nothing is compared any more.
+            Test::Errors | Test::Stall | Test::Shadow => !alone,
             Test::Latency(quantile) => !alone && settings.go_quantiles.contains(quantile),
             Test::Ceiling => alone,
-            Test::Shadow | Test::User(_) => true,
+            Test::User(_) => true,
         };
         settings.tests().filter(|test| settings.decides(test)).filter(asked).collect()
     }

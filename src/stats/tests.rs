@@ -239,7 +239,7 @@ fn evidence_says_what_each_step_asks_for() {
         asked.map(|e| e.test.to_string()).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(asked(0.25), "errors p95 p99 stall shadow");
-    assert_eq!(asked(1.0), "ceiling shadow");
+    assert_eq!(asked(1.0), "ceiling", "at all traffic no primary predicts beside it");
 }
 
 #[test]

@@ -8,6 +8,8 @@
 //! From 1 to 22 of each power of ten every number is a bound; above, each is the first that is at least 1.1 times
 //! the one before, so that a tolerance of 10 % meets a bound nearby. The steps are 13.7 % at most, from 10 ms on.
 
+use std::time::Duration;
+
 /// The bounds within one power of ten, from 10 on.
 const DECADE: [u32; 27] = [
     10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 25, 28, 31, 35, 39, 43, 48, 53, 59, 65, 72, 80, 88,
@@ -44,6 +46,12 @@ const fn ends() -> [u32; COUNT] {
 /// seconds, ascending. The bucket with an index as large as their number has what took longer than the last.
 pub fn bounds() -> impl ExactSizeIterator<Item = f64> {
     ENDS.iter().map(|end| f64::from(*end) / 1000.0)
+}
+
+/// The index of the bucket of a latency.
+pub fn bucket(latency: Duration) -> u16 {
+    let after = |end: &u32| Duration::from_millis(u64::from(*end)) <= latency;
+    u16::try_from(ENDS.partition_point(after)).unwrap_or(u16::MAX)
 }
 
 /// The bounds as Envoy is told them, in milliseconds.
@@ -146,6 +154,19 @@ mod tests {
             [0.5, 0.98, 0.99, 1.0].map(|q| histogram.quantile(q)),
             [Some(0.001), Some(0.001), Some(0.002), Some(310.0)]
         );
+    }
+
+    #[test]
+    fn a_latency_is_below_the_end_of_its_bucket_and_not_below_the_one_before() {
+        for (microseconds, expected) in [(0, 0), (999, 0), (1000, 1), (22_500, 22), (u64::MAX, COUNT)] {
+            let latency = Duration::from_micros(microseconds);
+            assert_eq!(usize::from(bucket(latency)), expected, "{latency:?}");
+        }
+        for (index, end) in bounds().enumerate() {
+            let end = Duration::from_secs_f64(end);
+            assert_eq!(usize::from(bucket(end)), index + 1);
+            assert_eq!(usize::from(bucket(end.saturating_sub(Duration::from_micros(1)))), index);
+        }
     }
 
     #[test]

@@ -8,9 +8,10 @@ use super::buckets::{Histogram, envoy_bounds};
 use super::label::{self, Statistic};
 use super::sample::{Cluster, Gauges, Sample};
 use super::wire::{self, Buckets, Malformed, Reading};
+use crate::names::GatewayName;
 use crate::translate;
 use indexmap::IndexMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Statistics in one message, at most. Envoy sends histograms together, so this is up to 4 MB.
@@ -28,6 +29,8 @@ pub struct Flush {
     pub reported: Arc<BTreeSet<Cluster>>,
     /// Those where anything happened, or stands otherwise than at the flush before.
     pub changed: Vec<(Cluster, Sample, Gauges)>,
+    /// Requests without the key of their gateway's `sessionAffinity`, where there were any.
+    pub keyless: BTreeMap<GatewayName, f64>,
 }
 
 /// The statistics of one stream, from message to message.
@@ -36,6 +39,7 @@ pub struct Assembly {
     /// By Envoy's name of the cluster.
     clusters: IndexMap<Box<[u8]>, Slot>,
     reported: Arc<BTreeSet<Cluster>>,
+    keyless: BTreeMap<GatewayName, f64>,
     /// There is a cluster that is not yet in `reported`.
     is_new: bool,
     /// The time of the flush that is being received.
@@ -85,6 +89,10 @@ impl Assembly {
             Reading::Histogram(Buckets { samples: 0, .. }) | Reading::Other => return Ok(()),
             _ => {}
         }
+        if let (Some(route), Reading::Counter(requests)) = (label::parse_route(metric.name), metric.reading) {
+            self.count_keyless(route, requests);
+            return Ok(());
+        }
         let Some((name, statistic)) = label::parse(metric.name) else { return Ok(()) };
         let Some(slot) = self.slot(name) else { return Ok(()) };
         match (statistic, metric.reading) {
@@ -104,6 +112,14 @@ impl Assembly {
             _ => {}
         }
         Ok(())
+    }
+
+    /// A gateway has one such route for each of its hosts.
+    fn count_keyless(&mut self, route: &str, requests: f64) {
+        let Some(gateway) = translate::parse_keyless(route).filter(|_| requests > 0.0) else { return };
+        if self.keyless.len() < MAX_CLUSTERS || self.keyless.contains_key(&gateway) {
+            *self.keyless.entry(gateway).or_default() += requests;
+        }
     }
 
     fn slot(&mut self, name: &[u8]) -> Option<&mut Slot> {
@@ -140,7 +156,7 @@ impl Assembly {
                 changed.push((cluster.clone(), std::mem::take(&mut slot.sample), slot.gauges));
             }
         }
-        Flush { reported: Arc::clone(&self.reported), changed }
+        Flush { reported: Arc::clone(&self.reported), changed, keyless: std::mem::take(&mut self.keyless) }
     }
 }
 

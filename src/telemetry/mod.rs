@@ -21,9 +21,9 @@ pub mod sink;
 pub mod table;
 mod wire;
 
-pub use buckets::{Histogram, bounds, envoy_bounds};
+pub use buckets::{Histogram, bounds, bucket, envoy_bounds};
 pub use flush::{BATCH, Flush};
-pub use label::statistics;
+pub use label::{KEYLESS, statistics};
 pub use sample::{Cluster, Gauges, Sample};
 pub use series::{Measurement, Outcome, Series, Wanted};
 pub use table::{Numbers, Table, Totals};

@@ -51,7 +51,7 @@ pub async fn run(mut inputs: Inputs, outputs: Outputs) {
                 streams.insert(stream, alive);
                 series.take(stream, &flush, at);
                 table.take(stream, &flush, at);
-                unpublished |= !flush.changed.is_empty();
+                unpublished |= !flush.changed.is_empty() || !flush.keyless.is_empty();
             }
             more = inputs.wanted.changed() => {
                 if !more {

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What "the last minute" is made of: slots of five seconds, so it is between 55 and 60 seconds long.
-const SLOT: i64 = 5_000;
+/// What "the last minute" is made of: slots of five seconds, so it is between 55 and 60 seconds long. In milliseconds.
+pub const SLOT: i64 = 5_000;
 const SLOTS: i64 = 12;
 /// How long a row stays without an Envoy that reports it, as while Envoys are replaced.
 pub const FORGET: Duration = Duration::from_mins(10);
@@ -23,6 +23,8 @@ pub const FORGET: Duration = Duration::from_mins(10);
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     gateways: BTreeMap<GatewayName, Arc<Rows>>,
+    /// Requests without the key of their gateway's `sessionAffinity`.
+    keyless: BTreeMap<GatewayName, Arc<Row>>,
     /// What each stream reports.
     streams: BTreeMap<u64, Arc<BTreeSet<Cluster>>>,
     /// When forgetting was tried last.
@@ -78,6 +80,11 @@ impl Table {
             row.take(sample, at);
             row.gauges.insert(stream, *gauges);
         }
+        for (gateway, requests) in &flush.keyless {
+            let row = self.keyless.entry(gateway.clone());
+            let row = row.or_insert_with(|| Arc::new(Row { first: at, ..Row::default() }));
+            Arc::make_mut(row).take(&Sample { completed: *requests, ..Sample::default() }, at);
+        }
         let before = self.streams.insert(stream, Arc::clone(&flush.reported));
         if let Some(before) = before.filter(|before| !Arc::ptr_eq(before, &flush.reported)) {
             before.difference(&flush.reported).for_each(|gone| self.forget_gauges(stream, gone));
@@ -110,6 +117,9 @@ impl Table {
             Arc::make_mut(rows).retain(|_, row| !is_old(row));
         }
         self.gateways.retain(|_, rows| !rows.is_empty());
+        // Nothing says that a gateway still has such a route; a total that went back to 0 would be wrong.
+        let gateways = &self.gateways;
+        self.keyless.retain(|gateway, _| gateways.contains_key(gateway));
     }
 
     /// The upstreams of a gateway that are known to answer requests, and their numbers.
@@ -119,11 +129,37 @@ impl Table {
         live.map(|((upstream, _), row)| (upstream, row.numbers(now))).collect()
     }
 
+    /// What the upstreams of a gateway did that answer requests, in the slot of a number: it begins so many times
+    /// [`SLOT`] after 1970. Slots before [`Table::oldest_slot`] may be missing; where nothing was done, nobody is there.
+    pub fn slot(&self, name: &str, number: i64) -> impl Iterator<Item = (&UpstreamName, &Sample)> {
+        let rows = self.gateways.get(name).into_iter().flat_map(|rows| rows.iter());
+        rows.filter(|((_, leg), _)| *leg == Leg::Live).filter_map(move |((upstream, _), row)| {
+            row.slots.iter().find(|(n, _)| *n == number).map(|(_, sample)| (upstream, sample))
+        })
+    }
+
+    /// The number of the oldest slot that is kept.
+    pub fn oldest_slot(now: Timestamp) -> i64 {
+        now.0.div_euclid(SLOT) - SLOTS + 1
+    }
+
     /// The numbers of the copies that an upstream of a gateway got; `None`: nothing is known.
     pub fn shadow(&self, name: &str, upstream: &str, now: Timestamp) -> Option<Numbers> {
         let is_it = |(name, leg): &(UpstreamName, Leg)| name.as_str() == upstream && *leg == Leg::Shadow;
         let row = self.gateways.get(name)?.iter().find(|(key, _)| is_it(key));
         row.map(|(_, row)| row.numbers(now))
+    }
+
+    /// The requests of a gateway that came without the key of its `sessionAffinity`: since the control plane was
+    /// started, and in the last minute.
+    pub fn keyless(&self, name: &str, now: Timestamp) -> (f64, f64) {
+        let numbers = self.keyless.get(name).map(|row| row.numbers(now));
+        numbers.map_or((0.0, 0.0), |numbers| (numbers.total.requests, numbers.recent.requests))
+    }
+
+    /// All gateways that had requests without the key of their `sessionAffinity`, and how many.
+    pub fn all_keyless(&self) -> impl Iterator<Item = (&GatewayName, f64)> {
+        self.keyless.iter().map(|(gateway, row)| (gateway, row.total.requests))
     }
 
     /// All upstreams that ever had a request on a leg, and their numbers.

@@ -16,6 +16,7 @@
 
 use super::route::string_matcher;
 use crate::model::{Gateway, Pattern, SessionAffinity};
+use crate::names::GatewayName;
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
@@ -32,6 +33,14 @@ use envoy_types::pb::google::protobuf::BoolValue;
 
 /// Made by Envoy for each request that comes in, and never taken from outside.
 const REQUEST_ID: &str = "x-request-id";
+
+/// What the name of a route for requests without the key has after that of its gateway.
+const KEYLESS: &str = "/keyless";
+
+/// The gateway whose requests without the key of `sessionAffinity` Envoy counts under a name.
+pub fn parse_keyless(name: &str) -> Option<GatewayName> {
+    GatewayName::new(name.strip_suffix(KEYLESS)?).ok()
+}
 
 /// The routes that split a gateway's traffic, from the one that does it by chance.
 pub(super) fn splits(gateway: &Gateway, mut by_chance: Route) -> Vec<Route> {
@@ -74,7 +83,9 @@ pub(super) fn splits(gateway: &Gateway, mut by_chance: Route) -> Vec<Route> {
         }
     }
     let mut unknown = by_chance;
-    unknown.name = format!("{}/keyless", gateway.name);
+    unknown.name = format!("{}{KEYLESS}", gateway.name);
+    // Envoy counts them under this name, whatever host they came for.
+    unknown.stat_prefix.clone_from(&unknown.name);
     if let SessionAffinity::Cookie { name, max_age } = affinity {
         hash(&mut unknown, [header(REQUEST_ID), self::salt(gateway)]);
         unknown.response_headers_to_add.push(set_cookie(gateway, name, max_age.as_secs()));

@@ -1,7 +1,8 @@
 //! Clusters, load assignments and the secrets that clusters refer to.
 
 use super::{
-    Leg, ads, ca_secret_name, certificate_secret, client_secret_name, cluster_name, duration, inline, uint32,
+    Leg, ads, ca_secret_name, certificate_secret, client_secret_name, cluster_name, compare, duration,
+    inline, uint32,
 };
 use crate::model::{Certificate, Endpoint, Gateway, HealthCheck, Protocol, Tls, Upstream};
 use crate::resource::any;
@@ -66,6 +67,8 @@ pub(super) fn cluster(gateway: &Gateway, upstream: &Upstream, leg: Leg) -> Clust
     } else {
         (DiscoveryType::StrictDns, None, Some(assignment(&name, upstream)))
     };
+    let http_filters = compare::filters(gateway, upstream, leg);
+    let options = HttpProtocolOptions { http_filters, ..http_options(upstream.protocol) };
     Cluster {
         name,
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(discovery as i32)),
@@ -86,8 +89,7 @@ pub(super) fn cluster(gateway: &Gateway, upstream: &Upstream, leg: Leg) -> Clust
         // An endpoint that left the file is gone, whether or not it still answers checks.
         ignore_health_on_host_removal: true,
         transport_socket: upstream.tls.as_ref().map(|tls| transport_socket(gateway, upstream, tls)),
-        typed_extension_protocol_options: [(HTTP_OPTIONS.to_owned(), any(&http_options(upstream.protocol)))]
-            .into(),
+        typed_extension_protocol_options: [(HTTP_OPTIONS.to_owned(), any(&options))].into(),
         ..Default::default()
     }
 }

@@ -23,6 +23,7 @@
 
 mod affinity;
 mod cluster;
+mod compare;
 mod filter;
 mod listener;
 mod ownership;
@@ -34,6 +35,8 @@ mod shadow;
 mod token_endpoint;
 mod virtual_host;
 
+pub use affinity::parse_keyless;
+pub use compare::{ANSWERS, COMPARE_CLUSTER};
 pub use listener::{listener, listener_secret, listener_secret_names};
 pub use ownership::{concerns, keep_gateway, owner};
 pub use proxyless::{Targets, proxyless, targets};
@@ -73,6 +76,16 @@ pub enum Leg {
     Live,
     /// To do the same work on a copy.
     Shadow,
+}
+
+impl Leg {
+    /// The word by which Envoys say whose answer they send.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Shadow => "shadow",
+        }
+    }
 }
 
 /// The name of an upstream's cluster and of its load assignment.

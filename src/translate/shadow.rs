@@ -6,7 +6,7 @@
 //! What goes to one upstream by `match` or direct access is not mirrored: it is no sample of anything. Nor are
 //! connections that are upgraded, as to WebSocket connections, which have no end.
 
-use super::{Leg, cluster_name};
+use super::{Leg, cluster_name, compare};
 use crate::model::{Gateway, Shadow};
 use crate::weight::Weight;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::{HeaderMutation, header_mutation};
@@ -52,6 +52,7 @@ fn twin(gateway: &Gateway, shadow: &Shadow, mut route: Route) -> Route {
             ..Default::default()
         });
     }
+    compare::on_sample(gateway, &mut route);
     route
 }
 

@@ -91,6 +91,7 @@ fn a_gateway(name: &'static str) -> impl Strategy<Value = Gateway> {
         shadow.map(|(name, percent)| Shadow {
             upstream: upstream_name(name),
             percent: Weight::new(percent).unwrap(),
+            compare: None,
         })
     });
     (places, upstreams, a_split(), (matches, affinity, shadow), any::<[bool; 2]>()).prop_map(

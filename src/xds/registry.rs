@@ -22,7 +22,7 @@ pub struct Registry {
     /// Bytes of responses since the start.
     pub bytes: AtomicU64,
     /// Connections since the start that ended before anything was asked over them.
-    pub handshake_failures: AtomicU64,
+    pub handshake_failures: Arc<AtomicU64>,
     /// Streams since the start whose Envoy said that it is somebody else.
     pub impostors: AtomicU64,
 }

@@ -1,5 +1,9 @@
 //! The HTTP port, as people, probes and Prometheus see it.
 
+mod described;
+mod doors;
+mod edits;
+
 use crate::protocol::client::{folder, gateway, shown, soon, start, stop, write};
 use reqwest::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use reqwest::{Client, Method, Response, StatusCode};
@@ -89,7 +93,7 @@ async fn what_cannot_be_answered_is_a_problem_with_a_reason() {
     {
         problem(get(&app, path).await, StatusCode::NOT_FOUND).await;
     }
-    for path in ["/api/v1/gateways", "/api/v1/gateways/a", "/metrics", "/readyz"] {
+    for path in ["/api/v1/gateways", "/api/v1/proxies", "/api/v1/validate", "/metrics", "/readyz"] {
         let response = Client::new().request(Method::DELETE, url(&app, path)).send().await.unwrap();
         problem(response, StatusCode::METHOD_NOT_ALLOWED).await;
     }
@@ -105,15 +109,20 @@ async fn probes_know_when_files_are_read() {
     use tower::ServiceExt;
     let view = Latest::new(View::default());
     let (store, ..) = serin::store::run::start(Box::new(serin::store::Sqlite::in_memory().unwrap()), None);
+    let table = Latest::new(serin::telemetry::Table::default());
+    let (hub, _work) = serin::admin::watch::start(&view, table.clone());
     let router = router(Sources {
         view: view.clone(),
         registry: std::sync::Arc::default(),
-        table: Latest::new(serin::telemetry::Table::default()),
+        table,
         store,
         events: tokio::sync::mpsc::channel(1).0,
         stopped: tokio::sync::watch::channel(false).1,
-        insecure_admin: false,
+        access: serin::admin::Access { door: None, insecure_admin: false, tls: false },
+        editor: serin::admin::Editor::new("gateways".into(), serin::source::Environment::default()),
+        reports: Latest::new(serin::compare::Reports::default()),
         told: std::sync::Arc::default(),
+        hub,
     });
     let status = |path: &'static str| {
         let request = http::Request::get(path).body(Body::empty()).unwrap();

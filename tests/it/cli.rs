@@ -92,9 +92,11 @@ fn wrong_usage_is_the_users_input() {
     {
         serin(command).fails(1);
     }
-    for exposed in [&["--xds", "0.0.0.0:0"], &["--http", "0.0.0.0:0"]] {
-        let said = serin(&[&["serve"][..], exposed].concat()).fails(2);
-        assert!(said.contains("is plain text; use a loopback address"), "{said}");
+    for (port, lacks) in
+        [("--xds", "is plain text; use a loopback address"), ("--http", "wants a `tokensFile`")]
+    {
+        let said = serin(&["serve", port, "0.0.0.0:0"]).fails(2);
+        assert!(said.contains(lacks), "{said}");
     }
 }
 

@@ -59,7 +59,8 @@ fn commands_in_documents_are_real() {
         for line in lines.lines().filter_map(|l| l.trim().strip_prefix("serin ")) {
             let line = line.split(['#', '>', '|', '&']).next().unwrap();
             let words: Vec<&str> = line.split_whitespace().collect();
-            let help = serin(&[words[0], "--help"]).good();
+            let command = words.iter().take_while(|w| !w.starts_with('-')).copied();
+            let help = serin(&command.chain(["--help"]).collect::<Vec<_>>()).good();
             for flag in words.iter().filter(|w| w.starts_with('-')) {
                 assert!(help.contains(flag), "{}: {line}: no {flag}", document.display());
             }

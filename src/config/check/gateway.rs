@@ -2,7 +2,7 @@
 
 use super::{
     Surroundings, Wrong, affinity, authentication, header, host, labels, matches, name, path, report,
-    rollout, shadow, told, traffic, upstream,
+    rollout, shadow, shadow_first, told, traffic, upstream,
 };
 use crate::config::problems::{At, Problems};
 use crate::config::{raw, spelling};
@@ -90,6 +90,8 @@ pub(crate) fn gateway(
         None => traffic::traffic(raw, root, problems),
     };
     let shadow = shadow::shadow(raw, root, (traffic.as_ref(), timeout), problems);
+    let rollout = rollout
+        .and_then(|rollout| shadow_first::complete(rollout, raw, root, (shadow.as_ref(), timeout), problems));
     let affinity = affinity::affinity(raw, root, problems);
     if let Some(SessionAffinity::Header(header)) = &affinity {
         not_yet_known(header, authentication.as_ref(), &root.at("sessionAffinity").at("header"), problems);

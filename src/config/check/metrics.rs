@@ -1,5 +1,6 @@
 //! What a rollout compares: the metrics that Envoys measure. Those of others are in `provided`.
 
+use super::compare::min_match;
 use super::{Surroundings, Wrong, provided, report};
 use crate::config::problems::{At, Problems};
 use crate::config::{raw, spelling};
@@ -13,14 +14,16 @@ use std::collections::{BTreeMap, BTreeSet};
 const DEFAULT_MAX_ERRORS: u32 = 500;
 const DEFAULT_ERROR_INCREASE: u32 = 1000;
 const DEFAULT_LATENCY_INCREASE: u32 = 2000;
+const DEFAULT_MIN_MATCH: u32 = 9900;
 
-const BUILT_IN: [(&str, BuiltIn); 6] = [
+const BUILT_IN: [(&str, BuiltIn); 7] = [
     ("error-rate", BuiltIn::ErrorRate),
     ("latency-p50", BuiltIn::Latency(Quantile::P50)),
     ("latency-p90", BuiltIn::Latency(Quantile::P90)),
     ("latency-p95", BuiltIn::Latency(Quantile::P95)),
     ("latency-p99", BuiltIn::Latency(Quantile::P99)),
     ("request-rate", BuiltIn::RequestRate),
+    ("shadow-match", BuiltIn::ShadowMatch),
 ];
 
 /// The metrics; those of the contract when the file names none.
@@ -42,6 +45,7 @@ pub(super) fn metrics(
         },
         latency: BTreeMap::new(),
         request_rate: None,
+        shadow_match: None,
         provided: Vec::new(),
         dry_run: BTreeSet::new(),
     };
@@ -92,7 +96,7 @@ fn measured(
     let keys: &[&str] = match built_in {
         BuiltIn::ErrorRate => &["max", "maxIncrease", "codes"],
         BuiltIn::Latency(_) => &["maxIncrease"],
-        BuiltIn::RequestRate => &["min"],
+        BuiltIn::RequestRate | BuiltIn::ShadowMatch => &["min"],
     };
     let named = raw.name.as_deref().unwrap_or_default();
     for key in ["max", "min", "maxIncrease", "codes", "interval"] {
@@ -127,6 +131,7 @@ fn measured(
             let increase = limit(increase, default, &at.at("maxIncrease"), problems)?;
             metrics.latency.insert(quantile, increase);
         }
+        BuiltIn::ShadowMatch => metrics.shadow_match = Some(agreement(raw, at, problems)?),
         BuiltIn::RequestRate => {
             let Some(min) = &raw.min else {
                 if !at.at("min").is_there() {
@@ -145,6 +150,15 @@ fn measured(
         }
     }
     Some(())
+}
+
+/// The share of predictions that must agree. Without a word on it, that of `shadow.compare` is taken later.
+fn agreement(raw: &raw::Metric, at: &At<'_>, problems: &mut Problems<'_>) -> Option<Weight> {
+    match &raw.min {
+        Some(min) => report(min_match(&min.to_string()), Code::MinMatch, &at.at("min"), problems),
+        None if at.at("min").is_there() => None,
+        None => Weight::new(DEFAULT_MIN_MATCH),
+    }
 }
 
 /// Whether 4xx are failures. Failures without an answer and 5xx always are.

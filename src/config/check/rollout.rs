@@ -82,6 +82,8 @@ pub(super) fn rollout(
             Some(raw::OnFailure::Pause) => OnFailure::Pause,
         },
         confidence: confidence?,
+        // Completed when the gateway's shadow is known.
+        shadow_first: None,
         metrics: metrics?,
     })
 }

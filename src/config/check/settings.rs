@@ -6,7 +6,8 @@ use crate::config::problems::{At, Problems};
 use crate::config::{raw, resolve, spelling};
 use crate::diag::Code;
 use crate::model::{
-    AltName, CertificateFiles, Listener, ListenerTls, MutualTls, PrometheusServer, Routing, Settings,
+    AltName, CertificateFiles, Listener, ListenerTls, MutualTls, PrometheusServer, Routing, ServerTls,
+    Settings,
 };
 use crate::names::ListenerName;
 use std::collections::BTreeMap;
@@ -40,6 +41,18 @@ pub(crate) fn settings(
         let help = "give each of the two a port of its own";
         problems.error(Code::SamePort, &root.at(written).at("address"), message, help);
     }
+    let at = root.at("http").at("tls");
+    let http_tls = match raw.http.as_ref().and_then(|http| http.tls.as_ref()) {
+        None if at.is_there() => return None,
+        None => None,
+        Some(tls) => Some(server_tls(tls, file, &at, problems)?),
+    };
+    let at = root.at("tokensFile");
+    let tokens_file = match &raw.tokens_file {
+        None if at.is_there() => return None,
+        None => None,
+        Some(text) => Some(path(text, file, &at, problems)?),
+    };
     let listeners = match &raw.listeners {
         Some(all) => listeners(all, file, &root.at("listeners"), problems),
         None => default.listeners,
@@ -74,6 +87,8 @@ pub(crate) fn settings(
         xds: xds?,
         xds_tls,
         http: http?,
+        http_tls,
+        tokens_file,
         listeners,
         routing,
         store,
@@ -137,6 +152,17 @@ fn mutual_tls(
         Some(allow) => Some(allow?),
     };
     Some(MutualTls { cert_file: cert_file?, key_file: key_file?, client_ca_file: client_ca_file?, allow })
+}
+
+fn server_tls(
+    raw: &raw::ServerTls,
+    file: &Path,
+    at: &At<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<ServerTls> {
+    let mut path = |written: &Option<String>, key| path(written.as_deref()?, file, &at.at(key), problems);
+    let (cert_file, key_file) = (path(&raw.cert_file, "certFile"), path(&raw.key_file, "keyFile"));
+    Some(ServerTls { cert_file: cert_file?, key_file: key_file? })
 }
 
 fn allowed(names: &[String], at: &At<'_>, problems: &mut Problems<'_>) -> Option<Vec<AltName>> {

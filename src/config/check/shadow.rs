@@ -1,7 +1,7 @@
 //! `shadow`: who gets copies of requests.
 
-use super::report;
 use super::traffic::{known, weight};
+use super::{compare, report};
 use crate::config::problems::{At, Problems};
 use crate::config::raw;
 use crate::diag::Code;
@@ -33,6 +33,10 @@ pub(super) fn shadow(
         None if at.at("percent").is_there() => None,
         None => Weight::new(DEFAULT),
     };
+    let compare = shadow.compare.as_ref().map(|c| compare::compare(c, raw, &at, problems));
+    if compare.is_none() && at.at("compare").is_there() {
+        return None;
+    }
     if timeout.is_some_and(|t| t.is_zero()) {
         // The copy has the timeout of the request, and no other (Envoy has none for mirrors).
         let message = "with `timeout: 0s` a shadow that never answers would hold its requests for ever";
@@ -52,5 +56,9 @@ pub(super) fn shadow(
         let help = "name another upstream, or remove `shadow`";
         problems.warning(Code::ShadowOfItself, &at.at("upstream"), message, help);
     }
-    Some(Shadow { upstream: upstream?, percent: percent? })
+    let compare = match compare {
+        Some(compare) => Some(compare?),
+        None => None,
+    };
+    Some(Shadow { upstream: upstream?, percent: percent?, compare })
 }

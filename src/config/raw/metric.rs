@@ -12,6 +12,7 @@ use std::fmt;
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Metric {
     /// `error-rate`, `latency-p50`, `latency-p90`, `latency-p95`, `latency-p99` or `request-rate`, which Envoys measure;
+    /// `shadow-match`, the share of the shadow's predictions that agree;
     /// or a name of your own with `prometheus` or `webhook`.
     #[schemars(required, example = &"error-rate")]
     pub(crate) name: Option<String>,
@@ -26,7 +27,7 @@ pub(crate) struct Metric {
     /// The most: of `error-rate` a percent (default: `5%`), of your own metrics a number, a percent or a duration.
     #[schemars(example = &"5%")]
     pub(crate) max: Option<Amount>,
-    /// The least: of `request-rate` in requests a second, of your own metrics a number, a percent or a duration.
+    /// The least: of `request-rate` in requests a second, of `shadow-match` a percent (default: `99%`), of your own metrics a number, a percent or a duration.
     #[schemars(example = &10)]
     pub(crate) min: Option<Amount>,
     /// How far the canary may be above the primary, in percent of the primary's value. Default: `10%` for

@@ -34,9 +34,25 @@ pub(crate) struct Rollout {
     /// How sure a rollback is: at 99% one good canary of a hundred is rolled back, at most. Default: `99%`.
     #[schemars(example = &"99%")]
     pub(crate) confidence: Option<Percent>,
+    /// Before the first step the canary gets copies of requests, and its predictions are compared with the primary's; the
+    /// first step begins when enough of them agree. Default: the first step begins at once.
+    #[schemars(example = json!({ "percent": 10, "minMatch": "99%" }))]
+    pub(crate) shadow_first: Option<ShadowFirst>,
     /// What is compared. Default: `error-rate` and `latency-p99`. `error-rate` always counts, unless it is a `dryRun`.
     #[schemars(example = json!([{ "name": "error-rate", "max": "5%" }]))]
     pub(crate) metrics: Option<Vec<Option<Metric>>>,
+}
+
+/// A shadow before the first step.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct ShadowFirst {
+    /// Of how many of the requests the canary gets copies. Default: `10`.
+    #[schemars(example = &10)]
+    pub(crate) percent: Option<Percent>,
+    /// How many of its predictions have to agree with the primary's. Default: `99%`.
+    #[schemars(example = &"99%")]
+    pub(crate) min_match: Option<Percent>,
 }
 
 /// A share of the canary, or a map that says more.

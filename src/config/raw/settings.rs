@@ -24,6 +24,10 @@ pub(crate) struct Settings {
     /// PostgreSQL, which several control planes may share. Default: `sqlite:serin.db`.
     #[schemars(example = &"sqlite:/var/lib/serin/serin.db", example = &"postgres://serin@db.example.com/serin?passwordFile=secrets/db")]
     pub(crate) store: Option<String>,
+    /// The file of the tokens that open the HTTP port, as `serin tokens new` writes it; relative to this file. Without one
+    /// everyone on this machine may read, and nobody else can.
+    #[schemars(example = &"secrets/tokens")]
+    pub(crate) tokens_file: Option<String>,
     /// Whom metrics of rollouts ask that name no server of their own.
     pub(crate) prometheus: Option<PrometheusServer>,
 }
@@ -90,13 +94,27 @@ pub(crate) struct Allow {
     pub(crate) san: Option<Vec<String>>,
 }
 
-/// Where Serin listens.
+/// Where people and scrapers connect.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Server {
-    /// An IP address and a port.
+    /// An IP address and a port. Default: `127.0.0.1:18080`.
     #[schemars(example = &"127.0.0.1:18080")]
     pub(crate) address: Option<String>,
+    /// Set: the port speaks TLS. Needed, with `tokensFile`, on every address that is not loopback.
+    pub(crate) tls: Option<ServerTls>,
+}
+
+/// The certificate of the HTTP port. The files are read again when they change.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct ServerTls {
+    /// A PEM file with the certificate and those it hangs on, relative to this file.
+    #[schemars(required, example = &"tls/serin.crt")]
+    pub(crate) cert_file: Option<String>,
+    /// A PEM file with the private key, relative to this file.
+    #[schemars(required, example = &"tls/serin.key")]
+    pub(crate) key_file: Option<String>,
 }
 
 /// A port that Envoys open for clients.

@@ -45,12 +45,12 @@ pub(super) fn kinds(schema: &Value, kinds: &[&str]) -> String {
     }
 }
 
-/// What is there: `the number 1.4`.
+/// What is there, as in: the number `1.4`.
 pub(super) fn found(data: &Data, written: &str) -> String {
     match data {
         Data::Null => "empty".to_owned(),
         Data::Bool(_) => format!("the value {}", shorten(written)),
-        Data::Integer(_) | Data::Float(_) => format!("the number {}", shorten(written)),
+        Data::Integer(_) | Data::Float(_) => format!("the number `{}`", shorten(written)),
         Data::Text(text) => format!("the text `{}`", shorten(text)),
         Data::List(_) => "a list".to_owned(),
         Data::Map(_) => "a map".to_owned(),

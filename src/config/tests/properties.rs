@@ -4,8 +4,9 @@
 
 use super::*;
 use crate::model::{
-    AccessKey, Authentication, BasicAuth, ClaimValue, Endpoints, Gateway, Jwks, Jwt, Key, KeySource, OAuth2,
-    Provider, Secret, SessionAffinity, Shadow, TokenEndpoint, User,
+    AccessKey, Authentication, BasicAuth, ClaimValue, Compare, Endpoints, Gateway, JsonPath, Jwks, Jwt, Key,
+    KeySource, Number, OAuth2, Provider, Secret, Segment, SessionAffinity, Shadow, TokenEndpoint, Tolerance,
+    User,
 };
 use crate::weight::{Split, WHOLE, Weight};
 use proptest::prelude::*;
@@ -241,7 +242,8 @@ fn gateway() -> impl Strategy<Value = Gateway> {
             .prop_map(|(name, s)| SessionAffinity::Cookie { name, max_age: Duration::from_secs(s) }),
         Just(SessionAffinity::SourceIp),
     ]);
-    let whom = (authentication(), affinity, prop::option::of((0usize..3, 0..=WHOLE)));
+    let whom =
+        (authentication(), affinity, prop::option::of((0usize..3, 0..=WHOLE, prop::option::of(compare()))));
     let switches = (prop::option::of("y-[a-z]{1,8}"), any::<bool>(), 1u64..86_400_000, whom);
     let places = (prop::collection::btree_set(host, 1..4), path.clone(), prop::option::of(path));
     (texts, places, upstreams, 0..=WHOLE, matches, switches).prop_map(
@@ -254,8 +256,13 @@ fn gateway() -> impl Strategy<Value = Gateway> {
             (header, expose_upstream, timeout, (authentication, affinity, shadow)),
         )| {
             let weight = |w| Weight::new(w).unwrap();
-            let shadow =
-                shadow.map(|(i, percent)| Shadow { upstream: names[i].clone(), percent: weight(percent) });
+            // Answers in gRPC are not compared.
+            let is_comparable = upstreams.iter().all(|u| u.protocol != Protocol::Grpc);
+            let shadow = shadow.map(|(i, percent, compare)| Shadow {
+                upstream: names[i].clone(),
+                percent: weight(percent),
+                compare: compare.filter(|_| is_comparable),
+            });
             let [a, b, c] = names.clone();
             Gateway {
                 name: GatewayName::new("fraud").unwrap(),
@@ -284,6 +291,46 @@ fn gateway() -> impl Strategy<Value = Gateway> {
             }
         },
     )
+}
+
+/// Rules without `top1`, which excludes others.
+fn compare() -> impl Strategy<Value = Compare> {
+    let path = prop::collection::vec(
+        prop_oneof![
+            "[ -~]{0,8}".prop_map(Segment::Name),
+            (-9i64..9).prop_map(Segment::Index),
+            Just(Segment::All)
+        ],
+        0..4,
+    );
+    let number = |n: u32| Number::new(f64::from(n) / 64.0).unwrap();
+    let shares = (0u32..100_000, 0u32..64, prop::option::of(1u32..=64), 1..WHOLE);
+    (path, shares, any::<bool>(), 256u32..=1_048_576).prop_map(
+        move |(path, (absolute, relative, similarity, min), keep_examples, max_bytes)| Compare {
+            path: JsonPath(path),
+            tolerance: Tolerance { absolute: number(absolute), relative: number(relative) },
+            similarity: similarity.map(number),
+            top1: false,
+            min_match: Weight::new(min).unwrap(),
+            keep_examples,
+            max_bytes,
+        },
+    )
+}
+
+fn print_compare(compare: &Compare) -> serde_json::Value {
+    let Tolerance { absolute, relative } = compare.tolerance;
+    let mut out = serde_json::json!({
+        "path": compare.path.to_string(),
+        "tolerance": { "absolute": absolute.get(), "relative": relative.get() },
+        "minMatch": compare.min_match,
+        "keepExamples": compare.keep_examples,
+        "maxBytes": compare.max_bytes,
+    });
+    if let Some(similarity) = compare.similarity {
+        out["similarity"] = similarity.get().into();
+    }
+    out
 }
 
 fn print_authentication(authentication: &Authentication) -> serde_json::Value {
@@ -419,7 +466,12 @@ fn print(gateway: &Gateway) -> String {
         Some(SessionAffinity::SourceIp) => "sessionAffinity: sourceIp\n".to_owned(),
     };
     if let Some(shadow) = &gateway.shadow {
-        out += &format!("shadow: {{ upstream: \"{}\", percent: {} }}\n", shadow.upstream, shadow.percent);
+        let compare =
+            shadow.compare.as_ref().map(|c| format!(", compare: {}", print_compare(c))).unwrap_or_default();
+        out += &format!(
+            "shadow: {{ upstream: \"{}\", percent: {}{compare} }}\n",
+            shadow.upstream, shadow.percent
+        );
     }
     out += &gateway
         .direct_access

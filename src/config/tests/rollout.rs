@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::{
     BuiltIn, ErrorRate, Fact, Format, Limits, MetricSource, Metrics, Notify, Number, Occasion, OnFailure,
-    Provided, Quantile, Query, QueryPart, Remote, Rollout, Secret, Step, StepPause,
+    Provided, Quantile, Query, QueryPart, Remote, Rollout, Secret, Shadow, ShadowFirst, Step, StepPause,
 };
 use crate::weight::{Split, WHOLE, Weight};
 use proptest::prelude::*;
@@ -35,10 +35,12 @@ fn the_smallest_rollout_has_the_defaults_of_the_contract() {
         deadline: Duration::from_hours(24),
         on_failure: OnFailure::RollBack,
         confidence: percent("99"),
+        shadow_first: None,
         metrics: Metrics {
             error_rate: ErrorRate { max: percent("5"), max_increase: percent("10"), client_errors: false },
             latency: [(Quantile::P99, percent("20"))].into(),
             request_rate: None,
+            shadow_match: None,
             provided: Vec::new(),
             dry_run: BTreeSet::new(),
         },
@@ -51,6 +53,8 @@ fn the_smallest_rollout_has_the_defaults_of_the_contract() {
 #[test]
 fn every_key_of_a_rollout_has_its_effect() {
     let gateway = good("a.yaml", include_str!("rollout.yaml")).gateway.unwrap();
+    let own = gateway.shadow.clone().unwrap();
+    assert_eq!((own.upstream.as_str(), own.percent), ("v2", percent("1")));
     let step = |weight, pause| Step { weight: percent(weight), pause };
     let expected = Rollout {
         primary: v("v1"),
@@ -66,12 +70,18 @@ fn every_key_of_a_rollout_has_its_effect() {
         deadline: Duration::from_hours(48),
         on_failure: OnFailure::Pause,
         confidence: percent("95"),
+        shadow_first: Some(ShadowFirst {
+            shadow: Shadow { percent: percent("20"), ..own.clone() },
+            otherwise: Some(own.clone()),
+            min_match: percent("98.5"),
+        }),
         metrics: Metrics {
             error_rate: ErrorRate { max: percent("2"), max_increase: percent("25"), client_errors: true },
             latency: [(Quantile::P50, percent("15")), (Quantile::P95, percent("20"))].into(),
             request_rate: Number::new(0.5),
+            shadow_match: Some(percent("97")),
             provided: provided(),
-            dry_run: [BuiltIn::Latency(Quantile::P95)].into(),
+            dry_run: [BuiltIn::Latency(Quantile::P95), BuiltIn::ShadowMatch].into(),
         },
     };
     assert_eq!(gateway.rollout, Some(expected));
@@ -209,11 +219,13 @@ fn a_rollout() -> impl Strategy<Value = Rollout> {
             deadline: Duration::from_millis(deadline),
             on_failure: if pauses { OnFailure::Pause } else { OnFailure::RollBack },
             confidence,
+            shadow_first: None,
             metrics: Metrics {
                 error_rate: ErrorRate { max, max_increase, client_errors: pauses },
                 dry_run: latency.keys().take(1).map(|quantile| BuiltIn::Latency(*quantile)).collect(),
                 latency,
                 request_rate: None,
+                shadow_match: None,
                 provided: Vec::new(),
             },
         },

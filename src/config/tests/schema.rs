@@ -38,8 +38,10 @@ fn written(node: &Node, found: &mut BTreeSet<String>) {
 fn each_key_of_the_schema_is_accepted() {
     let mut used = BTreeSet::new();
     let one_host = "apiVersion: serin/v1\nname: a\nhost: a.com\nupstreams: { v1: http://a }\nsessionAffinity: { query: user }\n";
+    let top1 = "apiVersion: serin/v1\nname: a\nupstreams: { v1: http://a, v2: http://b }\ntraffic: { v1: 100 }\nshadow: { upstream: v2, compare: { top1: true } }\n";
     let ways = authentication::WAYS.into_iter().chain(["{ jwt: { issuer: a, jwksFile: idp.jwks } }"]);
-    let files = [include_str!("everything.yaml"), include_str!("rollout.yaml"), one_host].map(str::to_owned);
+    let files =
+        [include_str!("everything.yaml"), include_str!("rollout.yaml"), one_host, top1].map(str::to_owned);
     for text in files.into_iter().chain(ways.map(authentication::file)) {
         good("a.yaml", &text);
         let source = Source::new(&document("a.yaml", &text)).unwrap();

@@ -1,5 +1,8 @@
 //! Rollouts in the loop: what is kept counts, and nothing else.
 
+mod late;
+mod shadowed;
+
 use super::*;
 use crate::config::{Attachment, Content, Document, Reference};
 use crate::control::{Answered, Asker, Command, Measured, Outcome, Point, Question, Reply};
@@ -448,49 +451,6 @@ fn an_order_with_the_same_key_is_carried_out_once() {
     kept.answer();
     assert!(next.try_recv().unwrap().is_ok());
     assert_eq!(kept.weight(), 5000);
-}
-
-#[test]
-fn a_store_that_comes_late_gives_back_what_it_has() {
-    let mut kept = Kept::new("steps: [50]");
-    kept.healthy();
-    kept.keep();
-    assert_eq!(kept.weight(), 5000);
-    let states = kept.store.load().unwrap().states;
-    // The next start finds no store.
-    let world = World::new(Settings::default());
-    kept.play.world = world.with_rollouts(Err("no folder".to_owned()), Vec::new(), kept.play.now);
-    kept.play.write("fraud.yaml", release("steps: [50]"));
-    kept.play.write("new.yaml", release("steps: [50]").replace("name: fraud", "name: new\npath: /new"));
-    kept.healthy();
-    assert_eq!((kept.weight(), kept.keep()), (0, 0), "the primary alone, and nothing is decided");
-    assert_eq!(kept.play.world.deadline(), None, "nothing is tried in vain");
-    let documents = kept.play.world.take_documents().len();
-    assert!(kept.play.event(Event::Restored(states)));
-    assert_eq!((kept.phase(), kept.weight()), (Phase::Progressing, 5000), "as before");
-    assert_eq!(kept.play.told.last().unwrap().0, NoteKind::Repaired);
-    assert_eq!(kept.play.world.take_documents().len(), documents, "the store is told all files");
-    // The other one begins, and both go on.
-    assert_eq!(kept.keep(), 1);
-    assert_eq!(kept.play.gateway("new").phase, Phase::Waiting);
-    for _ in 0..60 {
-        kept.second(2_000.0, 0.0);
-        kept.keep();
-    }
-    assert_eq!((kept.phase(), kept.weight()), (Phase::Promoted, 10_000));
-}
-
-#[test]
-fn a_release_that_ended_while_there_was_no_store_ends_when_it_is_back() {
-    let mut kept = Kept::new("steps: [50]");
-    let states = kept.store.load().unwrap().states;
-    let world = World::new(Settings::default());
-    kept.play.world = world.with_rollouts(Err("no folder".to_owned()), Vec::new(), kept.play.now);
-    kept.play.write("fraud.yaml", split("fraud", 30));
-    kept.play.event(Event::Restored(states));
-    assert_eq!(kept.keep(), 1);
-    assert_eq!(kept.store.load().unwrap().states.len(), 0, "the file owns the weights");
-    assert_eq!(kept.weight(), 7000);
 }
 
 #[test]

@@ -170,10 +170,17 @@ impl World {
                 (NoteKind::Alarm, format!("everything serves on, and no rollout moves from here: {why}"))
             }
         };
-        if let Seat::Follows { leader: Some(_) } = seat {
-            // What was thrown here while nobody led counts no more.
-            self.thrown.clear();
-            self.follow_switches();
+        match &seat {
+            Seat::Follows { leader: Some(_) } => self.forget_thrown(),
+            Seat::Leads { token } => {
+                // A gap: others led meanwhile, and had left before that was seen here.
+                if self.led.is_some_and(|last| last + 1 < *token) {
+                    self.forget_thrown();
+                }
+                self.keep_thrown();
+                self.led = Some(*token);
+            }
+            Seat::Follows { leader: None } | Seat::Cut { .. } => {}
         }
         if self.rollouts.sit(seat, now) {
             self.notes.push(Note::new(now, None, kind, message));

@@ -18,13 +18,21 @@ impl World {
         self
     }
 
-    /// The switches that were thrown, once, to be kept.
-    pub fn take_switches(&mut self) -> BTreeMap<Arc<str>, bool> {
-        std::mem::take(&mut self.thrown)
+    /// The store could be opened at last: the switches are as they were left, but for those that were thrown since.
+    pub(super) fn find_switches(&mut self, mut kept: BTreeMap<Arc<str>, bool>) {
+        kept.extend(self.thrown.clone());
+        self.switches = Switches::restored(&kept);
+        self.common.runtime = Arc::new(translate::runtime(self.switches));
+        self.unkept = !self.thrown.is_empty();
     }
 
-    /// Throws a switch, unless another Serin leads, who would tell all. Unlike a step of a rollout it does not wait for the store: it takes load away from something, and
-    /// that is most urgent when something does not work.
+    /// The switches that were thrown, to be kept, once after each time.
+    pub fn take_switches(&mut self) -> BTreeMap<Arc<str>, bool> {
+        if std::mem::take(&mut self.unkept) { self.thrown.clone() } else { BTreeMap::new() }
+    }
+
+    /// Throws a switch, unless another Serin leads, who would tell all. Unlike a step of a rollout it does not wait for
+    /// the store: it takes load away from something, and that is most urgent when something does not work.
     pub(super) fn throw(&mut self, Throw { switch, on, by, asker }: Throw, now: Timestamp) -> bool {
         if let Err(who @ NotLeading::Leader(_)) = self.token() {
             asker.answer(Err(who.to_string()));
@@ -35,6 +43,7 @@ impl World {
             self.switches.set(switch, on);
             self.common.runtime = Arc::new(translate::runtime(self.switches));
             self.thrown.insert(switch.name().into(), on);
+            self.unkept = true;
             let message = format!("{} switched {}", switch.name(), if on { "on" } else { "off" });
             self.notes.push(Note { by: Some(by), ..Note::new(now, None, NoteKind::Switched, message) });
         }
@@ -42,8 +51,21 @@ impl World {
         changed
     }
 
-    /// The switches as another Serin left them, but for what was thrown here and is not kept yet. Says whether that is
-    /// another than before.
+    /// Another Serin has led, and what it left counts: no more what was thrown here before.
+    pub(super) fn forget_thrown(&mut self) {
+        self.thrown.clear();
+        self.unkept = false;
+        self.follow_switches();
+    }
+
+    /// This one leads. What was thrown while nobody led is kept now, and so is once more what was thrown as it led before,
+    /// since nobody knows whether that was kept.
+    pub(super) fn keep_thrown(&mut self) {
+        self.unkept = !self.thrown.is_empty();
+    }
+
+    /// The switches as another Serin left them, but for what was thrown here since. Says whether that is another than
+    /// before.
     pub(super) fn follow_switches(&mut self) -> bool {
         let mut switches = self.shared_switches;
         for (switch, on) in self.thrown.iter().filter_map(|(name, on)| Some((Switch::of_name(name)?, *on))) {

@@ -5,6 +5,7 @@
 
 use super::{Admin, Bootstrap, Mtls, Variant};
 use crate::telemetry;
+use crate::translate;
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
@@ -122,6 +123,7 @@ stats_config:
     inclusion_list:
       patterns:
       - safe_regex: {{ regex: 'cluster\.[^.]+\.({names})' }}
+      - safe_regex: {{ regex: '{keyless}' }}
       - prefix: control_plane.
       - prefix: http.gw.downstream_rq
       - prefix: server.
@@ -131,6 +133,7 @@ stats_config:
     buckets: [{bounds}]
 "#,
         seconds = interval.as_secs_f64(),
+        keyless = telemetry::KEYLESS,
         batch = telemetry::BATCH,
         bounds = bounds.join(", "),
     )
@@ -161,7 +164,33 @@ overload_manager:
     )
 }
 
+/// What an Envoy keeps at most of answers that are to be compared: so many at a time, as long as the control plane does
+/// not take them. There is no other bound, since Envoy does not wait for whoever compares.
+const COMPARED_AT_ONCE: u32 = 200;
+
 fn control_plane(bootstrap: &Bootstrap) -> String {
+    let compared = translate::COMPARE_CLUSTER;
+    format!(
+        "
+static_resources:
+  clusters:
+{}
+  # The same once more, for the answers of shadows: more at a time than these are not compared.
+{}",
+        cluster(bootstrap, "control_plane", ""),
+        cluster(
+            bootstrap,
+            compared,
+            &format!(
+                "    circuit_breakers:
+      thresholds:
+      - {{ max_requests: {COMPARED_AT_ONCE}, max_pending_requests: {COMPARED_AT_ONCE} }}\n"
+            )
+        ),
+    )
+}
+
+fn cluster(bootstrap: &Bootstrap, name: &str, limits: &str) -> String {
     let at = &bootstrap.control_plane;
     // A name is asked for IPv4 first: `localhost` is both, and Serin listens on 127.0.0.1.
     let discovery = match at.ip() {
@@ -169,13 +198,10 @@ fn control_plane(bootstrap: &Bootstrap) -> String {
         None => "STRICT_DNS\n    dns_lookup_family: V4_PREFERRED",
     };
     format!(
-        r#"
-static_resources:
-  clusters:
-  - name: control_plane
+        r#"  - name: {name}
     type: {discovery}
     connect_timeout: 2s
-    typed_extension_protocol_options:
+{limits}    typed_extension_protocol_options:
       envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
         "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
         explicit_http_config:
@@ -183,7 +209,7 @@ static_resources:
             # Finds a control plane that is gone without a word.
             connection_keepalive: {{ interval: 30s, timeout: 5s }}
 {transport}    load_assignment:
-      cluster_name: control_plane
+      cluster_name: {name}
       endpoints:
       - lb_endpoints:
         - endpoint: {{ address: {{ socket_address: {{ address: {host}, port_value: {port} }} }} }}

@@ -12,6 +12,8 @@ enum Act {
     },
     Tick(u64),
     Healthy(u32),
+    /// So many predictions are compared, and so many of ten agree.
+    Compared(u64, u64),
     Order(Verb),
     /// A report that was there before.
     Again,
@@ -40,6 +42,8 @@ fn act() -> impl Strategy<Value = Act> {
         12 => (rate, failures(), failures()).prop_map(|(rate, canary, primary)| Act::Second { rate, canary, primary }),
         2 => (0u64..1_000).prop_map(Act::Tick),
         2 => (0u32..2).prop_map(Act::Healthy),
+        4 => (prop::sample::select(vec![0u64, 10, 1_000, 100_000]), 0u64..=10)
+            .prop_map(|(compared, of_ten)| Act::Compared(compared, of_ten)),
         1 => verb().prop_map(Act::Order),
         1 => Just(Act::Again),
         1 => (1u64..10_000).prop_map(Act::Back),
@@ -57,14 +61,16 @@ fn report(play: &Play, rate: f64, (canary, primary): (f64, f64)) -> Input {
         canary: counts(rate * share, canary),
         primary: counts(rate * (1.0 - share), primary),
         user: std::collections::BTreeMap::new(),
+        shadow: None,
     })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
-    fn the_laws_of_a_rollout(acts in prop::collection::vec(act(), 1..120)) {
-        let mut play = Play::new(plan());
+    fn the_laws_of_a_rollout(acts in prop::collection::vec(act(), 1..120), is_shadowed in any::<bool>()) {
+        let mut play = Play::new(Plan { shadow_first: is_shadowed.then(|| percent("90")), ..plan() });
+        let mut reading = Reading { since: play.now, compared: 0, matched: 0 };
         let mut last = Input::Tick;
         for act in acts {
             let before = play.state.clone();
@@ -81,6 +87,16 @@ proptest! {
                     play.input(&Input::Tick);
                 }
                 Act::Healthy(n) => play.input(&Input::Healthy(*n)),
+                Act::Compared(compared, of_ten) => {
+                    requests = f64::from(u32::try_from(*compared).unwrap());
+                    // Nobody copies requests to a canary that is no shadow.
+                    if play.state.shadowed.is_some() {
+                        reading.compared += compared;
+                        reading.matched += compared * of_ten / 10;
+                    }
+                    last = Input::Compared(reading);
+                    play.input(&last);
+                }
                 Act::Order(verb) => {
                     ordered = true;
                     let refused = play.order(*verb).is_err();
@@ -119,10 +135,10 @@ proptest! {
             let after = &play.state;
             let raised = after.weight > before.weight;
             prop_assert!(!edited || !raised, "an edit never raises the weight");
-            let first = before.phase == Phase::Waiting && matches!(act, Act::Healthy(1..));
-            let advanced = matches!(act, Act::Second { .. } | Act::Again);
+            let first = before.phase == Phase::Waiting && matches!(act, Act::Healthy(1..)) && !is_shadowed;
+            let advanced = matches!(act, Act::Second { .. } | Act::Compared(..) | Act::Again);
             prop_assert!(!raised || ordered || first || advanced, "{:?} raised the weight", act);
-            if raised && matches!(act, Act::Second { .. }) {
+            if raised && matches!(act, Act::Second { .. } | Act::Compared(..)) {
                 prop_assert!(requests > 0.0, "no requests never advance");
                 prop_assert!(!matches!(before.phase, Phase::Paused | Phase::RolledBack), "only an order does");
                 let least = play.plan.pause_at(before.weight).as_millis();
@@ -135,6 +151,13 @@ proptest! {
                 prop_assert_eq!(after, &before, "after a roll-back nothing moves by itself");
             }
             prop_assert_eq!(after.phase == Phase::Paused, after.pause.is_some());
+            if after.shadowed.is_some() {
+                prop_assert_eq!(after.weight, Weight::NONE, "who has traffic is no shadow");
+                prop_assert!(matches!(after.phase, Phase::Holding | Phase::Paused));
+            }
+            let stored = serde_json::to_value(after).unwrap();
+            let restored: State = serde_json::from_value(stored).unwrap();
+            prop_assert_eq!(&restored, after, "a restart changes nothing");
             prop_assert!(after.phase != Phase::Promoted || after.weight == Weight::ALL);
             prop_assert!(after.revision >= before.revision);
             let parts: u32 = after.weights().values().map(|w| w.hundredths()).sum();

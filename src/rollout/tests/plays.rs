@@ -177,6 +177,7 @@ fn a_report_that_cannot_be_true_holds() {
         canary,
         primary: Counts::default(),
         user: std::collections::BTreeMap::new(),
+        shadow: None,
     }));
     assert_eq!(play.state.phase, Phase::Holding);
     assert!(play.state.sentence.contains("cannot be true"), "{}", play.state.sentence);

@@ -47,7 +47,14 @@ fn second(play: &mut Play, coins: &mut Coins, versions: [Version; 2], active: &m
     let [canary, primary] = arms;
     let from = play.now;
     play.pass(Duration::from_secs(1));
-    play.input(&Input::Report(Report { from, to: play.now, canary, primary, user: BTreeMap::new() }));
+    play.input(&Input::Report(Report {
+        from,
+        to: play.now,
+        canary,
+        primary,
+        user: BTreeMap::new(),
+        shadow: None,
+    }));
 }
 
 /// How many of so many releases are rolled back, each watched for an hour at most.
@@ -99,7 +106,14 @@ fn a_request_a_minute_is_no_evidence() {
         let from = play.now;
         play.pass(Duration::from_mins(1));
         let (canary, primary) = (counts(to_canary, 0.0), counts(1.0 - to_canary, 0.0));
-        play.input(&Input::Report(Report { from, to: play.now, canary, primary, user: BTreeMap::new() }));
+        play.input(&Input::Report(Report {
+            from,
+            to: play.now,
+            canary,
+            primary,
+            user: BTreeMap::new(),
+            shadow: None,
+        }));
         assert_eq!(play.state.weight, percent("5"), "minute {minute}");
     }
     assert_eq!(play.state.phase, Phase::Holding);

@@ -132,3 +132,20 @@ fn other_buckets_are_noticed_and_not_counted() {
     assert_eq!(flush.changed[0].1.completed, 2.0);
     assert_eq!(flush.changed[0].1.latency.total(), 0.0);
 }
+
+#[test]
+fn requests_without_a_key_are_summed_over_the_hosts_of_their_gateway() {
+    let mut assembly = Assembly::default();
+    let route = |host, route, n| counter(&format!("vhost.{host}.route.{route}.upstream_rq_completed"), 1, n);
+    let families = vec![
+        route("*", "fraud/keyless", 2.0),
+        route("fraud.example.com", "fraud/keyless", 3.0),
+        route("fraud.example.com", "churn/keyless", 0.0),
+        route("fraud.example.com", "churn/else", 4.0),
+    ];
+    let flush = one(&mut assembly, families);
+    let counts: Vec<_> = flush.keyless.iter().map(|(gateway, n)| (gateway.as_str(), *n)).collect();
+    assert_eq!(counts, [("fraud", 5.0)]);
+    assert!(flush.changed.is_empty() && flush.reported.is_empty());
+    assert!(one(&mut assembly, Vec::new()).keyless.is_empty(), "they are told once");
+}

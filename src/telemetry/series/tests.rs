@@ -36,6 +36,7 @@ fn flush(upstreams: &[(&str, f64, f64)]) -> Flush {
     Flush {
         reported: Arc::new(upstreams.iter().map(|(name, ..)| cluster(name)).collect()),
         changed: upstreams.iter().map(|(name, n, e)| (cluster(name), sample(*n, *e), gauges)).collect(),
+        keyless: BTreeMap::new(),
     }
 }
 

@@ -16,6 +16,7 @@ fn flush(changed: &[(&str, f64, Gauges)]) -> Flush {
     Flush {
         reported: Arc::new(changed.iter().map(|(name, ..)| cluster(name)).collect()),
         changed: changed.iter().map(|(name, n, gauges)| (cluster(name), sample(*n), *gauges)).collect(),
+        keyless: BTreeMap::new(),
     }
 }
 
@@ -98,4 +99,23 @@ fn rows_stay_small() {
     let slots =
         table.gateways.values().flat_map(|rows| rows.values()).map(|row| row.slots.len()).sum::<usize>();
     assert_eq!(slots, 12);
+}
+
+#[test]
+fn requests_without_a_key_are_counted_as_long_as_their_gateway_is_there() {
+    let mut table = Table::default();
+    let keyless = |requests| Flush {
+        keyless: [(GatewayName::new("fraud").unwrap(), requests)].into(),
+        ..flush(&[("v1", 10.0, gauges(0.0, 3.0))])
+    };
+    for stream in [1, 2] {
+        table.take(stream, &keyless(3.0), at(0));
+    }
+    assert_eq!(table.keyless("fraud", at(1)), (6.0, 6.0));
+    assert_eq!(table.keyless("fraud", at(300)), (6.0, 0.0));
+    assert_eq!(table.keyless("other", at(1)), (0.0, 0.0));
+    let forgotten = at(0).plus(FORGET * 2);
+    (1..=2).for_each(|stream| table.end(stream));
+    table.take(3, &flush(&[]), forgotten);
+    assert_eq!(table.all_keyless().count(), 0);
 }

@@ -1,4 +1,4 @@
-//! `keys new` and `users set`: what they write, who may read it, and that gateways take it.
+//! `keys new`, `tokens new` and `users set`: what they write, who may read it, and that gateways take it.
 
 use super::{Run, command, directory, serin_in};
 use std::fs::{Permissions, set_permissions};
@@ -167,4 +167,25 @@ fn keys_may_come_from_the_environment_and_are_never_shown() {
         said.contains("line 1 of the variable `FRAUD_KEYS`") && !said.contains("0123456789abcdef"),
         "{said}"
     );
+}
+
+#[test]
+fn a_new_token_is_printed_once_and_its_hash_is_kept() {
+    let folder = directory(&[]);
+    let new = |words: &[&str]| serin_in(folder.path(), &[&["tokens", "new", "tokens"], words].concat());
+    let ann = new(&["ann", "--role", "operator"]);
+    assert_eq!(ann.code, 0, "{}", ann.err);
+    assert!(ann.err.starts_with("tokens: ann has a new token (operator)"), "{}", ann.err);
+    let token = ann.out.trim();
+    assert!(token.starts_with("serin_") && token.len() == 49, "{token}");
+    assert_eq!(mode(folder.path(), "tokens"), 0o600);
+    let before = read(folder.path(), "tokens");
+    assert!(before.starts_with("ann:operator:sha256:") && !before.contains(&token[6..]), "{before}");
+    assert_eq!(new(&["bob"]).code, 0);
+    let after = read(folder.path(), "tokens");
+    assert!(after.starts_with(&before) && after.lines().nth(1).unwrap().starts_with("bob:viewer:sha256:"));
+    for wrong in [&["a b"][..], &["engine"], &["eve", "--role", "root"]] {
+        assert_eq!(new(wrong).code, 1, "{wrong:?}");
+    }
+    assert_eq!(read(folder.path(), "tokens"), after);
 }

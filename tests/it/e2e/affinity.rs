@@ -1,8 +1,11 @@
 //! Users keep their version: as a canary grows they only move to it, and back they only move away from it.
 
 use super::stage::{Stage, toy};
+use crate::real::eventually;
 use futures_util::{StreamExt, stream};
 use reqwest::Client;
+use serde_json::Value;
+use serin::clock;
 use serin::launch::{Toy, VERSION_HEADER};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -185,5 +188,48 @@ async fn the_first_users_of_a_canary_are_others_at_each_gateway_and_strangers_go
         }
         assert_eq!(met.len(), 2, "{header:?}");
     }
+    stage.end([envoy]).await;
+}
+
+#[tokio::test]
+async fn requests_without_the_key_are_counted_once_each() {
+    const KEYLESS: u64 = 30;
+    let toys = [toy("v1").await, toy("v2").await];
+    let hosts = "hosts: [a.example.com, '*']\n";
+    let known = gateway(Key::Header, "known", &toys, &[50, 50]) + hosts;
+    let copied =
+        gateway(Key::Query, "copied", &toys, &[50, 50]) + hosts + "shadow: { upstream: v2, percent: 50 }\n";
+    let stage = Stage::new(&[("a.yaml", &known), ("b.yaml", &copied)]).await;
+    let envoy = stage.envoy().await;
+    for i in 0..KEYLESS {
+        let host = ["a.example.com", "b.example.com"][usize::try_from(i % 2).unwrap()];
+        for path in ["/known", "/copied"] {
+            assert_eq!(stage.ask(path, &[("host", host)]).await.0, 200);
+        }
+    }
+    for _ in 0..20 {
+        assert_eq!(stage.ask("/known", &[("x-user-id", "ann")]).await.0, 200);
+        assert_eq!(stage.ask("/copied?user=ann", &[]).await.0, 200);
+    }
+    let numbers = |name: &str| {
+        let table = stage.app.table.load();
+        let all: f64 = table.gateway(name, clock::now()).values().map(|n| n.total.requests).sum();
+        (all, table.keyless(name, clock::now()).0)
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+    let expected = (KEYLESS as f64 + 20.0, KEYLESS as f64);
+    for name in ["known", "copied"] {
+        eventually("all are counted", || numbers(name) == expected).await;
+    }
+    let url = format!("http://{}", stage.app.http);
+    let page = |path: &str| reqwest::get(format!("{url}{path}"));
+    let shown: Value = page("/api/v1/gateways/known/metrics").await.unwrap().json().await.unwrap();
+    assert_eq!(shown["keyless"]["requests"], KEYLESS);
+    let metrics = page("/metrics").await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("serin_keyless_requests_total{gateway=\"copied\"} 30"), "{metrics}");
+    // What Envoy keeps for it: one number for each host of a gateway, made when it is needed.
+    let (status, statistics) = envoy.admin("/stats?filter=^vhost").await.unwrap();
+    assert_eq!(status, 200);
+    assert_eq!(statistics.lines().count(), 4, "{statistics}");
     stage.end([envoy]).await;
 }

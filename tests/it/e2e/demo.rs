@@ -35,6 +35,29 @@ async fn the_demo_promotes_a_good_canary_takes_a_bad_one_off_and_ends_clean() {
 }
 
 #[tokio::test]
+async fn the_demo_of_a_shadow_stops_a_canary_that_differs_before_anybody_meets_it() {
+    let run = demo().await.arg("shadow").output();
+    let run = tokio::time::timeout(DEADLINE * 6, run).await.unwrap().unwrap();
+    let (said, news) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success(), "{said}{news}");
+    println!("{said}");
+    let mut lines = said.lines();
+    for wanted in [
+        "v2 has a healthy endpoint and is shadowed before its first step",
+        "the release of v2 does not begin: ",
+        "Its release did not begin: v1 answered all of the ",
+        "v3 has a healthy endpoint and is shadowed before its first step",
+        "v3 goes from 0 % to 10 %: ",
+        "v3 goes from 50 % to 100 %: canary error rate",
+        "v3 is promoted: canary error rate",
+        "none failed. Asked 200 times more: 200 answers of v3.",
+    ] {
+        assert!(lines.any(|line| line.contains(wanted)), "not in its place: {wanted}\n{said}");
+    }
+    assert!(news.contains("nothing is left behind"), "{news}");
+}
+
+#[tokio::test]
 async fn the_demo_leaves_no_process_when_it_is_interrupted() {
     let mut child = demo().await.spawn().unwrap();
     let mut news = BufReader::new(child.stderr.take().unwrap()).lines();

@@ -11,12 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
 
 /// `serin serve` whose files can be kept from growing, as on a full disk.
 struct Serve {
     child: Child,
     http: u16,
     log: PathBuf,
+    _copying: JoinSet<()>,
 }
 
 impl Serve {
@@ -35,7 +37,8 @@ impl Serve {
         shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = shell.spawn().unwrap();
         let (mut said, to) = (child.stderr.take().unwrap(), log.clone());
-        tokio::spawn(async move {
+        let mut copying = JoinSet::new();
+        copying.spawn(async move {
             let mut file = tokio::fs::File::create(to).await.unwrap();
             // It ends with the process.
             let _ = tokio::io::copy(&mut said, &mut file).await;
@@ -47,7 +50,7 @@ impl Serve {
             }
         };
         assert!(tokio::time::timeout(DEADLINE, ready).await.is_ok(), "not ready");
-        Self { child, http, log }
+        Self { child, http, log, _copying: copying }
     }
 
     /// From now on no file grows beyond so many bytes; `None`: there is room.

@@ -1,0 +1,206 @@
+// One gateway: what it is, how its release goes and why, what Envoys measure, and what operators can do.
+
+import { h, slot } from "../lib/dom.js";
+import { get, at, page } from "../lib/api.js";
+import { access, endpoint, percent, time } from "../lib/format.js";
+import { live } from "../lib/live.js";
+import { link, now, onLink } from "../lib/link.js";
+import { mayNotEdit } from "../lib/session.js";
+import { wayTo } from "../parts/button.js";
+import { charts } from "../parts/charts.js";
+import { code } from "../parts/code.js";
+import { evidence } from "../parts/evidence.js";
+import { journal, revisions } from "../parts/journal.js";
+import { numbers } from "../parts/numbers.js";
+import { pill } from "../parts/phase.js";
+import { problems } from "../parts/problems.js";
+import { shadow } from "../parts/shadow.js";
+import { bar, legend } from "../parts/split.js";
+import { progress, steps } from "../parts/steps.js";
+import { traffic } from "../parts/traffic.js";
+import { verbs } from "../parts/verbs.js";
+
+export function gateway(main, name) {
+  let known = null;
+  let entries = [];
+  let isAll = false;
+  let tag = null;
+  const drawing = charts();
+  const place = (tagName = "div", attributes = {}) => h(tagName, attributes);
+  const section = (title, body, id) => h("section", { class: "card", "aria-labelledby": id }, h("h2", { id }, title), body);
+
+  const head = slot(place("div"), top);
+  const wrong = slot(place("div"), problems);
+  const release = slot(place("div"), (g, isLive) => releaseOf(g, isLive, tag));
+  const clock = place("p", { class: "faint", id: "since" });
+  const waits = slot(place("div"), progress);
+  const measured = slot(place("div", { class: "stale-able" }), numbers);
+  const tests = slot(place("div", { class: "stale-able" }), evidence);
+  const happened = slot(place("div"), () => journal(entries, isAll, () => { isAll = true; render(); }));
+  const back = slot(place("div"), revisions);
+  const copies = slot(place("div"), shadow);
+  const text = slot(place("div"), file);
+
+  const sections = {
+    release: h("section", { class: "card", "aria-labelledby": "release" }, release.element, clock, waits.element),
+    charts: section("Live", h("div", {}, h("div", { class: "stale-able" }, drawing.element), measured.element), "live"),
+    tests: section("Evidence", tests.element, "evidence"),
+    shadow: section("Shadow", copies.element, "shadow"),
+    revisions: section("Revisions", back.element, "revisions"),
+    journal: section("Journal", happened.element, "journal"),
+    text: section("File", text.element, "file"),
+  };
+  const all = h("div", { class: "gateway" }, wrong.element, sections.release, sections.charts, sections.tests,
+    sections.shadow, sections.revisions, sections.journal, sections.text);
+  const nothing = h("div", { class: "empty" });
+  main.append(head.element, nothing, all);
+  all.hidden = true;
+  nothing.textContent = "Reading the gateway…";
+  head.show({ name });
+
+  const render = () => {
+    const isLive = link().is === "live";
+    if (!known) return;
+    head.show(known);
+    wrong.show(known.diagnostics);
+    release.show(known, isLive, tag);
+    const going = known.rollout;
+    waits.show(going ?? null);
+    tests.show(going ?? null);
+    back.show(known, isLive);
+    happened.show(entries.map((e) => e.sequence), isAll);
+    sections.release.hidden = !known.serving && !going;
+    sections.charts.hidden = !known.serving;
+    sections.tests.hidden = !going || going.phase === "Stable";
+    sections.revisions.hidden = !going || !going.weights.length;
+    drawing.show(known, entries);
+  };
+  back.show = ((show) => (g, isLive) => g.rollout && show(g, isLive))(back.show);
+  tests.show = ((show) => (r) => r && show(r))(tests.show);
+  waits.show = ((show) => (r) => r && show(r))(waits.show);
+
+  const tick = () => {
+    const since = known?.rollout?.since;
+    clock.textContent = since && known.rollout.phase !== "Stable" && link().is === "live" ? `In this phase for ${time((now() - Date.parse(since)) / 1000)}.` : "";
+  };
+  const timer = setInterval(tick, 1000);
+
+  // What has no stream: asked again when the file may be another one.
+  let asked = "";
+  const more = async () => {
+    const version = JSON.stringify([known.file, known.diagnostics, known.upstreams, known.path, known.hosts, known.description]);
+    if (version === asked) return;
+    asked = version;
+    try {
+      const { ask } = await import("../lib/api.js");
+      const answer = await ask("GET", at(name, "/file"));
+      tag = answer.tag;
+      text.show(answer.body, known.diagnostics, name);
+      sections.text.hidden = false;
+    } catch {
+      sections.text.hidden = true;
+    }
+    render();
+  };
+  sections.text.hidden = true;
+  sections.shadow.hidden = true;
+  const report = async () => {
+    if (document.hidden || !known?.shadow) {
+      sections.shadow.hidden = !known?.shadow;
+      if (!known?.shadow) return;
+    }
+    const said = await get(at(name, "/shadow")).catch(() => null);
+    copies.show(known.shadow, said);
+    sections.shadow.hidden = false;
+  };
+  const reports = setInterval(report, 5000);
+
+  const unlink = onLink(render);
+  const end = live(`?gateway=${encodeURIComponent(name)}`, {
+    gateway: (view) => {
+      const isFirst = !known;
+      known = view;
+      all.hidden = false;
+      nothing.hidden = true;
+      render();
+      tick();
+      more();
+      if (isFirst) report();
+    },
+    gone: () => {
+      known = null;
+      all.hidden = true;
+      nothing.hidden = false;
+      nothing.replaceChildren(h("h2", {}, "There is no such gateway"), h("p", {}, "Its file is not there, or has another name now. If it comes, it is shown here at once."), h("p", {}, h("a", { href: "/" }, "All gateways")));
+    },
+    numbers: (fresh) => known && measured.show({ upstreams: known.upstreams, rollout: known.rollout && { primary: known.rollout.primary, canary: known.rollout.canary } }, fresh),
+    points: ({ points }) => drawing.take(points),
+    message: (entry) => {
+      if (entries.some((e) => e.sequence === entry.sequence)) return;
+      entries = [entry, ...entries].sort((a, b) => b.sequence - a.sequence);
+      render();
+    },
+  });
+  return {
+    title: name,
+    end: () => {
+      clearInterval(timer);
+      clearInterval(reports);
+      unlink();
+      end();
+      drawing.end();
+    },
+  };
+}
+
+function top(gateway) {
+  const { name, phase, description } = gateway;
+  const facts = gateway.serving ? [
+    ["Where", endpoint(gateway)],
+    ["Listener", gateway.listener],
+    ["Access", access(gateway.authentication)],
+    gateway.proxies?.length && ["Envoys", gateway.proxies.join(", ")],
+    gateway.grpcTargets && ["gRPC", gateway.grpcTargets.join(", ")],
+    ["File", gateway.file],
+  ].filter(Boolean) : gateway.file ? [["File", gateway.file]] : [];
+  const labels = Object.entries(gateway.labels ?? {});
+  return [
+    h("nav", { class: "crumbs", "aria-label": "Where you are" }, h("a", { href: "/" }, "Gateways"), h("span", { "aria-hidden": "true" }, "/"), h("span", { class: "name" }, name)),
+    h("div", { class: "head" }, h("h1", { class: "name" }, name), phase && pill(phase), h("div", { class: "grow" }),
+      phase && wayTo(page(name, "/edit"), "Edit", mayNotEdit(), "")),
+    (description || labels.length > 0) && h("p", { class: "lead" }, description, labels.map(([key, value]) => [" ", h("span", { class: "tag" }, `${key}: ${value}`)])),
+    h("dl", { class: "facts" }, facts.map(([key, value]) => h("div", {}, h("dt", {}, key), h("dd", {}, value)))),
+  ];
+}
+
+function releaseOf(gateway, isLive, tag) {
+  const going = gateway.rollout;
+  const isRelease = going && going.phase !== "Stable";
+  const title = isRelease ? `${going.canary} in place of ${going.primary}` : "Split";
+  return [
+    h("div", { class: "head" }, h("h2", { id: "release", class: "name" }, title), h("div", { class: "grow" }),
+      isRelease ? verbs(gateway, isLive) : !going && traffic(gateway, isLive, tag)),
+    bar(gateway, { large: true }), legend(gateway),
+    isRelease && steps(going),
+    going && h("p", { class: "sentence" }, sentence(going.message)),
+    going?.paused && h("p", { class: "faint" }, CAUSES[going.paused] ?? ""),
+  ];
+}
+
+const CAUSES = {
+  operator: "Paused by an operator.",
+  manualStep: "This step waits for somebody's word: Promote goes on.",
+  deadline: "The evidence did not come in time. Look at it, then Promote, Resume or Abort.",
+  failure: "The canary does harm, and the file says that people decide: Abort, or Resume with new evidence.",
+};
+
+const sentence = (text) => (text ? `${text}.` : "");
+
+function file(answer, diagnostics, name) {
+  const why = answer.writable === false ? answer.reason : mayNotEdit();
+  return [
+    h("div", { class: "row" }, h("span", { class: "faint" }, answer.file), why && h("span", { class: "faint" }, `· ${why}`), h("div", { class: "grow" }),
+      wayTo(page(name, "/edit?as=yaml"), "Edit as YAML", why, "small")),
+    code(answer.yaml, diagnostics),
+  ];
+}
