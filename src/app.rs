@@ -121,7 +121,9 @@ impl App {
         let (access, sessions) = asked_at_the_door(&outputs, options.insecure_admin);
         let comparing = comparisons::start(outputs.view.subscribe(), stopped.clone());
         let (hub, hub_work) = admin::watch::start(&outputs.view, Arc::clone(&table));
+        let name = replicas::name(http_address);
         let sources = Sources {
+            name: Arc::clone(&name),
             view: Arc::clone(&outputs.view),
             registry: Arc::clone(&registry),
             table: Arc::clone(&table),
@@ -148,7 +150,7 @@ impl App {
         begin(&mut tasks, &stopped, sessions);
         let session_key = session::key(options.session_key.as_deref(), &store).await;
         let session_key = session_key.map_err(Error::SessionKey)?;
-        if let Some(inputs) = replicas::inputs(&settings, xds_address, &store, &failed, &stopped) {
+        if let Some(inputs) = replicas::inputs(&settings, &name, &store, &failed, &stopped) {
             tasks.spawn(replicas::run(inputs, outputs.view.subscribe(), events_in.clone()));
         }
         let late = is_late.then(|| reopen::run(store.clone(), events_in.clone()));
@@ -280,7 +282,7 @@ fn world(
     let world = World::new(settings).with_switches(switches).with_last_good(restored.documents);
     let world = world.with_http_credentials(entrance.credentials).with_tokens(entrance.tokens);
     let world = world.with_rollouts(states, bounds, clock::now());
-    let world = if is_shared { world.with_others() } else { world };
+    let world = if is_shared { world.with_others(clock::now()) } else { world };
     let world = match trusted::authorities() {
         Some(trusted) => world.with_authorities(&trusted),
         None => world,

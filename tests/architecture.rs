@@ -113,7 +113,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("control/command.rs", "config model names rollout", "tokio"),
     ("control/door.rs", "access clock config", ""),
     ("control/journal.rs", "clock names store", "serde_json"),
-    ("control/view.rs", "diag model names rollout snapshot translate weight", "imbl serde"),
+    ("control/view.rs", "clock diag model names rollout snapshot store translate weight", "imbl serde"),
     ("control/run.rs", "access clock latest mtls snapshot store", "tokio tracing"),
     // Files in. `control` owns the type of the border.
     ("source", "config control", ""),
@@ -126,6 +126,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("admin/files.rs", "access config control diag names weight", "axum serde serde_json tokio"),
     ("admin/session.rs", "access", "axum base64 getrandom serde serde_json"),
     ("admin/events.rs", "names store", "axum futures_util serde serde_json tokio"),
+    ("admin/replicas.rs", "clock store", "axum serde"),
     ("admin/switches.rs", "control model", "axum serde serde_json"),
     ("admin/api.rs", "clock control resource snapshot translate xds", "axum serde serde_json"),
     ("admin/grpc.rs", "control diag resource xds", "futures_util tokio tokio_stream tonic"),
@@ -170,7 +171,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("app/feed.rs", "clock control latest names store telemetry", "tokio"),
     ("app/opening.rs", "model store", "tokio tracing"),
     ("app/port.rs", "admin latest mtls", "axum futures_util tokio tracing"),
-    ("app/replicas.rs", "control latest model store", "tokio"),
+    ("app/replicas.rs", "control latest model store", "rustix tokio"),
     ("app/session.rs", "model store", "getrandom tracing"), // the key of all logins, and where it is kept
     ("app/trusted.rs", "model", "base64 rustls_native_certs tracing"),
     ("observe", "", "clap tracing_subscriber"),

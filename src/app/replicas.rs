@@ -12,10 +12,15 @@ use tokio::sync::{Notify, mpsc, watch};
 /// What waits for a loop that is slow.
 const QUEUE: usize = 16;
 
+/// How people find this Serin among others: where it answers them, and on which machine or in which pod.
+pub(super) fn name(http: SocketAddr) -> Arc<str> {
+    format!("{http} on {}", rustix::system::uname().nodename().to_string_lossy()).into()
+}
+
 /// What the task needs, where a store is shared.
 pub(super) fn inputs(
     settings: &Settings,
-    address: SocketAddr,
+    name: &str,
     store: &Handle,
     failed: &Arc<Notify>,
     stopped: &watch::Receiver<bool>,
@@ -23,7 +28,7 @@ pub(super) fn inputs(
     let Some(StoreAt::Postgres(at)) = &settings.store else { return None };
     Some(Inputs {
         at: at.clone(),
-        address: address.to_string(),
+        name: name.to_owned(),
         store: store.clone(),
         failed: Arc::clone(failed),
         stopped: stopped.clone(),

@@ -83,8 +83,8 @@ pub(super) struct Rollouts {
     /// Other gateways may have to be measured than before.
     is_compared_anew: bool,
     count: u64,
-    /// Where this Serin stands among several; `None`: it is the only one.
-    seat: Option<Seat>,
+    /// Where this Serin stands among several, and since when; `None`: it is the only one.
+    seat: Option<(Seat, Timestamp)>,
     /// Why nothing can be kept, and when that is tried again.
     failure: Option<(String, Timestamp)>,
     answers: Vec<(Asker, Reply)>,
@@ -265,6 +265,11 @@ impl Rollouts {
                 continue;
             }
             self.pairs.read(&gateway, reading);
+            if self.token().is_err() {
+                // Nor is it counted later, when this one decides: it is from before.
+                self.pairs.take(&gateway);
+                continue;
+            }
             self.input(gateway, Input::Compared(reading), now);
         }
     }
@@ -404,7 +409,7 @@ impl Rollouts {
                 self.unseen.extend(decided.states.into_keys());
                 if self.seat.is_some() {
                     // What is kept is not known; who knows says so, and whether this one may go on.
-                    self.stand_up(why);
+                    self.stand_up(why, now);
                 } else {
                     answered.alarm = self.failure.is_none().then(|| Err(why.clone()));
                     self.failure = Some((why, now.plus(RETRY)));

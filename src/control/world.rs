@@ -246,6 +246,7 @@ impl World {
             fleet: self.fleet.clone(),
             all_vanished: self.files.all_vanished,
             leads: self.rollouts.token().is_ok(),
+            seat: self.rollouts.seat(),
             decisions: self.rollouts.decisions().clone(),
             fetches: self.issuers.wanted(),
             switches: self.switches,

@@ -32,7 +32,7 @@ pub enum Seat {
     },
     /// Another one decides.
     Follows {
-        /// Where that one serves people; `None`: it is not known yet, or nobody leads at the moment.
+        /// Where people find that one; `None`: it is not known yet, or nobody leads at the moment.
         leader: Option<String>,
     },
     /// The database cannot be reached, so that nobody knows who decides.
@@ -49,7 +49,7 @@ pub struct Row {
     pub token: u64,
     /// Changes with every sign of life.
     pub beat: u64,
-    /// Where the leader serves people; `None`: it has left, and anybody may take over at once.
+    /// Where people find the leader; `None`: it has left, and anybody may take over at once.
     pub holder: Option<String>,
 }
 
@@ -95,7 +95,7 @@ impl Lease {
         self.mine.map(|(_, until)| until)
     }
 
-    /// Where the leader serves people, as far as that is known.
+    /// Where people find the leader, as far as that is known.
     pub fn leader(&self) -> Option<&str> {
         self.seen.as_ref()?.0.holder.as_deref()
     }

@@ -33,8 +33,8 @@ pub enum Signal {
 pub struct Inputs {
     /// The database.
     pub at: Database,
-    /// Under which address this Serin is known to others.
-    pub address: String,
+    /// Under which name this Serin is known to others.
+    pub name: String,
     /// Is told when others have written.
     pub store: Handle,
     /// Somebody says that a commit failed, so that it is not known what is kept.
@@ -136,7 +136,7 @@ impl Replica {
         let Some(Link { client, wire }) = &mut self.link else { return Ok(()) };
         let asked = self.watch.elapsed();
         let question = self.lease.ask(asked);
-        let answer = wire.drive(most, ask(client, &question, &self.inputs.address)).await?;
+        let answer = wire.drive(most, ask(client, &question, &self.inputs.name)).await?;
         let now = self.watch.elapsed();
         self.lease.heard(answer, asked, now);
         self.due = now + self.lease.pause(now);

@@ -25,20 +25,25 @@ pub(in crate::control) enum NotLeading {
 
 impl Rollouts {
     /// One of several.
-    pub(in crate::control) fn with_others(mut self) -> Self {
-        self.seat = Some(Seat::Follows { leader: None });
+    pub(in crate::control) fn with_others(mut self, now: Timestamp) -> Self {
+        self.seat = Some((Seat::Follows { leader: None }, now));
         self
     }
 
     /// The token under which decisions are written; `None`: none is needed. `Err`: nothing may be decided here.
     pub(in crate::control) fn token(&self) -> Result<Option<u64>, NotLeading> {
-        match &self.seat {
+        match self.seat.as_ref().map(|(seat, _)| seat) {
             None => Ok(None),
             Some(Seat::Leads { token }) => Ok(Some(*token)),
             Some(Seat::Follows { leader: Some(leader) }) => Err(NotLeading::Leader(leader.clone())),
             Some(Seat::Follows { leader: None }) => Err(NotLeading::Nobody),
             Some(Seat::Cut { why }) => Err(NotLeading::Cut(why.clone())),
         }
+    }
+
+    /// Where this one stands among several, and since when.
+    pub(in crate::control) fn seat(&self) -> Option<(Seat, Timestamp)> {
+        self.seat.clone()
     }
 
     /// What the leader has kept. Says which gateways it is about, and what cannot be used.
@@ -86,18 +91,18 @@ impl Rollouts {
 
     /// This Serin stands elsewhere among the others. Says whether that is news.
     pub(in crate::control) fn sit(&mut self, seat: Seat, now: Timestamp) -> bool {
-        if self.seat.as_ref() == Some(&seat) {
+        if self.seat.as_ref().is_some_and(|(before, _)| *before == seat) {
             return false;
         }
         if let Seat::Leads { .. } = seat {
             self.drop_decisions(&NotLeading::Nobody);
-            self.seat = Some(seat);
+            self.seat = Some((seat, now));
             self.failure = None;
             // Whatever files said meanwhile is compared with what is kept.
             self.unseen.extend(self.plans.keys().chain(&self.ended).cloned());
             self.look_again(now);
         } else {
-            self.seat = Some(seat);
+            self.seat = Some((seat, now));
             if let Err(who) = self.token() {
                 self.drop_decisions(&who);
             }
@@ -107,8 +112,8 @@ impl Rollouts {
     }
 
     /// Decides nothing until it is said again who does.
-    pub(super) fn stand_up(&mut self, why: String) {
-        self.seat = Some(Seat::Cut { why: why.clone() });
+    pub(super) fn stand_up(&mut self, why: String, now: Timestamp) {
+        self.seat = Some((Seat::Cut { why: why.clone() }, now));
         self.drop_decisions(&NotLeading::Cut(why));
         self.is_compared_anew = true;
     }

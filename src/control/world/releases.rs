@@ -34,8 +34,8 @@ impl World {
 
     /// One of several Serins, of which one decides; until it hears more, another. After [`World::with_rollouts`].
     #[must_use]
-    pub fn with_others(mut self) -> Self {
-        self.rollouts = self.rollouts.with_others();
+    pub fn with_others(mut self, now: Timestamp) -> Self {
+        self.rollouts = self.rollouts.with_others(now);
         self
     }
 

@@ -9,8 +9,8 @@ use crate::store::{Error, Kept};
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-/// Asks for the lease, in the name of who serves people at `address`.
-pub(in crate::store) async fn ask(client: &Client, ask: &Ask, address: &str) -> Result<Answer, Failure> {
+/// Asks for the lease, under the name by which people find this Serin.
+pub(in crate::store) async fn ask(client: &Client, ask: &Ask, name: &str) -> Result<Answer, Failure> {
     let done = match ask {
         Ask::Look => {
             let row = client.query_typed_one("SELECT token, beat, holder FROM serin.lease", &[]).await?;
@@ -26,7 +26,7 @@ pub(in crate::store) async fn ask(client: &Client, ask: &Ask, address: &str) -> 
             let take = "UPDATE serin.lease SET token = token + 1, beat = beat + 1, holder = $3 \
                         WHERE token = $1 AND beat = $2 RETURNING token";
             let (token, beat) = (number(*token), number(*beat));
-            let values: [Value<'_>; 3] = [(&token, Type::INT8), (&beat, Type::INT8), (&address, Type::TEXT)];
+            let values: [Value<'_>; 3] = [(&token, Type::INT8), (&beat, Type::INT8), (&name, Type::TEXT)];
             client.query_typed_opt(take, &values).await?
         }
         Ask::Renew(token) => {

@@ -416,7 +416,7 @@ async fn what_the_leader_keeps_is_served_everywhere_and_nothing_moves_without_th
     let before = weight(&leader);
     let (status, said) = order(&follower, 77).await;
     assert_eq!(status, 503, "{said}");
-    assert!(said.contains(&format!("the serin at {} leads the rollouts", leader.xds)), "{said}");
+    assert!(said.contains(&format!("the serin at {} on ", leader.http)), "{said}");
 
     tokio::task::block_in_place(|| server.down());
     let available = async |app: &App, wanted: f64| {
