@@ -162,12 +162,12 @@ const HOUSE: &[(&str, &str, &str)] = &[
     // Where everything meets.
     (
         "app",
-        "access admin client clock compare control issuer latest messages model mtls provider snapshot source store telemetry xds",
+        "admin client clock compare control issuer latest messages model mtls provider snapshot source store telemetry xds",
         "axum futures_util tokio tonic tonic_health tonic_reflection tracing",
     ),
     ("app/comparisons.rs", "compare control latest names rollout", "tokio"),
     ("app/doors.rs", "access admin control model mtls", "tracing"),
-    ("app/error.rs", "mtls store", ""),
+    ("app/error.rs", "mtls store", "tonic_reflection"),
     ("app/feed.rs", "clock control latest names store telemetry", "tokio"),
     ("app/opening.rs", "model store", "tokio tracing"),
     ("app/port.rs", "admin latest mtls", "axum futures_util tokio tracing"),

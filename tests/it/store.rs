@@ -385,7 +385,7 @@ async fn orders_are_taken_from_this_machine_when_it_was_said_so() {
     let folder = folder();
     let closed = Serve::start(folder.path(), &[]).await;
     let said = closed.serin(&["pause", "a", "--reason", "wait"]).fails(1);
-    assert!(said.contains("takes no orders: start it with --insecure-admin"), "{said}");
+    assert!(said.contains("takes no orders: name a `tokensFile` in serin.yaml"), "{said}");
     closed.kill();
 
     let serve = Serve::start(folder.path(), &["--insecure-admin"]).await;
@@ -411,8 +411,8 @@ async fn orders_are_taken_from_this_machine_when_it_was_said_so() {
     assert_eq!(act("pause", &[json], "").await.0, 409);
     assert_eq!(act("pause", &[json, ("if-match", "\"7\"")], r#"{"reason":"x"}"#).await.0, 409);
     for (verb, headers, body, status, why) in [
-        ("pause", &[][..], "{}", 415, "is JSON"),
-        ("pause", &[("content-type", "text/plain")], "{}", 415, "is JSON"),
+        ("pause", &[][..], "{}", 415, "`Content-Type: application/json`"),
+        ("pause", &[("content-type", "text/plain")], "{}", 415, "`Content-Type: application/json`"),
         ("pause", &[json, ("host", "evil.example")], "{}", 403, "a loopback address only"),
         ("pause", &[json, ("origin", "http://evil.example")], "{}", 403, "another site"),
         ("pause", &[json], "{", 400, "not an order"),
