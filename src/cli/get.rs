@@ -161,3 +161,26 @@ pub(super) async fn proxies(args: ProxiesArgs, out: &Output) -> Outcome {
     out.table(&["ID", "CLUSTER", "ENVOY", "ADDRESS", "TYPE", "VERSION", "STATE"], &rows);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn who_leads_is_said_where_several_may() {
+        let said = |more: Value| {
+            let mut page =
+                json!({ "shared": true, "name": "b", "leads": false, "leader": null, "since": "noon" });
+            page.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            leader(&page)
+        };
+        assert_eq!(said(json!({ "leads": true })).unwrap(), "b leads the releases, since noon\n");
+        assert_eq!(said(json!({ "leader": "a" })).unwrap(), "b follows a, since noon\n");
+        let nobody = "b follows nobody: no control plane leads at the moment, since noon\n";
+        assert_eq!(said(json!({})).unwrap(), nobody);
+        assert_eq!(said(json!({ "failure": "no way" })).unwrap(), "b knows no leader: no way, since noon\n");
+        assert_eq!(said(json!({ "shared": false, "leads": true })), None, "one alone need not say so");
+        assert_eq!(leader(&Value::Null), None, "an older server");
+    }
+}

@@ -140,21 +140,7 @@ impl World {
                 true
             }
             Event::Verdict(verdict) => self.take_verdict(verdict, now),
-            Event::Fetched { what, result } => {
-                let (changed, alarm) = self.issuers.take(what.clone(), result);
-                if let Some(message) = alarm {
-                    self.notes.push(Note::new(now, None, NoteKind::Alarm, message));
-                }
-                if changed {
-                    for name in self.issuers.wanting(&what) {
-                        let Some(wanted) = self.wanted.get(&name) else { continue };
-                        self.unseen.insert(Arc::clone(&wanted.file));
-                        let (file, gateway) = (Arc::clone(&wanted.file), Arc::clone(&wanted.newest));
-                        self.choose(Chosen { file, gateway }, now);
-                    }
-                }
-                changed
-            }
+            Event::Fetched { what, result } => self.take_fetched(&what, result, now),
             Event::Command(command, asker) => {
                 self.take_command(command, asker, now);
                 false

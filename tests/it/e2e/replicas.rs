@@ -418,6 +418,21 @@ async fn what_the_leader_keeps_is_served_everywhere_and_nothing_moves_without_th
     assert_eq!(status, 503, "{said}");
     assert!(said.contains(&format!("the serin at {} on ", leader.http)), "{said}");
 
+    let page = async |app: &App| -> Value {
+        reqwest::get(format!("http://{}/api/v1/replicas", app.http)).await.unwrap().json().await.unwrap()
+    };
+    let (leads, follows) = (page(&leader).await, page(&follower).await);
+    assert_eq!((&leads["leads"], &follows["leads"]), (&true.into(), &false.into()), "{leads} {follows}");
+    assert_eq!((&leads["leader"], &follows["leader"]), (&leads["name"], &leads["name"]), "{leads} {follows}");
+    assert!(leads["name"].as_str().unwrap().starts_with(&leader.http.to_string()), "{leads}");
+    let client = serin::client::builder().build().unwrap();
+    let removal = client.delete(format!("http://{}/api/v1/gateways/fraud", follower.http));
+    let removal = removal.header("if-match", "*").send().await.unwrap();
+    assert_eq!(removal.status(), 409);
+    let said = removal.text().await.unwrap();
+    assert!(said.contains(leads["name"].as_str().unwrap()), "{said}");
+    assert!(folder.path().join("fraud.yaml").exists(), "files are changed at the leader");
+
     tokio::task::block_in_place(|| server.down());
     let available = async |app: &App, wanted: f64| {
         let url = format!("http://{}", app.http);
