@@ -62,12 +62,10 @@ impl Shadowed {
     }
 
     /// Takes a reading in; says whether there is anything new. A counter that is older than the shadow began with what
-    /// does not concern it. So did another one that is older than the last news: it is another Serin's, and what it has
-    /// may have been counted already, when that one led before.
-    fn take(&mut self, reading: Reading, began: Timestamp, seen: Timestamp) -> bool {
+    /// does not concern it.
+    fn take(&mut self, reading: Reading, began: Timestamp) -> bool {
         let before = match self.reading.replace(reading) {
             Some(last) if last.since == reading.since => (last.compared, last.matched),
-            Some(_) if reading.since < seen => (reading.compared, reading.matched),
             None if reading.since < began => (reading.compared, reading.matched),
             Some(_) | None => (0, 0),
         };
@@ -106,7 +104,7 @@ pub(super) fn judge(plan: &Plan, state: &State, reading: Reading, now: Timestamp
     let (least, before) = (plan.shadow_first?, state.shadowed?);
     let mut next = at(state, now);
     let mut seen = before;
-    let is_news = seen.take(reading, state.stage.began, state.seen);
+    let is_news = seen.take(reading, state.stage.began);
     if seen == before {
         return None;
     }

@@ -432,6 +432,20 @@ async fn what_the_leader_keeps_is_served_everywhere_and_nothing_moves_without_th
     let said = removal.text().await.unwrap();
     assert!(said.contains(leads["name"].as_str().unwrap()), "{said}");
     assert!(folder.path().join("fraud.yaml").exists(), "files are changed at the leader");
+    let switch = async |app: &App| {
+        let put = client.put(format!("http://{}/api/v1/switches/shadow", app.http));
+        let answer = put.json(&serde_json::json!({ "on": false })).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let (status, said) = switch(&follower).await;
+    assert_eq!(status, 503, "{said}");
+    assert!(said.contains(leads["name"].as_str().unwrap()), "{said}");
+    assert_eq!(switch(&leader).await.0, 200);
+    eventually("all follow a switch", || !follower.view.load().switches.shadow).await;
+    eventually("the journal has it", || {
+        server.ask("SELECT count(*) FROM serin.journal WHERE kind = 'switched'") == "1"
+    })
+    .await;
 
     tokio::task::block_in_place(|| server.down());
     let available = async |app: &App, wanted: f64| {
@@ -459,5 +473,6 @@ async fn what_the_leader_keeps_is_served_everywhere_and_nothing_moves_without_th
     let (gone, left) = if leader.view.load().leads { (leader, follower) } else { (follower, leader) };
     gone.stop().await;
     eventually("the other one leads", || left.view.load().leads).await;
+    assert!(!left.view.load().switches.shadow, "as it was left");
     left.stop().await;
 }
