@@ -35,8 +35,9 @@ pub const ANSWERS: [&str; 3] = ["x-serin-gateway", "x-serin-upstream", "x-serin-
 const PROCESSOR: &str = "envoy.filters.http.ext_proc";
 /// All that is told of a request and its answer beside the body.
 const HEADERS: [&str; 4] = [":status", "content-encoding", "content-type", "x-request-id"];
-/// How long a stream may outlive its request, for what is still to be sent.
-const AFTER: Duration = Duration::from_secs(1);
+/// How long a stream may outlive its request, for what is still to be sent. It bounds what an Envoy keeps of answers that
+/// the control plane does not take: the answers of so long.
+const AFTER: Duration = Duration::from_millis(200);
 /// By how much a stream may last longer than a request.
 const MARGIN: Duration = Duration::from_secs(5);
 

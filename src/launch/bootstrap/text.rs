@@ -164,9 +164,11 @@ overload_manager:
     )
 }
 
-/// What an Envoy keeps at most of answers that are to be compared: so many at a time, as long as the control plane does
-/// not take them. There is no other bound, since Envoy does not wait for whoever compares.
-const COMPARED_AT_ONCE: u32 = 200;
+/// No limit of requests, and none of what waits on a connection. Where that limit is reached (1 MiB unless said
+/// otherwise), a stream that is opened is told to wait while the upstream filter is still opening it, and Envoy 1.40 ends
+/// with a segmentation fault: `docs/envoy.md`. What an Envoy keeps of answers that nobody takes is bounded by the time that
+/// it keeps them instead.
+const UNLIMITED: u32 = u32::MAX;
 
 fn control_plane(bootstrap: &Bootstrap) -> String {
     let compared = translate::COMPARE_CLUSTER;
@@ -175,16 +177,17 @@ fn control_plane(bootstrap: &Bootstrap) -> String {
 static_resources:
   clusters:
 {}
-  # The same once more, for the answers of shadows: more at a time than these are not compared.
+  # The same once more, for the answers of shadows. Reaching a limit here could end Envoy.
 {}",
         cluster(bootstrap, "control_plane", ""),
         cluster(
             bootstrap,
             compared,
             &format!(
-                "    circuit_breakers:
+                "    per_connection_buffer_limit_bytes: {UNLIMITED}
+    circuit_breakers:
       thresholds:
-      - {{ max_requests: {COMPARED_AT_ONCE}, max_pending_requests: {COMPARED_AT_ONCE} }}\n"
+      - {{ max_connections: {UNLIMITED}, max_requests: {UNLIMITED}, max_pending_requests: {UNLIMITED} }}\n"
             )
         ),
     )
