@@ -4,6 +4,7 @@ mod comparisons;
 mod doors;
 mod error;
 mod feed;
+mod patient;
 mod port;
 mod reopen;
 mod session;

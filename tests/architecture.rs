@@ -156,7 +156,8 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("app/doors.rs", "access admin control model mtls", "tracing"),
     ("app/error.rs", "mtls store", "tonic_reflection"),
     ("app/feed.rs", "clock control latest names store telemetry", "tokio"),
-    ("app/port.rs", "admin latest mtls", "axum futures_util tokio tracing"),
+    ("app/patient.rs", "", "tokio"),
+    ("app/port.rs", "admin latest mtls", "axum futures_util hyper hyper_util tokio tower tracing"),
     ("app/session.rs", "model store", "getrandom tracing"), // the key of all logins, and where it is kept
     ("app/trusted.rs", "model", "base64 rustls_native_certs tracing"),
     ("observe", "", "clap tracing_subscriber"),
