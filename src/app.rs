@@ -5,6 +5,7 @@ mod doors;
 mod error;
 mod feed;
 mod opening;
+mod patient;
 mod port;
 mod reopen;
 mod replicas;

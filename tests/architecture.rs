@@ -170,7 +170,8 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("app/error.rs", "mtls store", "tonic_reflection"),
     ("app/feed.rs", "clock control latest names store telemetry", "tokio"),
     ("app/opening.rs", "model store", "tokio tracing"),
-    ("app/port.rs", "admin latest mtls", "axum futures_util tokio tracing"),
+    ("app/patient.rs", "", "tokio"),
+    ("app/port.rs", "admin latest mtls", "axum futures_util hyper hyper_util tokio tower tracing"),
     ("app/replicas.rs", "control latest model store", "rustix tokio"),
     ("app/session.rs", "model store", "getrandom tracing"), // the key of all logins, and where it is kept
     ("app/trusted.rs", "model", "base64 rustls_native_certs tracing"),

@@ -10,9 +10,11 @@ use std::time::Duration;
 pub const LIFETIME: Duration = Duration::from_hours(12);
 /// Sessions at once; the one that would end first gives way.
 const MAX_SESSIONS: usize = 1000;
+/// Of them with one token; whoever logs in more often ends their own oldest, and nobody else's.
+const MAX_SESSIONS_OF_TOKEN: usize = 20;
 /// How long failures are counted together.
 const WINDOW: Duration = Duration::from_mins(1);
-/// Failures from one address in that time; after them nothing from there is looked at.
+/// Failures from one address in that time; after them other wrong tokens from there are not even counted.
 const MAX_FAILURES: u32 = 10;
 /// Addresses whose failures are known; the one that failed first gives way.
 const MAX_ADDRESSES: usize = 10_000;
@@ -48,8 +50,9 @@ struct Failures {
 }
 
 impl Guard {
-    /// Somebody shows a token to log in. Whoever shows one with each request is no person that guesses, and must not
-    /// shut out others of the same address by an old one.
+    /// Somebody shows a token to log in. A right one always counts: nobody finds it by trying, and who guesses must not
+    /// shut out others of the same address. The same goes for old ones that programs show with each request, which are
+    /// not counted at all.
     fn token(
         &mut self,
         tokens: &Tokens,
@@ -57,13 +60,13 @@ impl Guard {
         from: IpAddr,
         now: Timestamp,
     ) -> Result<Identity, Denied> {
+        if let Some(identity) = tokens.find(&Digest::of(token.as_bytes())) {
+            return Ok(identity.clone());
+        }
         let from = network(from);
         let failures = self.failures.get(&from).copied().filter(|f| now.since(f.since) < WINDOW);
         if let Some(failures) = failures.filter(|f| f.count >= MAX_FAILURES) {
             return Err(Denied::TooMany(WINDOW.saturating_sub(now.since(failures.since))));
-        }
-        if let Some(identity) = tokens.find(&Digest::of(token.as_bytes())) {
-            return Ok(identity.clone());
         }
         if self.failures.len() >= MAX_ADDRESSES && !self.failures.contains_key(&from) {
             self.failures.retain(|_, f| now.since(f.since) < WINDOW);
@@ -88,13 +91,25 @@ impl Guard {
     ) -> Result<Identity, Denied> {
         let identity = self.token(tokens, token, from, now)?;
         self.sessions.retain(|_, session| now < session.ends);
-        if self.sessions.len() >= MAX_SESSIONS {
-            let first = self.sessions.iter().min_by_key(|(_, s)| s.ends).map(|(digest, _)| *digest);
-            first.and_then(|first| self.sessions.remove(&first));
+        let token = Digest::of(token.as_bytes());
+        let own = self.sessions.values().filter(|s| s.token == token).count();
+        if own >= MAX_SESSIONS_OF_TOKEN {
+            self.end_first(|session| session.token == token);
         }
-        let session = Session { token: Digest::of(token.as_bytes()), ends: now.plus(LIFETIME) };
+        if self.sessions.len() >= MAX_SESSIONS {
+            self.end_first(|_| true);
+        }
+        let session = Session { token, ends: now.plus(LIFETIME) };
         self.sessions.insert(Digest::of(cookie.as_bytes()), session);
         Ok(identity)
+    }
+
+    /// Ends the one that would end first of some sessions.
+    fn end_first(&mut self, among: impl Fn(&Session) -> bool) {
+        let first = self.sessions.iter().filter(|(_, s)| among(s)).min_by_key(|(_, s)| s.ends);
+        if let Some(first) = first.map(|(digest, _)| *digest) {
+            self.sessions.remove(&first);
+        }
     }
 
     /// Somebody shows a cookie.
@@ -156,15 +171,32 @@ mod tests {
 
     #[test]
     fn sessions_have_an_end_in_number() {
-        let everyone = tokens(&[("ann", Role::Operator)]);
+        let names: Vec<String> =
+            (0..=MAX_SESSIONS / MAX_SESSIONS_OF_TOKEN).map(|i| format!("p{i}")).collect();
+        let people: Vec<_> = names.iter().map(|name| (name.as_str(), Role::Viewer)).collect();
+        let everyone = tokens(&people);
         let mut guard = Guard::default();
         for i in 0..=MAX_SESSIONS {
             let now = Timestamp(i64::try_from(i).unwrap());
-            guard.login(&everyone, "token of ann", &i.to_string(), HERE, now).unwrap();
+            let token = format!("token of {}", names[i / MAX_SESSIONS_OF_TOKEN]);
+            guard.login(&everyone, &token, &i.to_string(), HERE, now).unwrap();
         }
         assert_eq!(guard.sessions.len(), MAX_SESSIONS);
         let now = Timestamp(2_000);
         assert!(guard.session(&everyone, "0", now).is_err() && guard.session(&everyone, "1", now).is_ok());
+    }
+
+    #[test]
+    fn who_logs_in_often_ends_their_own_sessions_only() {
+        let everyone = tokens(&[("ann", Role::Operator), ("bob", Role::Viewer)]);
+        let mut guard = Guard::default();
+        guard.login(&everyone, "token of bob", "bob", HERE, Timestamp(0)).unwrap();
+        for i in 1..=1_001 {
+            guard.login(&everyone, "token of ann", &i.to_string(), HERE, Timestamp(i)).unwrap();
+        }
+        let is_in = |cookie: &str| guard.session(&everyone, cookie, Timestamp(2_000)).is_ok();
+        assert!(is_in("bob") && is_in("1001") && is_in("982") && !is_in("981"));
+        assert_eq!(guard.sessions.len(), 1 + MAX_SESSIONS_OF_TOKEN);
     }
 
     #[test]
@@ -176,10 +208,21 @@ mod tests {
         for i in 0..i64::from(MAX_FAILURES) {
             assert_eq!(guard.token(&everyone, "guess", there, Timestamp(i)), Err(Denied::Unknown));
         }
-        let wait = guard.token(&everyone, "token of ann", neighbour, Timestamp(20_000));
+        let wait = guard.token(&everyone, "guess", neighbour, Timestamp(20_000));
         assert_eq!(wait, Err(Denied::TooMany(Duration::from_secs(40))));
-        assert!(guard.token(&everyone, "token of ann", HERE, Timestamp(20_000)).is_ok());
-        assert!(guard.token(&everyone, "token of ann", there, Timestamp(60_000)).is_ok());
+        assert_eq!(guard.token(&everyone, "guess", HERE, Timestamp(20_000)), Err(Denied::Unknown));
+        assert_eq!(guard.token(&everyone, "guess", there, Timestamp(60_000)), Err(Denied::Unknown));
+    }
+
+    #[test]
+    fn who_guesses_shuts_nobody_out() {
+        let everyone = tokens(&[("ann", Role::Operator)]);
+        let mut guard = Guard::default();
+        for _ in 0..=MAX_FAILURES {
+            let _ = guard.token(&everyone, "guess", HERE, Timestamp(0));
+        }
+        assert!(guard.token(&everyone, "token of ann", HERE, Timestamp(1)).is_ok());
+        assert!(matches!(guard.token(&everyone, "guess", HERE, Timestamp(2)), Err(Denied::TooMany(_))));
     }
 
     #[test]

@@ -11,9 +11,9 @@ use crate::snapshot::dump;
 use crate::translate;
 use crate::xds::{Proxy, TypeStatus};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
@@ -94,7 +94,7 @@ pub fn router(sources: Sources) -> Router {
         Router::new()
             .route("/gateways", get(gateways))
             .route("/gateways/{name}", get(gateway).merge(file))
-            .route("/gateways/{name}/file", get(files::read))
+            .route("/gateways/{name}/file", get(files::read).layer(map_response(unstored)))
             .route("/gateways/{name}/traffic", get(files::traffic).put(files::set_traffic))
             .route("/gateways/{name}/rollout", get(rollout))
             .route("/gateways/{name}/events", get(events::of_gateway))
@@ -108,7 +108,7 @@ pub fn router(sources: Sources) -> Router {
             .route("/replicas", get(replicas::show))
             .route("/switches", get(switches::all))
             .route("/switches/{name}", put(switches::throw))
-            .route("/config/{name}", get(config)),
+            .route("/config/{name}", get(config).layer(map_response(unstored))),
     );
     let session = get(session::show).post(session::begin).delete(session::end);
     let validate = Router::new()
@@ -119,10 +119,11 @@ pub fn router(sources: Sources) -> Router {
         .route("/session", session)
         .route("/openapi.json", get(async || ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION)))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such page in the API"))
-        .method_not_allowed_fallback(other_method);
+        .method_not_allowed_fallback(other_method)
+        .layer(from_fn(private));
     Router::new()
         .nest("/api/v1", api)
-        .merge(guard(Router::new().route("/metrics", get(prometheus))))
+        .merge(guard(Router::new().route("/metrics", get(prometheus))).route_layer(from_fn(private)))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .merge(ui::routes())
@@ -139,6 +140,25 @@ pub fn router(sources: Sources) -> Router {
 const DESCRIPTION: &str = include_str!("openapi.json");
 /// The largest body: a gateway file as large as they can be, in bytes.
 const MAX_BODY: usize = 1 << 20;
+
+/// What is served is for who asked, who asks again each time; and it is what its type says (Fetch standard, "`nosniff`").
+async fn private(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    if headers.get(header::CACHE_CONTROL).is_none_or(|said| said != NO_STORE) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Files may hold what people should not have written there, and what is made of them as well: nobody keeps a copy.
+async fn unstored(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(NO_STORE));
+    response
+}
+
+const NO_STORE: &str = "no-store";
 
 async fn other_method(method: Method) -> Problem {
     let why = format!("{method} is nothing that this page knows; `Allow` says what it knows");

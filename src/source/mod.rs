@@ -6,6 +6,7 @@
 //! point elsewhere).
 
 mod environment;
+mod list;
 mod read;
 mod scan;
 mod settle;

@@ -77,7 +77,7 @@ fn try_read(path: &Path) -> io::Result<(Found, Stamp)> {
 }
 
 /// An error of the operating system in words, without its number.
-fn reason(error: &io::Error) -> String {
+pub(super) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut chars = text.chars();

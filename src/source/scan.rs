@@ -1,15 +1,13 @@
 //! Compares the watched directory with what was told of it before.
 
 use super::environment::Environment;
+use super::list::{Listing, is_gateway_file};
 use super::read::{Found, Stamp, read, stamp};
 use crate::config::{self, Attachment, Content, Document, Reference};
 use crate::control::Changes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-
-/// How deep sub-directories may lie: deeper than anyone's, and an end for symlinks that go in circles.
-const MAX_DEPTH: usize = 8;
 
 /// What to watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +30,8 @@ pub struct Scanner {
     referring: BTreeMap<Reference, usize>,
     /// What lies at a path.
     by_path: BTreeMap<PathBuf, BTreeSet<Reference>>,
+    /// Directories that could not be listed the last time, and why.
+    unread: BTreeMap<PathBuf, String>,
 }
 
 #[derive(Debug)]
@@ -69,6 +69,7 @@ impl Scanner {
             attached: BTreeMap::new(),
             referring,
             by_path: BTreeMap::new(),
+            unread: BTreeMap::new(),
         }
     }
 
@@ -99,13 +100,18 @@ impl Scanner {
 
     pub(super) fn look(&mut self, depth: Depth) -> Changes {
         let mut changes = Changes::default();
-        let mut present = BTreeSet::new();
-        list(&self.watched.directory, 0, &mut |path| {
-            if let Some(name) = name(&self.watched.directory, &path) {
-                present.insert(name);
-            }
-        });
-        let gone: Vec<Arc<str>> = self.documents.keys().filter(|n| !present.contains(*n)).cloned().collect();
+        let Listing { files, unread } = Listing::of(&self.watched.directory);
+        let present: BTreeSet<Arc<str>> =
+            files.iter().filter_map(|path| name(&self.watched.directory, path)).collect();
+        // What cannot be seen is not gone: its gateways are served as they were.
+        let is_hidden = |name: &str| {
+            let path = self.watched.directory.join(name);
+            unread.keys().any(|directory| path.starts_with(directory))
+        };
+        let known = self.documents.keys();
+        let gone: Vec<Arc<str>> =
+            known.filter(|name| !present.contains(*name) && !is_hidden(name)).cloned().collect();
+        self.unread = unread;
         for name in gone {
             self.forget(&name);
             changes.documents.insert(name, None);
@@ -147,6 +153,11 @@ impl Scanner {
     pub(super) fn directories(&self) -> BTreeSet<PathBuf> {
         let outside = self.by_path.keys().filter(|path| !path.starts_with(&self.watched.directory));
         outside.filter_map(|path| path.parent().map(Path::to_path_buf)).collect()
+    }
+
+    /// The directories that the last full look could not list, and why. What was told of the files below them stands.
+    pub(super) fn unread(&self) -> &BTreeMap<PathBuf, String> {
+        &self.unread
     }
 
     /// The directory of gateway files.
@@ -281,30 +292,6 @@ fn name(directory: &Path, path: &Path) -> Option<Arc<str>> {
     (!hidden).then(|| below.to_string_lossy().into())
 }
 
-/// Files that editors leave for a moment end otherwise (`~`, `.swp`, `.tmp`, vim's `4913`). The settings may lie
-/// beside the gateways.
-fn is_gateway_file(path: &Path) -> bool {
-    let is_yaml = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
-    is_yaml && path.file_name().is_some_and(|n| n != "serin.yaml")
-}
-
-fn list(directory: &Path, depth: usize, found: &mut impl FnMut(PathBuf)) {
-    let Ok(entries) = std::fs::read_dir(directory) else { return };
-    for path in entries.flatten().map(|e| e.path()) {
-        let hidden = path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
-        if hidden {
-            continue;
-        }
-        if is_gateway_file(&path) {
-            if !path.is_dir() {
-                found(path);
-            }
-        } else if depth < MAX_DEPTH && path.extension().is_none() && path.is_dir() {
-            list(&path, depth + 1, found);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -334,6 +321,40 @@ mod tests {
         assert_eq!(names(&scanner.scan()), [("b.yaml", false)]);
         std::fs::remove_dir_all(folder.path()).unwrap();
         assert_eq!(names(&scanner.scan()), [("team/a.yml", false)]);
+    }
+
+    #[test]
+    fn what_cannot_be_listed_is_not_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let gateways = folder.path().join("gateways");
+        let team = gateways.join("team");
+        std::fs::create_dir_all(&team).unwrap();
+        for path in [gateways.join("a.yaml"), team.join("b.yaml")] {
+            std::fs::write(path, "x").unwrap();
+        }
+        let mut scanner = Scanner::new(Watched { directory: gateways.clone(), files: BTreeSet::new() });
+        assert_eq!(scanner.scan().documents.len(), 2);
+        // A link to itself fails for every user, root among them, and by another error than that nothing is there.
+        let (kept, looped) = (folder.path().join("kept"), |path: &Path| {
+            std::os::unix::fs::symlink(path, path).unwrap();
+        });
+        for hidden in [&team, &gateways] {
+            std::fs::rename(hidden, &kept).unwrap();
+            looped(hidden);
+            assert!(scanner.scan().is_empty(), "{}", hidden.display());
+            assert_eq!(scanner.unread().keys().collect::<Vec<_>>(), [hidden]);
+            assert!(!scanner.unread()[hidden].contains("os error"));
+            std::fs::remove_file(hidden).unwrap();
+            std::fs::rename(&kept, hidden).unwrap();
+            assert!(scanner.scan().is_empty() && scanner.unread().is_empty());
+        }
+        // A file in a directory that can be listed goes as ever.
+        std::fs::rename(&team, &kept).unwrap();
+        looped(&team);
+        std::fs::remove_file(gateways.join("a.yaml")).unwrap();
+        assert_eq!(names(&scanner.scan()), [("a.yaml", false)]);
+        std::fs::remove_file(&team).unwrap();
+        assert_eq!(names(&scanner.scan()), [("team/b.yaml", false)]);
     }
 
     #[test]

@@ -39,9 +39,9 @@ impl Drop for Watching {
 pub fn watch(scanner: Scanner, out: mpsc::Sender<ControlEvent>) -> std::io::Result<Watching> {
     let (sender, inbox) = channel();
     let watching = Watching(sender.clone());
-    std::thread::Builder::new()
-        .name("serin-source".into())
-        .spawn(move || Source { scanner, eyes: Eyes::new(sender), out }.run(&inbox))?;
+    std::thread::Builder::new().name("serin-source".into()).spawn(move || {
+        Source { scanner, eyes: Eyes::new(sender), out, unread: BTreeSet::new() }.run(&inbox);
+    })?;
     Ok(watching)
 }
 
@@ -49,6 +49,8 @@ struct Source {
     scanner: Scanner,
     eyes: Eyes,
     out: mpsc::Sender<ControlEvent>,
+    /// The directories of which was said that they cannot be listed.
+    unread: BTreeSet<PathBuf>,
 }
 
 impl Source {
@@ -57,6 +59,7 @@ impl Source {
         // Watch first, look then: what happens in between is seen twice rather than never.
         self.eyes.arm(&self.scanner);
         let all = self.scanner.look(Depth::Content);
+        self.complain();
         // Told even when there is nothing: the others wait for it.
         if self.out.blocking_send(ControlEvent::Files(all)).is_err() {
             return;
@@ -104,6 +107,7 @@ impl Source {
 
     /// False when nobody listens any more.
     fn tell(&mut self, changes: Changes) -> bool {
+        self.complain();
         if changes.is_empty() {
             return !self.out.is_closed();
         }
@@ -112,6 +116,20 @@ impl Source {
             self.eyes.arm(&self.scanner);
         }
         self.out.blocking_send(ControlEvent::Files(changes)).is_ok()
+    }
+
+    /// Says once of each directory that it cannot be listed.
+    fn complain(&mut self) {
+        let unread = self.scanner.unread();
+        self.unread.retain(|directory| unread.contains_key(directory));
+        for (directory, why) in unread {
+            if self.unread.insert(directory.clone()) {
+                tracing::error!(
+                    "{} cannot be listed ({why}); gateways of files below it stay as they were",
+                    directory.display()
+                );
+            }
+        }
     }
 
     /// What an event of the operating system means for us, if anything.

@@ -79,6 +79,11 @@ impl Points {
         self.last.is_none_or(|last| last < now.minus(LATE).0.div_euclid(SLOT) - 1)
     }
 
+    /// The slot that was taken last.
+    pub(super) fn newest(&self) -> Option<i64> {
+        self.last
+    }
+
     /// Whether all that is known is too old to be shown.
     pub(super) fn is_old(&self, now: Timestamp) -> bool {
         let kept = i64::try_from(KEPT).unwrap_or(i64::MAX);

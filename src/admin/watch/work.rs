@@ -8,7 +8,7 @@ use crate::clock::{self, Timestamp};
 use crate::control::View;
 use crate::latest::{Latest, Subscriber};
 use crate::telemetry::Table;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -96,8 +96,8 @@ impl Work {
                 }
                 look = self.looks.recv() => {
                     let Some(look) = look else { return };
+                    // Its numbers come with the next second's: whoever opens pages all the time costs nothing more.
                     self.looked.push(look);
-                    self.measure(clock::now());
                 }
                 _ = ticks.tick() => self.measure(clock::now()),
             }
@@ -108,13 +108,14 @@ impl Work {
     fn measure(&mut self, now: Timestamp) {
         self.looked.retain(|look| look.interest.strong_count() > 0);
         let table = self.table.load();
-        let numbers: BTreeMap<Arc<str>, Arc<str>> = self
-            .looked
+        let looked = self.looked.iter().filter_map(|look| self.board.view(&look.gateway));
+        let looked: BTreeMap<Arc<str>, Arc<_>> =
+            looked.map(|view| (Arc::clone(&view.name), Arc::clone(view))).collect();
+        let numbers = looked
             .iter()
-            .filter_map(|look| self.board.view(&look.gateway))
-            .map(|view| (Arc::clone(&view.name), text(&numbers::of(view, &table, now))))
-            .collect();
-        let was_idle = self.follow(&table, now);
+            .map(|(name, view)| (Arc::clone(name), text(&numbers::of(view, &table, now))))
+            .collect::<BTreeMap<_, _>>();
+        let was_idle = self.follow(looked.into_keys(), &table, now);
         if numbers.is_empty() && was_idle {
             return;
         }
@@ -123,17 +124,25 @@ impl Work {
         self.out.publish(self.board.clone());
     }
 
-    /// Whether there was nothing to do.
-    fn follow(&mut self, table: &Table, now: Timestamp) -> bool {
-        let before = self.points.len();
-        self.points.retain(|_, points| !points.is_old(now));
+    /// Takes the points of gateways that are there: those that somebody looks at, then those with a release under way.
+    /// What is neither keeps its points for whoever comes back, as long as nobody needs the place. Whether there was
+    /// nothing to do.
+    fn follow(&mut self, looked: impl Iterator<Item = Arc<str>>, table: &Table, now: Timestamp) -> bool {
+        let (before, board) = (self.points.len(), &self.board);
+        self.points.retain(|name, points| board.view(name).is_some() && !points.is_old(now));
         let mut is_idle = self.points.len() == before;
-        let running = |view: &&Arc<_>| is_running(view);
-        let looked = self.looked.iter().map(|look| &look.gateway);
-        let releases = self.board.views().filter(running).map(|view| &view.name);
-        for name in looked.chain(releases) {
+        let mut wanted: BTreeSet<Arc<str>> = looked.take(FOLLOWED).collect();
+        for view in board.views().filter(|view| is_running(view)) {
+            if wanted.len() < FOLLOWED {
+                wanted.insert(Arc::clone(&view.name));
+            }
+        }
+        for name in &wanted {
             if !self.points.contains_key(name) && self.points.len() >= FOLLOWED {
-                continue;
+                let others = self.points.iter().filter(|(name, _)| !wanted.contains(*name));
+                let oldest =
+                    others.min_by_key(|(_, points)| points.newest()).map(|(name, _)| Arc::clone(name));
+                oldest.and_then(|oldest| self.points.remove(&oldest));
             }
             let points = self.points.entry(Arc::clone(name)).or_default();
             if points.is_behind(now) {
@@ -147,4 +156,44 @@ impl Work {
 
 fn is_running(view: &crate::control::GatewayView) -> bool {
     view.rollout.as_ref().is_some_and(|rollout| rollout.phase.is_running())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::{GatewayView, Phase};
+
+    #[test]
+    fn places_are_for_what_is_there_and_wanted() {
+        let view = |name: &Arc<str>| {
+            let (gateway, rollout, diagnostics) = (None, None, Vec::new());
+            let (name, phase) = (Arc::clone(name), Phase::Stable);
+            let file: Arc<str> = "a.yaml".into();
+            Arc::new(GatewayView { name, file, phase, serving: true, gateway, rollout, diagnostics })
+        };
+        let names: Vec<Arc<str>> = (0..=FOLLOWED).map(|i| format!("g{i:03}").into()).collect();
+        let (_hub, mut work) = start(&Latest::new(View::default()), Latest::new(Table::default()));
+        work.board.take(&names.iter().map(|name| (Arc::clone(name), view(name))).collect());
+        let interest = Arc::new(());
+        let look =
+            |gateway: &Arc<str>| Look { gateway: Arc::clone(gateway), interest: Arc::downgrade(&interest) };
+        let now = |second: i64| Timestamp(1_000_000_000 + second * 1000);
+        // Names of nothing take no place.
+        work.looked = (0..FOLLOWED).map(|i| look(&format!("none{i}").into())).collect();
+        work.measure(now(0));
+        assert!(work.points.is_empty());
+        // Nor do those that nobody looks at any more keep theirs from somebody.
+        work.looked = names.iter().take(FOLLOWED).map(look).collect();
+        work.measure(now(0));
+        assert_eq!(work.points.len(), FOLLOWED);
+        work.looked = names.iter().skip(2).map(look).collect();
+        work.measure(now(1));
+        let kept: Vec<bool> = names.iter().map(|name| work.points.contains_key(name)).collect();
+        assert_eq!(kept.iter().filter(|kept| **kept).count(), FOLLOWED);
+        assert!(!(kept[0] && kept[1]) && kept[2..].iter().all(|kept| *kept));
+        // What is gone is forgotten.
+        work.board.take(&names.iter().take(1).map(|name| (Arc::clone(name), view(name))).collect());
+        work.measure(now(2));
+        assert!(work.points.len() <= 1);
+    }
 }

@@ -174,6 +174,26 @@ async fn reading_wants_a_token_and_probes_do_not() {
             assert_eq!(answer.status(), StatusCode::OK, "{page}");
         }
     }
+    for (path, kept) in [
+        ("api/v1/gateways", "private, no-cache"),
+        ("api/v1/gateways/none", "private, no-cache"),
+        ("api/v1/nothing", "private, no-cache"),
+        ("api/v1/session", "no-store"),
+        ("api/v1/gateways/a/file", "no-store"),
+        ("api/v1/config/a", "no-store"),
+        ("metrics", "private, no-cache"),
+    ] {
+        let ask = || Client::new().get(format!("http://{}/{path}", house.app.http));
+        for answer in [ask().bearer_auth(BOB).send().await.unwrap(), ask().send().await.unwrap()] {
+            let headers = answer.headers();
+            assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+            if answer.status() == StatusCode::UNAUTHORIZED {
+                assert_eq!(headers["cache-control"], "private, no-cache", "{path}");
+            } else {
+                assert_eq!(headers["cache-control"], kept, "{path}");
+            }
+        }
+    }
     let validate = |token: Option<&str>| {
         let request =
             house.ask(Method::POST, "validate").header(CONTENT_TYPE, "application/yaml").body("x: 1");
@@ -252,10 +272,12 @@ async fn who_guesses_tokens_waits() {
     for _ in 0..10 {
         problem(login("guess").send().await.unwrap(), StatusCode::UNAUTHORIZED).await;
     }
-    let refused = login(ANN).send().await.unwrap();
+    let refused = login("guess").send().await.unwrap();
     let wait: u64 = refused.headers()[RETRY_AFTER].to_str().unwrap().parse().unwrap();
     assert!((1..=61).contains(&wait), "{wait}");
     problem(refused, StatusCode::TOO_MANY_REQUESTS).await;
+    // Who guesses shuts nobody out.
+    assert_eq!(login(ANN).send().await.unwrap().status(), StatusCode::NO_CONTENT);
     house.app.stop().await;
 }
 
