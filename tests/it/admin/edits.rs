@@ -274,3 +274,37 @@ async fn links_modes_and_foreign_mounts_are_respected() {
     assert_eq!(house.text("a.yaml"), COMMENTED);
     house.app.stop().await;
 }
+
+#[tokio::test]
+async fn a_change_of_somebody_who_hangs_up_is_whole_and_in_the_journal_or_is_not() {
+    let names: Vec<String> = (0..24).map(|i| format!("g{i}")).collect();
+    let mut files: Vec<(&str, String)> = names.iter().map(|n| (n.as_str(), gateway(n, 95))).collect();
+    files.push(("last", gateway("last", 95)));
+    let house = House::new(&files).await;
+    for (i, name) in (1..).zip(&names) {
+        let patch =
+            house.patch(name, &json!({ "description": "cards" })).header(IF_MATCH, house.tag(name).await);
+        // Each hangs up at another moment of the change.
+        let _ = patch.timeout(Duration::from_millis(i)).send().await;
+    }
+    // Its turn comes after all of theirs.
+    let patch = house.patch("last", &json!({ "description": "cards" }));
+    let patch = patch.header(IF_MATCH, house.tag("last").await).send().await.unwrap();
+    written(patch, StatusCode::OK).await;
+    let changed: Vec<String> =
+        names.iter().cloned().filter(|n| house.text(&format!("{n}.yaml")).contains("cards")).collect();
+    let told = async || {
+        let events = house.ann(Method::GET, "events?kind=edited&limit=100").send().await.unwrap();
+        let events: Value = events.json().await.unwrap();
+        let events = events["events"].as_array().unwrap().iter();
+        let events = events.map(|e| e["gateway"].as_str().unwrap().to_owned());
+        events.filter(|name| name != "last").collect::<Vec<_>>()
+    };
+    let all = async {
+        while told().await != changed {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(DEADLINE, all).await.is_ok(), "{:?} of {changed:?}", told().await);
+    house.app.stop().await;
+}
