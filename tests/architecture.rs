@@ -19,7 +19,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("clock", "", "jiff serde"),
     ("latest", "", "arc_swap tokio"),
     ("client", "", "reqwest rustls"),
-    ("replace", "", "tempfile"),
+    ("replace", "config", "rustix tempfile"),
     ("diag", "", "serde unicode_width"),
     ("stats", "", "serde"),
     ("simulate", "stats", "serde"),

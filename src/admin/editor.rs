@@ -112,7 +112,16 @@ impl Editor {
             Change::Replace { before, after } => replace::replace(&path, &before, &after),
             Change::Remove { before } => replace::remove(&path, &before),
         });
-        done.await?.map_err(|e| problem(&e))
+        done.await?.map_err(|error| match error {
+            Error::Exists(_) => {
+                let why = format!(
+                    "there is a file {file} already, which is of another gateway or of none; give that file another name, \
+                     then create this gateway again"
+                );
+                Problem::new(StatusCode::CONFLICT, why)
+            }
+            error => problem(&error),
+        })
     }
 }
 
@@ -133,7 +142,7 @@ impl Edits {
 
 /// The entity tag of a file.
 pub(super) fn tag(bytes: &[u8]) -> String {
-    format!("\"{}\"", Version::of(bytes))
+    Version::of(bytes).tag()
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
@@ -166,7 +175,7 @@ fn problem(error: &Error) -> Problem {
     let status = match error {
         Error::Meanwhile(_) => StatusCode::PRECONDITION_FAILED,
         Error::File { source, .. } if source.kind() == ErrorKind::NotFound => StatusCode::NOT_FOUND,
-        Error::Folder(..) | Error::Owner(..) => StatusCode::CONFLICT,
+        Error::Exists(_) | Error::Unfit(..) | Error::Folder(..) | Error::Owner(..) => StatusCode::CONFLICT,
         Error::File { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     };
     // Where the directory lies is nobody's business.
@@ -174,6 +183,8 @@ fn problem(error: &Error) -> Problem {
         Error::Meanwhile(_) => {
             "the file was changed by somebody else meanwhile; look at it and try again".to_owned()
         }
+        Error::Exists(_) => "the file is there already".to_owned(),
+        Error::Unfit(_, why) => format!("the file cannot be changed here: {why}"),
         Error::Folder(_, why) => format!("Serin cannot write in the directory of gateway files: {why}"),
         Error::Owner(..) => "the file has another owner than Serin; change it as that owner".to_owned(),
         Error::File { source, .. } if source.kind() == ErrorKind::NotFound => "the file is gone".to_owned(),
