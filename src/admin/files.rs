@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a new gateway may take to be seen by the source before its creation is answered all the same.
+/// How long a change may take to be seen by the source before it is answered all the same.
 const SEEN: Duration = Duration::from_secs(2);
 const YAML: &str = "application/yaml";
 const JSON: &str = "application/json";
@@ -163,6 +163,7 @@ pub(super) async fn delete(
         agree(&matched, &before)?;
         sources.editor.change(&file, Change::Remove { before }).await?;
         tell(&sources, &name, &actor, format!("{file} was removed through the API")).await;
+        seen(&sources, &file, None).await;
         Ok(StatusCode::NO_CONTENT.into_response())
     };
     editor.in_turn(removal).await
@@ -265,16 +266,7 @@ async fn create(sources: Sources, name: String, actor: Actor, after: Vec<u8>) ->
         let tag = tag(&after);
         sources.editor.change(&file, Change::Create(after)).await?;
         tell(&sources, &name, &actor, format!("{file} was created through the API")).await;
-        let mut views = sources.view.subscribe();
-        let seen = async {
-            while !views.load().gateways.contains_key(&*name) {
-                if !views.changed().await {
-                    break;
-                }
-            }
-        };
-        // The file is there in any case.
-        let _ = tokio::time::timeout(SEEN, seen).await;
+        seen(&sources, &file, Some(&tag)).await;
         let location = format!("/api/v1/gateways/{name}");
         let headers = [(header::ETAG, tag), (header::LOCATION, location)];
         Ok((StatusCode::CREATED, headers, Json(Written { file, diagnostics })).into_response())
@@ -305,6 +297,7 @@ async fn change(
         if before != after {
             sources.editor.change(&file, Change::Replace { before, after }).await?;
             tell(&sources, &name, &actor, format!("{file} was changed through the API")).await;
+            seen(&sources, &file, Some(&tag)).await;
         }
         Ok(([(header::ETAG, tag)], Json(Written { file, diagnostics })).into_response())
     };
@@ -356,6 +349,25 @@ async fn tell(sources: &Sources, name: &str, actor: &Actor, message: String) {
     {
         tracing::error!(actor = %by.actor, "not in the journal, since Serin is stopping: {message}");
     }
+}
+
+/// Waits until the loop holds a file as it was just written, or knows that it is gone: the next change is judged by what
+/// the loop holds. Not for long, since somebody else may have changed it again, and the file is written in any case.
+async fn seen(sources: &Sources, file: &str, tag: Option<&str>) {
+    let mut views = sources.view.subscribe();
+    let seen = async {
+        loop {
+            let view = views.load();
+            let shown = view.gateways.values().find(|gateway| *gateway.file == *file);
+            if shown.and_then(|gateway| gateway.file_tag.as_deref()) == tag {
+                return;
+            }
+            if !views.changed().await {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(SEEN, seen).await;
 }
 
 /// Where a new gateway is written. The settings may lie beside the gateways.
