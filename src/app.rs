@@ -4,8 +4,10 @@ mod comparisons;
 mod doors;
 mod error;
 mod feed;
+mod opening;
 mod port;
 mod reopen;
+mod replicas;
 mod session;
 mod trusted;
 
@@ -25,7 +27,7 @@ use crate::mtls::{self, Connection, Credentials, Door};
 use crate::provider;
 use crate::snapshot::Fleet;
 use crate::source::{Environment, Scanner, Watched, Watching, watch};
-use crate::store::{self, Absent, Restored, Store};
+use crate::store::{self, Restored};
 use crate::telemetry::run::{Inputs, Outputs as Numbers};
 use crate::telemetry::sink::{QUEUE, Sink};
 use crate::telemetry::{self, Measurement, Table, Wanted};
@@ -33,6 +35,7 @@ use crate::xds::server::Discovery;
 use crate::xds::{Registry, Verdict};
 use doors::{Entrance, asked_at_the_door, entrance, protection};
 use futures_util::Stream;
+use opening::{Opened, is_shared, open_store};
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
@@ -78,9 +81,6 @@ pub struct App {
     watching: Watching,
 }
 
-/// The ends of the store's task.
-type Kept = (store::run::Handle, store::run::Work, mpsc::UnboundedReceiver<store::run::Answer>);
-
 /// What is not in the settings because it is said at every start.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -103,7 +103,7 @@ impl App {
         let entrance = entrance(&settings, &options)?;
         let (xds, xds_address) = bind(settings.xds, "xDS", "--xds").await?;
         let (http, http_address) = bind(settings.http, "HTTP", "--http").await?;
-        let ((store, store_work, answers), restored, failure) = open_store(settings.store.clone()).await?;
+        let Opened { store, work, answers, restored, failure, is_late } = open_store(&settings).await?;
 
         let (events_in, events) = mpsc::channel(1024);
         let (verdicts_in, verdicts) = mpsc::channel(1024);
@@ -122,7 +122,9 @@ impl App {
         let comparing = comparisons::start(outputs.view.subscribe(), stopped.clone());
         let (hub, hub_work) = admin::watch::start(&outputs.view, Arc::clone(&table));
         let (editor, edits) = Editor::new(settings.gateways.clone(), options.environment.clone());
+        let name = replicas::name(http_address);
         let sources = Sources {
+            name: Arc::clone(&name),
             view: Arc::clone(&outputs.view),
             registry: Arc::clone(&registry),
             table: Arc::clone(&table),
@@ -137,7 +139,7 @@ impl App {
         };
         let discovery = discovery(&outputs, &registry, verdicts_in, &stopped);
         let (reports_in, reports) = mpsc::channel(QUEUE);
-        let ended = Arc::new(Notify::new());
+        let [ended, failed] = [(); 2].map(|()| Arc::<Notify>::default());
         let sink = Sink::new(reports_in, Arc::clone(&ended), Arc::clone(&registry), stopped.clone());
         let (measurements_in, measured) = mpsc::channel(16);
         let (copies, measurements) = broadcast::channel(64);
@@ -145,13 +147,17 @@ impl App {
         let grpc = grpc_routes(&discovery, &sources, &outputs)?.merge(measured_and_compared);
         let watching = follow(&settings, options.environment, &restored, events_in.clone())?;
         let mut tasks = JoinSet::new();
-        tasks.spawn_blocking(|| store_work.run());
+        tasks.spawn_blocking(|| work.run());
         begin(&mut tasks, &stopped, sessions);
         let session_key = session::key(options.session_key.as_deref(), &store).await;
         let session_key = session_key.map_err(Error::SessionKey)?;
-        let late = is_late(failure.as_ref()).then(|| reopen::run(store.clone(), events_in.clone()));
+        if let Some(inputs) = replicas::inputs(&settings, &name, &store, &failed, &stopped) {
+            tasks.spawn(replicas::run(inputs, outputs.view.subscribe(), events_in.clone()));
+        }
+        let late = is_late.then(|| reopen::run(store.clone(), events_in.clone()));
         begin(&mut tasks, &stopped, late);
         let feed = feed::Feed {
+            failed,
             measured,
             copies,
             view: Arc::clone(&outputs.view),
@@ -274,9 +280,11 @@ fn world(
     let switches = Switches::restored(&restored.switches);
     let states = failure.map_or(Ok(restored.states), |why| Err(why.to_string()));
     let bounds = telemetry::bounds().chain([f64::MAX]).collect();
+    let is_shared = is_shared(&settings);
     let world = World::new(settings).with_switches(switches).with_last_good(restored.documents);
     let world = world.with_http_credentials(entrance.credentials).with_tokens(entrance.tokens);
     let world = world.with_rollouts(states, bounds, clock::now());
+    let world = if is_shared { world.with_others(clock::now()) } else { world };
     let world = match trusted::authorities() {
         Some(trusted) => world.with_authorities(&trusted),
         None => world,
@@ -285,42 +293,6 @@ fn world(
         Some(credentials) => world.with_credentials(credentials),
         None => world,
     }
-}
-
-/// The store's task, what it holds, and why there is none, if that is so: traffic needs none, and only rollouts wait.
-async fn open_store(at: Option<StoreAt>) -> Result<(Kept, Restored, Option<store::Error>), Error> {
-    let at = at.unwrap_or(StoreAt::Memory);
-    let again = at.clone();
-    // The whole file is checked, which takes a moment.
-    let opened = tokio::task::spawn_blocking(move || opened(&at)).await;
-    let stopped = |e: tokio::task::JoinError| store::Error::Unavailable {
-        place: "the store".into(),
-        why: e.to_string(),
-    };
-    let (store, restored, failure) = match opened.map_err(stopped).flatten() {
-        Ok((store, restored)) => (store, restored, None),
-        Err(error @ store::Error::InUse { .. }) => return Err(Error::Store(error)),
-        Err(error) => {
-            tracing::error!("Serin serves without its store, and rollouts stay where they are: {error}");
-            (Box::new(Absent(error.clone())) as Box<dyn Store>, Restored::default(), Some(error))
-        }
-    };
-    let (handle, mut work, answers) = store::run::start(store, failure.clone());
-    if is_late(failure.as_ref()) {
-        work = work.opened_by(Box::new(move || self::opened(&again)));
-    }
-    Ok(((handle, work, answers), restored, failure))
-}
-
-/// Whether a store that could not be opened may be there later.
-fn is_late(failure: Option<&store::Error>) -> bool {
-    failure.is_some_and(store::Error::is_temporary)
-}
-
-fn opened(at: &StoreAt) -> Result<(Box<dyn Store>, Restored), store::Error> {
-    let mut store = store::open(at)?;
-    let restored = store.load()?;
-    Ok((store, restored))
 }
 
 /// What serves Envoys their configuration.
@@ -433,8 +405,10 @@ fn with_absolute_paths(mut settings: Settings) -> Settings {
         }
     };
     absolute(&mut settings.gateways);
-    if let Some(StoreAt::Sqlite(path)) = &mut settings.store {
-        absolute(path);
+    match &mut settings.store {
+        Some(StoreAt::Sqlite(path)) => absolute(path),
+        Some(StoreAt::Postgres(database)) => database.files_mut().for_each(absolute),
+        Some(StoreAt::Memory) | None => {}
     }
     let listeners = settings.listeners.values_mut().filter_map(|l| l.tls.as_mut());
     for files in listeners.flat_map(|tls| &mut tls.certificates) {

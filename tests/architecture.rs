@@ -75,7 +75,19 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("rollout", "clock model names stats weight", "serde"),
     // What survives a restart.
     ("store", "clock model names weight", "rusqlite serde serde_json"),
+    ("store/lease.rs", "", ""),
     ("store/run.rs", "clock latest", "tokio tracing"),
+    ("store/postgres.rs", "clock model", "tokio tokio_postgres tracing"),
+    ("store/postgres/journal.rs", "clock names weight", "serde_json tokio_postgres"),
+    ("store/postgres/lease.rs", "names", "serde_json tokio_postgres"),
+    ("store/postgres/link.rs", "model", "tokio tokio_postgres"),
+    ("store/postgres/schema.rs", "", "tokio_postgres"),
+    (
+        "store/postgres/tls.rs",
+        "model",
+        "rustls rustls_native_certs rustls_pki_types tokio tokio_postgres tokio_rustls",
+    ),
+    ("store/replica.rs", "clock model", "tokio tracing"),
     // What Envoys measured: pure, but for the service and the task that owns the numbers.
     ("telemetry", "clock names stats translate", "indexmap"),
     ("telemetry/run.rs", "clock latest", "tokio"),
@@ -101,7 +113,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("control/command.rs", "config model names rollout", "tokio"),
     ("control/door.rs", "access clock config", ""),
     ("control/journal.rs", "clock names store", "serde_json"),
-    ("control/view.rs", "diag model names rollout snapshot translate weight", "imbl serde"),
+    ("control/view.rs", "clock diag model names rollout snapshot store translate weight", "imbl serde"),
     ("control/run.rs", "access clock latest mtls snapshot store", "tokio tracing"),
     // Files in. `control` owns the type of the border.
     ("source", "config control", ""),
@@ -114,6 +126,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("admin/files.rs", "access config control diag names weight", "axum serde serde_json tokio tracing"),
     ("admin/session.rs", "access", "axum base64 getrandom serde serde_json"),
     ("admin/events.rs", "names store", "axum futures_util serde serde_json tokio"),
+    ("admin/replicas.rs", "clock store", "axum serde"),
     ("admin/switches.rs", "control model", "axum serde serde_json"),
     ("admin/api.rs", "clock control resource snapshot translate xds", "axum serde serde_json"),
     ("admin/grpc.rs", "control diag resource xds", "futures_util tokio tokio_stream tonic"),
@@ -156,7 +169,9 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("app/doors.rs", "access admin control model mtls", "tracing"),
     ("app/error.rs", "mtls store", "tonic_reflection"),
     ("app/feed.rs", "clock control latest names store telemetry", "tokio"),
+    ("app/opening.rs", "model store", "tokio tracing"),
     ("app/port.rs", "admin latest mtls", "axum futures_util tokio tracing"),
+    ("app/replicas.rs", "control latest model store", "rustix tokio"),
     ("app/session.rs", "model store", "getrandom tracing"), // the key of all logins, and where it is kept
     ("app/trusted.rs", "model", "base64 rustls_native_certs tracing"),
     ("observe", "", "clap tracing_subscriber"),

@@ -2,8 +2,8 @@
 
 use super::problem::Problem;
 use super::{
-    GatewayNumbers, Sources, access, actions, events, files, metrics, numbers, problem, session, switches,
-    ui, watch,
+    GatewayNumbers, Sources, access, actions, events, files, metrics, numbers, problem, replicas, session,
+    switches, ui, watch,
 };
 use crate::clock::{self, Timestamp};
 use crate::control::{GatewayView, View};
@@ -105,6 +105,7 @@ pub fn router(sources: Sources) -> Router {
             .route("/gateways/{name}/metrics", get(numbers_of))
             .route("/gateways/{name}/shadow", get(shadow))
             .route("/proxies", get(proxies))
+            .route("/replicas", get(replicas::show))
             .route("/switches", get(switches::all))
             .route("/switches/{name}", put(switches::throw))
             .route("/config/{name}", get(config)),

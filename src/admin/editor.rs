@@ -221,14 +221,20 @@ mod tests {
             // One who hung up while others were at it.
             let mut late = Box::pin(editor.in_turn({
                 let told = told.clone();
-                async move { Ok(told.send("gone").unwrap()) }
+                async move {
+                    told.send("gone").unwrap();
+                    Ok(())
+                }
             }));
             tokio::select! {
                 biased;
                 _ = &mut late => panic!("it is not its turn"),
                 () = std::future::ready(()) => drop(late),
             }
-            let next = editor.in_turn(async move { Ok(told.send("second").unwrap()) });
+            let next = editor.in_turn(async move {
+                told.send("second").unwrap();
+                Ok(())
+            });
             let release = async { go_on.notify_one() };
             let (answer, ()) = tokio::join!(next, release);
             answer.unwrap();

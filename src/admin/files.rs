@@ -75,7 +75,7 @@ pub(super) async fn read(
         return Err(Problem::new(StatusCode::FORBIDDEN, why));
     }
     let bytes = sources.editor.read(&gateway.file).await?;
-    let reason = sources.editor.hindrance(Some(&gateway.file)).await;
+    let reason = sources.hindrance(Some(&gateway.file)).await;
     let tag = tag(&bytes);
     let file = GatewayFile {
         file: Arc::clone(&gateway.file),
@@ -334,7 +334,7 @@ fn accept(diagnostics: &[Diagnostic]) -> Result<(), Problem> {
 }
 
 async fn hinder(sources: &Sources, file: Option<&str>) -> Result<(), Problem> {
-    match sources.editor.hindrance(file).await {
+    match sources.hindrance(file).await {
         Some(why) => Err(Problem::new(StatusCode::CONFLICT, why)),
         None => Ok(()),
     }

@@ -159,6 +159,13 @@ fn gateways(sources: &Sources, registry: &mut Registry) {
     let store = Gauge::<i64>::default();
     store.set(i64::from(sources.store.status().load().failure.is_none()));
     registry.register("store_available", "1 when what happens can be kept", store);
+    let leads = Gauge::<i64>::default();
+    leads.set(i64::from(view.leads));
+    registry.register(
+        "leader",
+        "1 when this Serin decides about releases, as one of those with one store does",
+        leads,
+    );
     let published = ConstCounter::new(sources.view.generation());
     registry.register("publications", "States that were published", published);
 }

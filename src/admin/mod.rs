@@ -14,6 +14,7 @@ pub mod grpc;
 mod metrics;
 mod numbers;
 mod problem;
+mod replicas;
 mod session;
 mod switches;
 mod ui;
@@ -24,6 +25,7 @@ pub use api::{GatewayList, ProxyList, ProxyView, ResourceView, TypeView, resourc
 pub use editor::{Editor, Edits};
 pub use files::{GatewayFile, Validation, Written};
 pub use numbers::{Difference, GatewayNumbers, Recent, UpstreamNumbers};
+pub use replicas::Replicas;
 pub use session::{Editing, Session};
 
 use crate::compare::Reports;
@@ -40,6 +42,8 @@ use tokio::sync::watch as signal;
 /// What handlers read from, and whom they ask.
 #[derive(Clone, Debug)]
 pub struct Sources {
+    /// How people find this Serin among others.
+    pub name: Arc<str>,
     /// Gateways and what Envoys are told.
     pub view: Arc<Latest<View>>,
     /// Connected Envoys.

@@ -55,5 +55,8 @@ pub(super) async fn throw(
     // A queue without a reader drops the asker, which the answer then tells.
     let _ = sources.events.send(Event::Throw(Throw { switch, on, by: By { actor, reason }, asker })).await;
     let stopping = |_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Serin is stopping; ask again");
-    answer.await.map(|switches| Json(switches.positions())).map_err(stopping)
+    let switches = answer.await.map_err(stopping)?;
+    let elsewhere =
+        |who| Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("nothing was changed: {who}"));
+    switches.map(|switches| Json(switches.positions())).map_err(elsewhere)
 }

@@ -10,7 +10,7 @@ use crate::telemetry::{self, Measurement, Table};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc};
 
 /// Envoys report every second at most; a canary that waits need not wait longer than that.
 const LOOK: Duration = Duration::from_millis(500);
@@ -31,6 +31,8 @@ pub(super) struct Feed {
     pub(super) store: Handle,
     /// From the store.
     pub(super) answers: mpsc::UnboundedReceiver<Answer>,
+    /// Hears of each commit that failed.
+    pub(super) failed: Arc<Notify>,
     /// To the loop.
     pub(super) events: mpsc::Sender<Event>,
 }
@@ -42,7 +44,7 @@ impl Feed {
             () = measurements(self.measured, self.events.clone(), self.copies) => {}
             () = healthy(self.view, self.table, self.events.clone()) => {}
             () = proposals(self.proposals, self.store, self.events.clone()) => {}
-            () = answers(self.answers, self.events) => {}
+            () = answers(self.answers, self.events, &self.failed) => {}
         }
     }
 }
@@ -114,11 +116,16 @@ async fn proposals(mut from: mpsc::Receiver<Proposal>, store: Handle, events: mp
 }
 
 /// Hands the store's answers to the loop.
-async fn answers(mut from: mpsc::UnboundedReceiver<Answer>, events: mpsc::Sender<Event>) {
+async fn answers(mut from: mpsc::UnboundedReceiver<Answer>, events: mpsc::Sender<Event>, failed: &Notify) {
     while let Some(Answer { id, result }) = from.recv().await {
         let result = result.map(|_| ()).map_err(|why| why.to_string());
+        let has_failed = result.is_err();
         if events.send(Event::Committed(id, result)).await.is_err() {
             return;
+        }
+        if has_failed {
+            // After the loop, which then waits to hear what is kept.
+            failed.notify_one();
         }
     }
 }

@@ -67,7 +67,12 @@ async fn look(args: &GetArgs) -> Result<Value, super::Failure> {
         Answer::Found(value) => value,
         Answer::NotFound(sentence) => return Err(wrong(sentence)),
     };
-    if args.name.is_some() {
+    if args.name.is_none() {
+        // An older server has no such page.
+        if let Answer::Found(replicas) = args.server.get("replicas").await? {
+            value["replicas"] = replicas;
+        }
+    } else {
         // A gateway that went away just now has no numbers.
         if let Answer::Found(mut numbers) = args.server.get(&format!("{page}/metrics")).await? {
             value["metrics"] = numbers["upstreams"].take();
@@ -95,10 +100,29 @@ fn out_value(args: &GetArgs, value: &Value, out: &Output) -> Outcome {
     if args.name.is_some() {
         out.text(&tree(value, clock::now()));
     } else {
+        if let Some(line) = leader(&value["replicas"]) {
+            out.text(&line);
+        }
         let rows: Vec<_> = shown.as_array().into_iter().flatten().map(row).collect();
         out.table(&["NAME", "HOSTS", "PATH", "TRAFFIC", "PHASE", "FILE"], &rows);
     }
     Ok(())
+}
+
+/// Who of several control planes decides about releases.
+fn leader(replicas: &Value) -> Option<String> {
+    if replicas["shared"] != true {
+        return None;
+    }
+    let decides = match (replicas["leads"] == true, replicas["leader"].as_str()) {
+        (true, _) => "leads the releases".to_owned(),
+        (false, Some(leader)) => format!("follows {leader}"),
+        (false, None) if replicas["failure"].is_string() => {
+            format!("knows no leader: {}", text(replicas, "failure"))
+        }
+        (false, None) => "follows nobody: no control plane leads at the moment".to_owned(),
+    };
+    Some(format!("{} {decides}, since {}\n", text(replicas, "name"), text(replicas, "since")))
 }
 
 fn row(gateway: &Value) -> Vec<String> {
@@ -136,4 +160,27 @@ pub(super) async fn proxies(args: ProxiesArgs, out: &Output) -> Outcome {
     }
     out.table(&["ID", "CLUSTER", "ENVOY", "ADDRESS", "TYPE", "VERSION", "STATE"], &rows);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn who_leads_is_said_where_several_may() {
+        let said = |more: Value| {
+            let mut page =
+                json!({ "shared": true, "name": "b", "leads": false, "leader": null, "since": "noon" });
+            page.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            leader(&page)
+        };
+        assert_eq!(said(json!({ "leads": true })).unwrap(), "b leads the releases, since noon\n");
+        assert_eq!(said(json!({ "leader": "a" })).unwrap(), "b follows a, since noon\n");
+        let nobody = "b follows nobody: no control plane leads at the moment, since noon\n";
+        assert_eq!(said(json!({})).unwrap(), nobody);
+        assert_eq!(said(json!({ "failure": "no way" })).unwrap(), "b knows no leader: no way, since noon\n");
+        assert_eq!(said(json!({ "shared": false, "leads": true })), None, "one alone need not say so");
+        assert_eq!(leader(&Value::Null), None, "an older server");
+    }
 }

@@ -35,7 +35,7 @@ pub(super) async fn run(args: ServeArgs, out: &Output) -> Outcome {
     let mut settings = args.settings.settings(out)?;
     args.directory.over(&mut settings);
     args.ports.over(&mut settings);
-    args.store.over(&mut settings);
+    args.store.over(&mut settings)?;
     settings.store.get_or_insert_with(|| StoreAt::Sqlite(args.settings.beside("serin.db")));
     if !settings.gateways.is_dir() {
         out.note(&format!(

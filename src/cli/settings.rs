@@ -3,7 +3,7 @@
 use super::output::Output;
 use super::{Failure, wrong};
 use crate::config::{self, Content, Document};
-use crate::model::{Routing, Settings, StoreAt};
+use crate::model::{Routing, Settings};
 use clap::builder::PossibleValuesParser;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -42,17 +42,21 @@ pub(super) struct PortArgs {
 /// Where rollouts and the journal are kept.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct StoreArgs {
-    /// Where rollouts and the journal are kept, as `sqlite:` and a file [default: sqlite:serin.db]
-    #[arg(long, env = "SERIN_STORE", value_name = "STORE", value_parser = config::store_at)]
-    pub(super) store: Option<StoreAt>,
+    /// Where rollouts and the journal are kept, as `sqlite:` and a file, or the URL of a PostgreSQL database
+    /// [default: sqlite:serin.db]
+    #[arg(long, env = "SERIN_STORE", hide_env_values = true, value_name = "STORE")]
+    store: Option<String>,
 }
 
 impl StoreArgs {
-    /// What was said here counts.
-    pub(super) fn over(&self, settings: &mut Settings) {
+    /// What was said here counts. It is read here and not by clap, which shows what it does not understand, and with
+    /// it a password.
+    pub(super) fn over(&self, settings: &mut Settings) -> Result<(), Failure> {
         if let Some(store) = &self.store {
-            settings.store = Some(store.clone());
+            let store = config::store_at(store).map_err(|why| wrong(format!("--store: {why}")))?;
+            settings.store = Some(store);
         }
+        Ok(())
     }
 }
 

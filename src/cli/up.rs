@@ -40,7 +40,7 @@ pub(super) async fn run(args: UpArgs, out: &Output) -> Outcome {
         return Err(wrong(format!("{} is not a directory", args.directory.display())));
     }
     let mut settings = args.settings.settings(out)?;
-    args.store.over(&mut settings);
+    args.store.over(&mut settings)?;
     if settings.store.is_none() {
         settings.store = state_of(&args.directory).map(StoreAt::Sqlite);
     }

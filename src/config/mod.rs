@@ -196,7 +196,7 @@ pub fn settings(document: &Document) -> Result<(Settings, Vec<Diagnostic>), Vec<
     }
 }
 
-/// Where a store is, as a flag or a variable says it: `sqlite:` and a file. Or what is wrong, and what to do.
+/// Where a store is, as a flag or a variable says it: `sqlite:` and a file, or the URL of a database. Or what is wrong, and what to do.
 pub fn store_at(text: &str) -> Result<StoreAt, String> {
     check::store_at(text)
 }

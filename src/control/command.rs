@@ -52,8 +52,8 @@ pub struct Throw {
     pub on: bool,
     /// Who and why.
     pub by: By,
-    /// Is told where all switches stand then.
-    pub asker: Asker<Switches>,
+    /// Is told where all switches stand then, or who is to be asked instead.
+    pub asker: Asker<Result<Switches, String>>,
 }
 
 /// Who did something, and why.

@@ -7,7 +7,7 @@ use crate::diag::Diagnostic;
 use crate::names::{GatewayName, UpstreamName};
 use crate::rollout::Reading;
 use crate::stats::Counts;
-use crate::store::{Restored, Weights};
+use crate::store::{Kept, Restored, Seat, Weights};
 use crate::xds::Verdict;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -45,6 +45,10 @@ pub enum Event {
     Answered(Answered),
     /// The store has answered the proposal of this number.
     Committed(u64, Result<(), String>),
+    /// States that another Serin may have kept.
+    Kept(Kept),
+    /// This Serin leads others from now on, or follows one, or is cut off from them.
+    Seat(Seat),
     /// The store that could not be opened before the start can be: the revision and the state of every rollout.
     Restored(Restored),
     /// A deadline of [`World::deadline`](super::World::deadline) has come.
@@ -166,6 +170,8 @@ pub enum NoteKind {
     Rollout,
     /// A rollout has stopped: it is paused, or rolled back.
     Stopped,
+    /// Of several Serins another one decides.
+    Leader,
     /// A switch was thrown.
     Switched,
     /// Somebody should look.
@@ -186,6 +192,7 @@ impl NoteKind {
             Self::Refused => "refused",
             Self::Rollout => "rollout",
             Self::Stopped => "stopped",
+            Self::Leader => "leader",
             Self::Switched => "switched",
             Self::Alarm => "alarm",
         }

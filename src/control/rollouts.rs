@@ -5,6 +5,10 @@
 //! fails, everything stays as it is, and the file and the clock ask again a little later; what Envoys measured in that
 //! time is lost, in both versions alike.
 
+mod others;
+
+pub(super) use others::NotLeading;
+
 use super::agreements::Agreements;
 use super::command::{Asker, Command, Reply};
 use super::event::{Answered as Said, Measured};
@@ -17,7 +21,7 @@ use crate::rollout::{
     self, Entry, EntryKind, FILE, Identity, Input, Order, Outcome, Plan, Reading, Refusal, Report, State,
     Transition,
 };
-use crate::store::{Commit, Kind, NewEntry, StateChange};
+use crate::store::{Commit, Kind, NewEntry, Seat, StateChange};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -79,6 +83,8 @@ pub(super) struct Rollouts {
     /// Other gateways may have to be measured than before.
     is_compared_anew: bool,
     count: u64,
+    /// Where this Serin stands among several, and since when; `None`: it is the only one.
+    seat: Option<(Seat, Timestamp)>,
     /// Why nothing can be kept, and when that is tried again.
     failure: Option<(String, Timestamp)>,
     answers: Vec<(Asker, Reply)>,
@@ -259,6 +265,11 @@ impl Rollouts {
                 continue;
             }
             self.pairs.read(&gateway, reading);
+            if self.token().is_err() {
+                // Nor is it counted later, when this one decides: it is from before.
+                self.pairs.take(&gateway);
+                continue;
+            }
             self.input(gateway, Input::Compared(reading), now);
         }
     }
@@ -272,7 +283,7 @@ impl Rollouts {
 
     /// Time has passed: deadlines of rollouts, and another attempt after a failure.
     pub(super) fn tick(&mut self, now: Timestamp) {
-        if self.under_way.is_some() || self.is_failing(now) {
+        if self.under_way.is_some() || self.is_failing(now) || self.token().is_err() {
             return;
         }
         self.look_again(now);
@@ -287,6 +298,7 @@ impl Rollouts {
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         match (&self.under_way, &self.failure) {
             (Some(_), _) => None,
+            _ if self.token().is_err() => None,
             (None, Some((_, retry))) => (retry.0 < i64::MAX).then_some(*retry),
             (None, None) => self.due.first().map(|(at, _)| *at),
         }
@@ -326,6 +338,7 @@ impl Rollouts {
         }
         let no_rollout = || Refusal::NoRollout(name.clone());
         let plan = self.plans.get(name).ok_or_else(no_rollout)?;
+        self.token().map_err(|who| Refusal::Store(who.to_string()))?;
         if let Some((why, _)) = &self.failure {
             return Err(Refusal::Store(why.clone()));
         }
@@ -337,12 +350,13 @@ impl Rollouts {
         if self.under_way.is_some() || self.next.states.is_empty() {
             return None;
         }
+        let token = self.token().ok()?;
         let decided = std::mem::take(&mut self.next);
         let states = decided.states.iter().map(|(name, state)| self.change(name, state.as_ref())).collect();
         let entries = decided.entries.iter().map(|(name, entry)| journaled(name, entry)).collect();
         self.count += 1;
         self.under_way = Some((self.count, decided));
-        let commit = Commit { states, entries, ..Commit::default() };
+        let commit = Commit { token, states, entries, ..Commit::default() };
         Some(Proposal { id: self.count, commit })
     }
 
@@ -366,7 +380,9 @@ impl Rollouts {
         match result {
             Ok(()) => {
                 answered.alarm = self.failure.take().map(|_| Ok(()));
-                for (name, state) in decided.states {
+                // Who does not lead any more hears of it from the store, after what was kept since.
+                let is_newest = self.token().is_ok();
+                for (name, state) in decided.states.into_iter().filter(|_| is_newest) {
                     if let Some(state) = state {
                         self.kept.insert(name.clone(), state);
                     } else {
@@ -391,8 +407,13 @@ impl Rollouts {
                 self.answers.extend(decided.answers.into_iter().map(refused));
                 decided.states.keys().for_each(|name| self.note_deadline(name));
                 self.unseen.extend(decided.states.into_keys());
-                answered.alarm = self.failure.is_none().then(|| Err(why.clone()));
-                self.failure = Some((why, now.plus(RETRY)));
+                if self.seat.is_some() {
+                    // What is kept is not known; who knows says so, and whether this one may go on.
+                    self.stand_up(why, now);
+                } else {
+                    answered.alarm = self.failure.is_none().then(|| Err(why.clone()));
+                    self.failure = Some((why, now.plus(RETRY)));
+                }
             }
         }
         for waiting in std::mem::take(&mut self.waiting) {
@@ -417,7 +438,8 @@ impl Rollouts {
             return None;
         }
         let mut wants = Wants { compared: Compared::new(), questions: Questions::new() };
-        for (name, plan) in &self.plans {
+        let decides = self.token().is_ok();
+        for (name, plan) in self.plans.iter().filter(|_| decides) {
             let running = |s: &&State| s.phase.is_running() && s.identity == plan.identity;
             let Some(state) = self.kept.get(name).filter(running) else { continue };
             let Identity { primary, canary } = &plan.identity;
@@ -465,7 +487,7 @@ impl Rollouts {
         if self.unreadable.contains_key(name) {
             return;
         }
-        if self.under_way.is_some() || self.is_failing(now) {
+        if self.under_way.is_some() || self.is_failing(now) || self.token().is_err() {
             self.unseen.insert(name.clone());
             return;
         }
@@ -489,7 +511,7 @@ impl Rollouts {
             }
             return;
         }
-        if self.is_failing(now) {
+        if self.is_failing(now) || self.token().is_err() {
             return;
         }
         let (Some(plan), Some(state)) = (self.plans.get(&name), self.state(&name)) else { return };

@@ -114,8 +114,13 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
             asker.answer(reply);
         }
         let notes = world.take_notes();
-        later.add(journal.entries(&notes, now), world.take_documents(), now);
-        later.throw(world.take_switches(), now);
+        let entries = journal.entries(&notes, now);
+        // One of several Serins writes for all. What the others hear of files is in their logs, and waits in the world.
+        if let Ok(token) = world.token() {
+            keep(&outputs.store, later.under(token));
+            later.add(entries, world.take_documents(), now);
+            later.throw(world.take_switches(), now);
+        }
         log(&notes);
         for note in notes {
             // No reader is not an error.
@@ -136,6 +141,14 @@ struct Later {
 }
 
 impl Later {
+    /// From now on it is gathered under this token. Gives back what was gathered under another one, which is kept under that
+    /// one, or not at all.
+    fn under(&mut self, token: Option<u64>) -> Commit {
+        let before = if self.commit.token == token { Commit::default() } else { self.take() };
+        self.commit.token = token;
+        before
+    }
+
     fn add(
         &mut self,
         entries: Vec<NewEntry>,
@@ -177,7 +190,7 @@ async fn next(world: &World, later: &Later, events: &mut mpsc::Receiver<Event>) 
 
 /// Traffic never waits for what is kept here, so nobody waits for its end.
 fn keep(store: &Handle, commit: Commit) {
-    if commit != Commit::default()
+    if commit != (Commit { token: commit.token, ..Commit::default() })
         && let Err(lost) = store.note(commit)
     {
         let (entries, documents, switches) = (lost.entries.len(), lost.documents.len(), lost.switches.len());
@@ -211,10 +224,32 @@ fn log(notes: &[Note]) {
             | NoteKind::Removed
             | NoteKind::Repaired
             | NoteKind::Rollout
+            | NoteKind::Leader
             | NoteKind::Switched => {
                 let actor = note.by.as_ref().map(|by| by.actor.as_str());
                 tracing::info!(gateway, actor, "{}", note.message);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_gathered_under_a_token_is_never_written_under_another() {
+        let (mut later, now) = (Later::default(), Timestamp(1));
+        let documents = |name: &str| BTreeMap::from([(Arc::from(name), None)]);
+        assert_eq!(later.under(Some(5)), Commit::default());
+        later.add(Vec::new(), documents("a.yaml"), now);
+        assert_eq!(later.due, Some(now.plus(GATHER)));
+        assert_eq!(later.under(Some(5)), Commit::default(), "it is still gathered");
+        let before = later.under(Some(7));
+        assert_eq!((before.token, before.documents), (Some(5), documents("a.yaml")));
+        assert_eq!(later.due, None);
+        later.throw([("shadow".into(), false)].into(), now);
+        assert_eq!(later.due, Some(now), "a switch is kept at once");
+        assert_eq!(later.take().token, Some(7));
     }
 }

@@ -7,11 +7,13 @@ use super::rollout_view::RolloutView;
 use super::rollouts::Rollouts;
 use super::trial::Trial;
 use super::world::Wanted;
+use crate::clock::Timestamp;
 use crate::diag::{Code, Diagnostic, Place, Severity};
 use crate::model::{Comparison, Gateway, Switches};
 use crate::names::GatewayName;
 use crate::rollout;
 use crate::snapshot::Fleet;
+use crate::store::Seat;
 use crate::translate::{self, Leg};
 use crate::weight::Weight;
 use imbl::OrdMap;
@@ -28,6 +30,10 @@ pub struct View {
     pub fleet: Fleet,
     /// All gateway files are gone at once.
     pub all_vanished: bool,
+    /// Whether this Serin decides about releases: where several share a store, one does.
+    pub leads: bool,
+    /// Where it stands among those that share the store, and since when by its own clock; `None`: nothing is shared.
+    pub seat: Option<(Seat, Timestamp)>,
     /// How many decisions about releases of each kind were kept since the start.
     pub decisions: BTreeMap<rollout::EntryKind, u64>,
     /// What is to be fetched of token issuers and providers of logins.

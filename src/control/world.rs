@@ -54,9 +54,14 @@ pub struct World {
     issuers: Issuers,
     session_key: Option<SessionKey>,
     switches: Switches,
-    /// Switches that were thrown since it began, and whether the store was not told of the last one yet.
+    /// As they were kept last by whichever Serin leads, where there are several.
+    shared_switches: Switches,
+    /// Switches that were thrown since it began or since another Serin led, and whether the store was not told of the
+    /// last one yet.
     thrown: BTreeMap<Arc<str>, bool>,
     unkept: bool,
+    /// The token under which it led last.
+    led: Option<u64>,
     rollouts: Rollouts,
     views: Views,
     /// The files of which people may see something else than before.
@@ -105,8 +110,10 @@ impl World {
             issuers: Issuers::default(),
             session_key: None,
             switches: Switches::default(),
+            shared_switches: Switches::default(),
             thrown: BTreeMap::new(),
             unkept: false,
+            led: None,
             rollouts: Rollouts::default(),
             views: Views::default(),
             unseen: BTreeSet::new(),
@@ -133,21 +140,7 @@ impl World {
                 true
             }
             Event::Verdict(verdict) => self.take_verdict(verdict, now),
-            Event::Fetched { what, result } => {
-                let (changed, alarm) = self.issuers.take(what.clone(), result);
-                if let Some(message) = alarm {
-                    self.notes.push(Note::new(now, None, NoteKind::Alarm, message));
-                }
-                if changed {
-                    for name in self.issuers.wanting(&what) {
-                        let Some(wanted) = self.wanted.get(&name) else { continue };
-                        self.unseen.insert(Arc::clone(&wanted.file));
-                        let (file, gateway) = (Arc::clone(&wanted.file), Arc::clone(&wanted.newest));
-                        self.choose(Chosen { file, gateway }, now);
-                    }
-                }
-                changed
-            }
+            Event::Fetched { what, result } => self.take_fetched(&what, result, now),
             Event::Command(command, asker) => {
                 self.take_command(command, asker, now);
                 false
@@ -176,6 +169,8 @@ impl World {
             }
             Event::Answered(said) => self.take_said(said, now),
             Event::Committed(id, result) => self.take_answer(id, result, now),
+            Event::Kept(kept) => self.take_kept(kept, now),
+            Event::Seat(seat) => self.take_seat(seat, now),
             Event::Restored(restored) => {
                 self.find_switches(restored.switches);
                 self.take_restored(restored.states, now);
@@ -236,6 +231,8 @@ impl World {
             gateways: self.views.renew(std::mem::take(&mut self.unseen), facts),
             fleet: self.fleet.clone(),
             all_vanished: self.files.all_vanished,
+            leads: self.rollouts.token().is_ok(),
+            seat: self.rollouts.seat(),
             decisions: self.rollouts.decisions().clone(),
             fetches: self.issuers.wanted(),
             switches: self.switches,

@@ -210,6 +210,8 @@ codes! {
     ListenerCertificates = "S009",
     /// `serin.yaml`: the URL of Prometheus is none.
     PrometheusUrl = "S010",
+    /// `serin.yaml`: a password stands in `store`.
+    StorePassword = "S018",
 
     /// Traffic does not sum to 100.
     TrafficSum = "T001",

@@ -29,8 +29,8 @@ pub use rollout::{BuiltIn, ErrorRate, Metrics, OnFailure, Quantile, Rollout, Sha
 pub use secret::{Certificate, Pem, Secret};
 pub use session::SessionKey;
 pub use settings::{
-    AltName, CertificateFiles, Listener, ListenerTls, MutualTls, PrometheusServer, Routing, ServerTls,
-    Settings, StoreAt,
+    AltName, CertificateFiles, Database, DatabaseTls, Listener, ListenerTls, MutualTls, PrometheusServer,
+    Routing, ServerTls, Settings, StoreAt,
 };
 pub use shadow::Shadow;
 pub use switches::{Switch, Switches};

@@ -2,6 +2,7 @@
 
 use crate::names::ListenerName;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -98,6 +99,48 @@ pub enum StoreAt {
     Memory,
     /// In a file of `SQLite`.
     Sqlite(PathBuf),
+    /// In a database of `PostgreSQL`, which several control planes may share.
+    Postgres(Database),
+}
+
+/// A database of `PostgreSQL`, and how to get in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Database {
+    /// A name or an address, without brackets.
+    pub host: String,
+    /// From 1 to 65535.
+    pub port: u16,
+    /// Who we are there.
+    pub user: String,
+    /// Which database of the server.
+    pub name: String,
+    /// The user's password, and nothing else but a line end; read at every connection. `None`: the server wants none.
+    pub password_file: Option<PathBuf>,
+    /// `None`: plain text.
+    pub tls: Option<DatabaseTls>,
+}
+
+/// How a database proves who it is: by a certificate for its host's name, as libpq's `verify-full` wants it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseTls {
+    /// PEM: who signs the server's certificate; `None`: whom the system trusts.
+    pub root_file: Option<PathBuf>,
+}
+
+impl Database {
+    /// All files.
+    pub fn files_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        self.password_file.iter_mut().chain(self.tls.iter_mut().flat_map(|tls| &mut tls.root_file))
+    }
+}
+
+impl fmt::Display for Database {
+    /// As people are told of it, which holds no secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, user, name, .. } = self;
+        let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
+        write!(f, "postgres://{user}@{open}{host}{close}:{port}/{name}")
+    }
 }
 
 /// A port that Envoys open for clients.

@@ -9,6 +9,9 @@ use std::sync::Arc;
 /// Changes that are kept together or not at all.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Commit {
+    /// The fencing token under which it was decided, where several Serins share a store: it is kept only as long as that
+    /// is the newest one. `None` where there is only one.
+    pub token: Option<u64>,
     /// Of rollouts; each gateway at most once.
     pub states: Vec<StateChange>,
     /// For the journal.
@@ -30,6 +33,17 @@ pub struct StateChange {
     pub revision: u64,
     /// The state from now on; `None`: forget it.
     pub state: Option<Value>,
+}
+
+/// States that another Serin may have kept.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Kept {
+    /// Whether these are all there are; otherwise they are those that changed.
+    pub all: bool,
+    /// The revision and the state of rollouts; `None`: it was forgotten.
+    pub states: BTreeMap<GatewayName, Option<(u64, Value)>>,
+    /// Positions of all switches that were ever thrown.
+    pub switches: BTreeMap<Arc<str>, bool>,
 }
 
 /// What was kept.

@@ -15,6 +15,9 @@ pub enum Error {
         /// The one that is kept.
         found: Option<u64>,
     },
+    /// It was decided by a Serin that does not lead any more, or never did.
+    #[error("another serin leads the rollouts by now, so that nothing of this was kept")]
+    Fenced,
     /// It cannot be reached, read or written now: a full disk, a file that may only be read, a lost server. The same
     /// may succeed later.
     #[error("{place} cannot be used now: {why}; rollouts wait until it can")]

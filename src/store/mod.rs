@@ -2,7 +2,9 @@
 //!
 //! [`Store`] is the border. A commit is all or nothing, and what it answers is durable: a decision is committed before
 //! any Envoy hears of it, so that a restart never goes back behind what was served. The contract of a store is a
-//! generic test (`contract`), so that a second one is held to the same.
+//! generic test (`contract`), to which both are held: a file of `SQLite` for one Serin, a database of `PostgreSQL` for
+//! several. Of several one leads, by a [`lease`] whose token every write checks; [`replica`] is what each of them does
+//! for that, and for hearing what the leader keeps.
 //!
 //! What is not here: secrets of users, which stay in their files, and what Envoys were told, which follows from the
 //! files and the states.
@@ -10,12 +12,17 @@
 mod commit;
 mod entry;
 mod error;
+pub mod lease;
+mod postgres;
+pub mod replica;
 pub mod run;
 mod sqlite;
 
-pub use commit::{Commit, Restored, StateChange};
+pub use commit::{Commit, Kept, Restored, StateChange};
 pub use entry::{Entry, Kind, NewEntry, Query, Weights};
 pub use error::Error;
+pub use lease::Seat;
+pub use postgres::Postgres;
 pub use sqlite::Sqlite;
 
 use crate::clock::Timestamp;
@@ -47,11 +54,13 @@ pub trait Store: Send {
     fn prune(&mut self, before: Timestamp, most: u64) -> Result<u64, Error>;
 }
 
-/// Opens the store that the settings name.
+/// Opens the store that the settings name. A database is connected to when it is asked first, and again whenever that is
+/// needed.
 pub fn open(at: &StoreAt) -> Result<Box<dyn Store>, Error> {
     Ok(Box::new(match at {
         StoreAt::Memory => Sqlite::in_memory()?,
         StoreAt::Sqlite(path) => Sqlite::open(path)?,
+        StoreAt::Postgres(at) => return Ok(Box::new(Postgres::new(at.clone())?)),
     }))
 }
 

@@ -50,6 +50,7 @@ enum Request {
     Commit { commit: Commit, id: Option<u64> },
     Entries { query: Query, reply: oneshot::Sender<Result<Vec<Entry>, Error>> },
     Secret { name: String, new: Vec<u8>, reply: oneshot::Sender<Result<Vec<u8>, Error>> },
+    Look,
     Open { reply: oneshot::Sender<Result<Restored, Error>> },
 }
 
@@ -77,6 +78,12 @@ impl Handle {
     pub async fn secret(&self, name: &str, new: Vec<u8>) -> Result<Vec<u8>, Error> {
         let name = name.to_owned();
         self.ask(|reply| Request::Secret { name, new, reply }).await
+    }
+
+    /// Somebody else may have written: look how the store is, and tell those who wait for entries.
+    pub fn look(&self) {
+        // Where so much is waiting, what is written next tells them.
+        let _ = self.requests.try_send(Request::Look);
     }
 
     /// Tries once more to open a store that could not be opened. What it holds, or why it still cannot be opened.
@@ -120,10 +127,16 @@ pub fn start(
 ) -> (Handle, Work, mpsc::UnboundedReceiver<Answer>) {
     let (requests_in, requests) = mpsc::channel(QUEUE);
     let (answers_in, answers) = mpsc::unbounded_channel();
-    let state = Status { newest: newest(&mut *store), failure };
+    let state = Status { newest: newest(&mut *store).unwrap_or(0), failure };
     let status = Latest::new(state.clone());
     let handle = Handle { requests: requests_in, status: Arc::clone(&status) };
     (handle, Work { store, open: None, requests, answers: answers_in, status, state }, answers)
+}
+
+/// The largest sequence in the journal; 0 when it is empty.
+fn newest(store: &mut dyn Store) -> Result<u64, Error> {
+    let last = store.entries(&Query { newest: true, limit: 1, ..Query::default() })?;
+    Ok(last.first().map_or(0, |e| e.sequence))
 }
 
 impl Work {
@@ -161,6 +174,10 @@ impl Work {
                         self.keep(&mut commits, &mut ids);
                         let _ = reply.send(self.store.secret(&name, &new));
                     }
+                    Request::Look => {
+                        self.keep(&mut commits, &mut ids);
+                        self.look();
+                    }
                     Request::Open { reply } => {
                         self.keep(&mut commits, &mut ids);
                         let _ = reply.send(self.reopen());
@@ -185,7 +202,7 @@ impl Work {
         let mut state = self.state.clone();
         let result = open().map(|(store, restored)| {
             (self.store, self.open) = (store, None);
-            state.newest = newest(&mut *self.store);
+            state.newest = newest(&mut *self.store).unwrap_or(0);
             restored
         });
         if let Err(why) = &result {
@@ -210,13 +227,25 @@ impl Work {
                     state.failure = None;
                 }
                 // Somebody was slower, and the store is well.
-                Err(Error::Conflict { .. }) => {}
+                Err(Error::Conflict { .. } | Error::Fenced) => {}
                 Err(e) => state.failure = Some(e.clone()),
             }
             if let Some(id) = id {
                 // Nobody listens any more only when everything stops.
                 let _ = self.answers.send(Answer { id, result });
             }
+        }
+        self.tell(state);
+    }
+
+    fn look(&mut self) {
+        let mut state = self.state.clone();
+        match newest(&mut *self.store) {
+            Ok(newest) => {
+                state.newest = newest.max(state.newest);
+                state.failure = None;
+            }
+            Err(e) => state.failure = Some(e),
         }
         self.tell(state);
     }
@@ -233,12 +262,6 @@ impl Work {
             self.status.publish(state);
         }
     }
-}
-
-/// The largest sequence in the journal; 0: there is no entry, or none can be read.
-fn newest(store: &mut dyn Store) -> u64 {
-    let last = store.entries(&Query { newest: true, limit: 1, ..Query::default() }).unwrap_or_default();
-    last.first().map_or(0, |e| e.sequence)
 }
 
 impl std::fmt::Debug for Work {

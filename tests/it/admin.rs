@@ -112,6 +112,7 @@ async fn probes_know_when_files_are_read() {
     let table = Latest::new(serin::telemetry::Table::default());
     let (hub, _work) = serin::admin::watch::start(&view, table.clone());
     let router = router(Sources {
+        name: "127.0.0.1:18001 on ada".into(),
         view: view.clone(),
         registry: std::sync::Arc::default(),
         table,

@@ -88,7 +88,7 @@ fn operations_name_each_setting_of_serve() {
     for flag in flags.map(|f| f.trim_end_matches([',', ']'])) {
         assert!(text.contains(flag), "docs/operations.md does not explain {flag}");
     }
-    for variable in help.split("[env: ").skip(1).map(|rest| rest.split('=').next().unwrap()) {
+    for variable in help.split("[env: ").skip(1).map(|rest| rest.split(['=', ']']).next().unwrap()) {
         assert!(text.contains(variable), "docs/operations.md does not explain {variable}");
     }
 }

@@ -12,6 +12,7 @@ mod golden;
 mod grafana;
 mod launch;
 mod others;
+mod postgres;
 mod prometheus;
 mod protocol;
 mod real;

@@ -11,15 +11,15 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// A control plane of its own process.
-struct Serve {
-    child: Child,
+pub(crate) struct Serve {
+    pub(crate) child: Child,
     log: PathBuf,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Serve {
     /// Starts it, and waits until it serves.
-    async fn start(folder: &Path, flags: &[&str]) -> Self {
+    pub(crate) async fn start(folder: &Path, flags: &[&str]) -> Self {
         let settings = folder.join("serin.yaml");
         if !settings.exists() {
             std::fs::write(&settings, "gateways: gateways\n").unwrap();
@@ -46,22 +46,22 @@ impl Serve {
         serve
     }
 
-    fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    async fn get(&self, page: &str) -> Response {
+    pub(crate) async fn get(&self, page: &str) -> Response {
         soon(page, client().get(format!("{}{page}", self.url)).send()).await.unwrap()
     }
 
-    async fn json(&self, page: &str) -> Value {
+    pub(crate) async fn json(&self, page: &str) -> Value {
         let response = self.get(page).await;
         assert_eq!(response.status(), StatusCode::OK, "{page}");
         response.json().await.unwrap()
     }
 
     /// The whole journal: sequences and sentences.
-    async fn journal(&self) -> Vec<(u64, String)> {
+    pub(crate) async fn journal(&self) -> Vec<(u64, String)> {
         let page = self.json("/api/v1/events?limit=1000&after=0").await;
         page["events"].as_array().unwrap().iter().map(entry).collect()
     }
@@ -87,7 +87,7 @@ impl Serve {
     }
 
     /// As a loss of power would, as far as a process can tell.
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }

@@ -27,6 +27,7 @@ mod rollout;
 mod settings;
 mod shadow;
 mod shadow_first;
+mod store;
 mod tls;
 mod told;
 mod traffic;
@@ -36,7 +37,8 @@ pub(super) use attached::references;
 pub(super) use duration::duration;
 pub(crate) use duration::parse as parse_duration;
 pub(super) use gateway::{Checked, gateway};
-pub(super) use settings::{settings, store_at};
+pub(super) use settings::settings;
+pub(super) use store::store_at;
 
 use super::problems::{At, Problems};
 use super::{Attachment, Reference};

@@ -1,13 +1,13 @@
 //! The settings.
 
 use super::address::dns_name;
-use super::{Wrong, name, remote, report};
+use super::{Wrong, name, remote, report, store};
 use crate::config::problems::{At, Problems};
 use crate::config::{raw, resolve, spelling};
 use crate::diag::Code;
 use crate::model::{
     AltName, CertificateFiles, Listener, ListenerTls, MutualTls, PrometheusServer, Routing, ServerTls,
-    Settings, StoreAt,
+    Settings,
 };
 use crate::names::ListenerName;
 use std::collections::BTreeMap;
@@ -67,7 +67,15 @@ pub(crate) fn settings(
     };
     let store = match &raw.store {
         None => None,
-        Some(text) => Some(report(store(text, file), Code::Store, &root.at("store"), problems)?),
+        Some(text) => match store::store(text, file) {
+            Ok(at) => Some(at),
+            // Its line is not shown, since a password may stand in it.
+            Err((code, wrong)) if text.starts_with("postgres") => {
+                problems.at(code, None, format!("`store`: {}", wrong.message), wrong.help);
+                return None;
+            }
+            Err((code, wrong)) => return report(Err(wrong), code, &root.at("store"), problems),
+        },
     };
     let prometheus = match &raw.prometheus {
         None if root.at("prometheus").is_there() => return None,
@@ -234,27 +242,6 @@ fn listener(raw: &raw::Listener, file: &Path, at: &At<'_>, problems: &mut Proble
         Some(tls) => Some(tls?),
     };
     Some(Listener { address: address?, port: raw.port?, tls })
-}
-
-/// Where the store is, relative to a file.
-fn store(text: &str, file: &Path) -> Result<StoreAt, Wrong> {
-    const FORM: &str = "write `sqlite:` and the path of a file, as in `sqlite:/var/lib/serin/serin.db`";
-    let shown = spelling::shorten(text);
-    match text.split_once(':') {
-        Some(("sqlite", path)) if path.starts_with("//") => {
-            Err(Wrong::new(format!("`{shown}` is a URL, where a plain path belongs"), FORM))
-        }
-        Some(("sqlite", path)) if path.is_empty() || path.ends_with('/') => {
-            Err(Wrong::new(format!("`{shown}` names no file"), FORM))
-        }
-        Some(("sqlite", path)) => Ok(StoreAt::Sqlite(resolve(file, path))),
-        _ => Err(Wrong::new(format!("`{shown}` is not a kind of store that this version has"), FORM)),
-    }
-}
-
-/// Where the store is, relative to the current folder; or what is wrong and what to do.
-pub(crate) fn store_at(text: &str) -> Result<StoreAt, String> {
-    store(text, Path::new("")).map_err(|wrong| format!("{}; {}", wrong.message, wrong.help))
 }
 
 /// One certificate, or a list of them.

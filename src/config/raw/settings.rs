@@ -20,8 +20,9 @@ pub(crate) struct Settings {
     /// How routes are divided: `plain` (the default), or `scoped`, in which an edit costs the same however many
     /// gateways there are, and hosts are exact.
     pub(crate) routing: Option<Routing>,
-    /// Where rollouts and the journal are kept: `sqlite:` and a file, relative to this one. Default: `sqlite:serin.db`.
-    #[schemars(example = &"sqlite:/var/lib/serin/serin.db")]
+    /// Where rollouts and the journal are kept: `sqlite:` and a file, relative to this one, or the URL of a database of
+    /// PostgreSQL, which several control planes may share. Default: `sqlite:serin.db`.
+    #[schemars(example = &"sqlite:/var/lib/serin/serin.db", example = &"postgres://serin@db.example.com/serin?passwordFile=secrets/db")]
     pub(crate) store: Option<String>,
     /// The file of the tokens that open the HTTP port, as `serin tokens new` writes it; relative to this file. Without one
     /// everyone on this machine may read, and nobody else can.

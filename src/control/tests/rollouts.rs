@@ -1,6 +1,7 @@
 //! Rollouts in the loop: what is kept counts, and nothing else.
 
 mod late;
+mod others;
 mod shadowed;
 
 use super::*;

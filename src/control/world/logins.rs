@@ -1,6 +1,11 @@
-//! What of the world is about logins: their one key, and whom Envoys trust at token endpoints.
+//! What of the world is about logins: their one key, whom Envoys trust at token endpoints, and what was fetched of issuers
+//! and providers.
 
+use super::super::event::{Note, NoteKind};
+use super::super::files::Chosen;
+use super::super::issuers::{Fetch, Fetched};
 use super::World;
+use crate::clock::Timestamp;
 use crate::model::{Authentication, Gateway, Pem, SessionKey};
 use crate::translate;
 use std::sync::Arc;
@@ -18,6 +23,28 @@ impl World {
     pub fn with_authorities(mut self, trusted: &Pem) -> Self {
         self.common.authorities = Some(Arc::new(translate::authorities(trusted)));
         self
+    }
+
+    /// Something was fetched, or could not be. Says whether gateways are another than before.
+    pub(super) fn take_fetched(
+        &mut self,
+        what: &Fetch,
+        result: Result<Fetched, String>,
+        now: Timestamp,
+    ) -> bool {
+        let (changed, alarm) = self.issuers.take(what.clone(), result);
+        if let Some(message) = alarm {
+            self.notes.push(Note::new(now, None, NoteKind::Alarm, message));
+        }
+        if changed {
+            for name in self.issuers.wanting(what) {
+                let Some(wanted) = self.wanted.get(&name) else { continue };
+                self.unseen.insert(Arc::clone(&wanted.file));
+                let (file, gateway) = (Arc::clone(&wanted.file), Arc::clone(&wanted.newest));
+                self.choose(Chosen { file, gateway }, now);
+            }
+        }
+        changed
     }
 
     /// The gateway with the secret of its logins.

@@ -5,12 +5,13 @@ use super::super::event::{Answered as Said, Note, NoteKind};
 use super::super::files::Chosen;
 use super::super::notice::{self, Notice, Release};
 use super::super::questions::News;
-use super::super::rollouts::{Answered, Proposal, Rollouts, Wants};
+use super::super::rollouts::{Answered, NotLeading, Proposal, Rollouts, Wants};
 use super::World;
 use crate::clock::Timestamp;
-use crate::model::Occasion;
+use crate::model::{Occasion, Switches};
 use crate::names::GatewayName;
 use crate::rollout::{ENGINE, EntryKind, Refusal};
+use crate::store::{Kept, Seat};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -29,6 +30,18 @@ impl World {
         let alarm = |(gateway, message)| Note::new(now, gateway, NoteKind::Alarm, message);
         self.notes.extend(alarms.into_iter().map(alarm));
         self
+    }
+
+    /// One of several Serins, of which one decides; until it hears more, another. After [`World::with_rollouts`].
+    #[must_use]
+    pub fn with_others(mut self, now: Timestamp) -> Self {
+        self.rollouts = self.rollouts.with_others(now);
+        self
+    }
+
+    /// The fencing token of what may be written now; `None`: none is needed. `Err`: another Serin writes.
+    pub(in crate::control) fn token(&self) -> Result<Option<u64>, NotLeading> {
+        self.rollouts.token()
     }
 
     /// The store can be read at last, and rollouts go on from what it has, as after a start.
@@ -125,7 +138,60 @@ impl World {
         });
         let note = |(kind, message)| Note::new(now, None, kind, message);
         self.notes.extend(alarm.map(note));
-        for name in &gateways {
+        self.follow_states(&gateways, now)
+    }
+
+    /// What another Serin has kept counts here as well.
+    pub(super) fn take_kept(&mut self, kept: Kept, now: Timestamp) -> bool {
+        if self.token().is_ok() {
+            return false;
+        }
+        self.shared_switches = Switches::restored(&kept.switches);
+        let is_thrown = self.follow_switches();
+        let (gateways, alarms) = self.rollouts.follow(kept);
+        let alarm = |(gateway, message)| Note::new(now, Some(gateway), NoteKind::Alarm, message);
+        self.notes.extend(alarms.into_iter().map(alarm));
+        self.follow_states(&gateways, now) || is_thrown
+    }
+
+    /// Another Serin decides from now on, or this one.
+    pub(super) fn take_seat(&mut self, seat: Seat, now: Timestamp) -> bool {
+        let (kind, message) = match &seat {
+            Seat::Leads { token } => {
+                (NoteKind::Leader, format!("this serin leads the rollouts from now on, with token {token}"))
+            }
+            Seat::Follows { leader: Some(leader) } => {
+                (NoteKind::Leader, format!("the serin at {leader} leads the rollouts"))
+            }
+            Seat::Follows { leader: None } => {
+                (NoteKind::Leader, "no serin leads the rollouts at the moment".to_owned())
+            }
+            Seat::Cut { why } => {
+                (NoteKind::Alarm, format!("everything serves on, and no rollout moves from here: {why}"))
+            }
+        };
+        match &seat {
+            Seat::Follows { leader: Some(_) } => self.forget_thrown(),
+            Seat::Leads { token } => {
+                // A gap: others led meanwhile, and had left before that was seen here.
+                if self.led.is_some_and(|last| last + 1 < *token) {
+                    self.forget_thrown();
+                }
+                self.keep_thrown();
+                self.led = Some(*token);
+            }
+            Seat::Follows { leader: None } | Seat::Cut { .. } => {}
+        }
+        if self.rollouts.sit(seat, now) {
+            self.notes.push(Note::new(now, None, kind, message));
+        }
+        // People are shown who leads.
+        true
+    }
+
+    /// Serves what is kept now.
+    fn follow_states(&mut self, gateways: &[GatewayName], now: Timestamp) -> bool {
+        for name in gateways {
             let Some(wanted) = self.wanted.get(name) else { continue };
             self.unseen.insert(Arc::clone(&wanted.file));
             let (file, gateway) = (Arc::clone(&wanted.file), Arc::clone(&wanted.newest));

@@ -3,7 +3,8 @@
 use super::{Note, NoteKind, World};
 use crate::clock::Timestamp;
 use crate::control::Throw;
-use crate::model::Switches;
+use crate::control::rollouts::NotLeading;
+use crate::model::{Switch, Switches};
 use crate::translate;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ impl World {
     /// With the switches as they were left.
     #[must_use]
     pub fn with_switches(mut self, switches: Switches) -> Self {
-        self.switches = switches;
+        (self.switches, self.shared_switches) = (switches, switches);
         self.common.runtime = Arc::new(translate::runtime(switches));
         self
     }
@@ -30,9 +31,13 @@ impl World {
         if std::mem::take(&mut self.unkept) { self.thrown.clone() } else { BTreeMap::new() }
     }
 
-    /// Throws a switch. Unlike a step of a rollout it does not wait for the store: it takes load away from something, and
-    /// that is most urgent when something does not work.
+    /// Throws a switch, unless another Serin leads, who would tell all. Unlike a step of a rollout it does not wait for
+    /// the store: it takes load away from something, and that is most urgent when something does not work.
     pub(super) fn throw(&mut self, Throw { switch, on, by, asker }: Throw, now: Timestamp) -> bool {
+        if let Err(who @ NotLeading::Leader(_)) = self.token() {
+            asker.answer(Err(who.to_string()));
+            return false;
+        }
         let changed = self.switches.is_on(switch) != on;
         if changed {
             self.switches.set(switch, on);
@@ -42,7 +47,35 @@ impl World {
             let message = format!("{} switched {}", switch.name(), if on { "on" } else { "off" });
             self.notes.push(Note { by: Some(by), ..Note::new(now, None, NoteKind::Switched, message) });
         }
-        asker.answer(self.switches);
+        asker.answer(Ok(self.switches));
+        changed
+    }
+
+    /// Another Serin has led, and what it left counts: no more what was thrown here before.
+    pub(super) fn forget_thrown(&mut self) {
+        self.thrown.clear();
+        self.unkept = false;
+        self.follow_switches();
+    }
+
+    /// This one leads. What was thrown while nobody led is kept now, and so is once more what was thrown as it led before,
+    /// since nobody knows whether that was kept.
+    pub(super) fn keep_thrown(&mut self) {
+        self.unkept = !self.thrown.is_empty();
+    }
+
+    /// The switches as another Serin left them, but for what was thrown here since. Says whether that is another than
+    /// before.
+    pub(super) fn follow_switches(&mut self) -> bool {
+        let mut switches = self.shared_switches;
+        for (switch, on) in self.thrown.iter().filter_map(|(name, on)| Some((Switch::of_name(name)?, *on))) {
+            switches.set(switch, on);
+        }
+        let changed = self.switches != switches;
+        if changed {
+            self.switches = switches;
+            self.common.runtime = Arc::new(translate::runtime(switches));
+        }
         changed
     }
 }

@@ -292,7 +292,7 @@ async fn a_change_of_somebody_who_hangs_up_is_whole_and_in_the_journal_or_is_not
     let patch = patch.header(IF_MATCH, house.tag("last").await).send().await.unwrap();
     written(patch, StatusCode::OK).await;
     let changed: Vec<String> =
-        names.iter().cloned().filter(|n| house.text(&format!("{n}.yaml")).contains("cards")).collect();
+        names.iter().filter(|n| house.text(&format!("{n}.yaml")).contains("cards")).cloned().collect();
     let told = async || {
         let events = house.ann(Method::GET, "events?kind=edited&limit=100").send().await.unwrap();
         let events: Value = events.json().await.unwrap();

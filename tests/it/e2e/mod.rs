@@ -24,6 +24,7 @@ mod plays;
 pub(crate) mod provider;
 mod proxyless;
 pub(crate) mod python;
+mod replicas;
 mod rollout;
 mod scoped;
 mod shadow;

@@ -43,6 +43,31 @@ async fn create(
     stage.sees("the form's gateway serves", name, |g| g.is_some_and(|g| g["phase"] == "Stable")).await;
 }
 
+/// Files of users and keys, as the commands write them; the key of `acme`.
+fn secrets(stage: &Stage) -> String {
+    let keys = command(stage.folder.path(), &["keys", "new", "keys", "acme"]).output().unwrap();
+    let mut users = command(stage.folder.path(), &["users", "set", "users", "ann"]);
+    let mut users = users.stdin(Stdio::piped()).spawn().unwrap();
+    users.stdin.take().unwrap().write_all(b"correct horse\n").unwrap();
+    assert!(users.wait().unwrap().success());
+    String::from_utf8(keys.stdout).unwrap()
+}
+
+/// Somebody edits the file by hand while the form is open: nothing is lost on either side.
+async fn by_hand_meanwhile(chromium: &mut Chromium, stage: &Stage) {
+    chromium.evaluate("click('Edit')").await;
+    chromium.sees("document.querySelector('[name=description]') !== null").await;
+    chromium.evaluate("fill('description', 'by the form')").await;
+    let by_hand = format!("{}# by hand\n", std::fs::read_to_string(stage.path("fraud.yaml")).unwrap());
+    stage.replace("fraud.yaml", &by_hand);
+    chromium.evaluate("click('Save')").await;
+    chromium
+        .sees("document.querySelector('.refusal[role=alert]').textContent.startsWith('The file was changed meanwhile')")
+        .await;
+    assert_eq!(chromium.evaluate("document.querySelector('[name=description]').value").await, "by the form");
+    assert_eq!(std::fs::read_to_string(stage.path("fraud.yaml")).unwrap(), by_hand);
+}
+
 #[tokio::test]
 #[expect(
     clippy::too_many_lines,
@@ -53,12 +78,7 @@ async fn gateways_of_all_modes_are_made_and_a_canary_is_led_to_its_end() {
     let stage = Stage::with(&[], Options { insecure_admin: true, ..Options::default() }).await;
     let back = callback(stage.port, "login");
     let client = provider.register(&back).await;
-    let keys = command(stage.folder.path(), &["keys", "new", "keys", "acme"]).output().unwrap();
-    let key = String::from_utf8(keys.stdout).unwrap();
-    let mut users = command(stage.folder.path(), &["users", "set", "users", "ann"]);
-    let mut users = users.stdin(Stdio::piped()).spawn().unwrap();
-    users.stdin.take().unwrap().write_all(b"correct horse\n").unwrap();
-    assert!(users.wait().unwrap().success());
+    let key = secrets(&stage);
     std::fs::write(stage.path("login.secret"), &client.secret).unwrap();
     let envoy = stage.envoy().await;
     let mut chromium = Chromium::start().await;
@@ -146,18 +166,7 @@ async fn gateways_of_all_modes_are_made_and_a_canary_is_led_to_its_end() {
     // Six standard deviations of 4,000 draws.
     assert!((2.9..=7.1).contains(&measured[0]) && (20.8..=29.2).contains(&measured[1]), "{measured:?} %");
 
-    // Somebody edits the file by hand while the form is open: nothing is lost on either side.
-    chromium.evaluate("click('Edit')").await;
-    chromium.sees("document.querySelector('[name=description]') !== null").await;
-    chromium.evaluate("fill('description', 'by the form')").await;
-    let by_hand = format!("{}# by hand\n", std::fs::read_to_string(stage.path("fraud.yaml")).unwrap());
-    stage.replace("fraud.yaml", &by_hand);
-    chromium.evaluate("click('Save')").await;
-    chromium
-        .sees("document.querySelector('.refusal[role=alert]').textContent.startsWith('The file was changed meanwhile')")
-        .await;
-    assert_eq!(chromium.evaluate("document.querySelector('[name=description]').value").await, "by the form");
-    assert_eq!(std::fs::read_to_string(stage.path("fraud.yaml")).unwrap(), by_hand);
+    by_hand_meanwhile(&mut chromium, &stage).await;
 
     // Whoever looks again can go on; then the canary gets everything.
     chromium.evaluate("window.confirm = () => true; click('fraud')").await;

@@ -1,0 +1,167 @@
+//! Where the store is: a file of `SQLite`, or a database of `PostgreSQL` by the URL that libpq takes as well, with those
+//! of its parameters that Serin has (`sslmode`, `sslrootcert`), and `passwordFile`.
+
+use super::Wrong;
+use crate::config::{resolve, spelling};
+use crate::diag::Code;
+use crate::model::{Database, DatabaseTls, StoreAt};
+use std::path::Path;
+
+/// The parameters of the URL.
+const PARAMETERS: [&str; 3] = ["sslmode", "sslrootcert", "passwordFile"];
+
+/// Where the store is, relative to a file.
+pub(super) fn store(text: &str, file: &Path) -> Result<StoreAt, (Code, Wrong)> {
+    const FORM: &str = "write `sqlite:` and the path of a file, as in `sqlite:/var/lib/serin/serin.db`, or the URL of a \
+                        database, as in `postgres://serin@db.example.com/serin`";
+    let shown = spelling::shorten(text);
+    let wrong = |message: String| Err((Code::Store, Wrong::new(message, FORM)));
+    match text.split_once(':') {
+        Some(("sqlite", path)) if path.starts_with("//") => {
+            wrong(format!("`{shown}` is a URL, where a plain path belongs"))
+        }
+        Some(("sqlite", path)) if path.is_empty() || path.ends_with('/') => {
+            wrong(format!("`{shown}` names no file"))
+        }
+        Some(("sqlite", path)) => Ok(StoreAt::Sqlite(resolve(file, path))),
+        Some(("postgres" | "postgresql", _)) => postgres(text, file).map(StoreAt::Postgres),
+        _ => wrong(format!("`{shown}` is not a kind of store that this version has")),
+    }
+}
+
+/// Where the store is, relative to the current folder; or what is wrong and what to do.
+pub(crate) fn store_at(text: &str) -> Result<StoreAt, String> {
+    store(text, Path::new("")).map_err(|(_, wrong)| format!("{}; {}", wrong.message, wrong.help))
+}
+
+/// None of its complaints holds the text, which may hold a password.
+fn postgres(text: &str, file: &Path) -> Result<Database, (Code, Wrong)> {
+    const FORM: &str =
+        "write `postgres://user@host:port/database`, as in `postgres://serin@db.example.com/serin`";
+    let wrong = |message: &str, help: &str| (Code::Store, Wrong::new(message, help));
+    let url =
+        url::Url::parse(text).map_err(|e| wrong(&format!("the URL of the database is none: {e}"), FORM))?;
+    if url.password().is_some() {
+        let message =
+            "the password of the database stands in the URL, where everybody sees it who sees the settings";
+        let help = "write it into a file for Serin alone, and name that with `?passwordFile=secrets/db`";
+        return Err((Code::StorePassword, Wrong::new(message, help)));
+    }
+    let is_plain = |name: &str| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+    };
+    let plain = |name: &str, what: &str| {
+        if is_plain(name) {
+            Ok(name.to_owned())
+        } else {
+            Err(wrong(
+                &format!("the URL of the database names no {what}, or one with special characters"),
+                FORM,
+            ))
+        }
+    };
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    if host.is_empty() || url.fragment().is_some() {
+        return Err(wrong("the URL of the database names no host, or has a `#`", FORM));
+    }
+    let mut password_file = None;
+    let (mut mode, mut root_file) = (None, None);
+    for (key, value) in url.query_pairs() {
+        match &*key {
+            "sslmode" => mode = Some(value.into_owned()),
+            "sslrootcert" if !value.is_empty() => root_file = Some(resolve(file, &value)),
+            "passwordFile" if !value.is_empty() => password_file = Some(resolve(file, &value)),
+            key if PARAMETERS.contains(&key) => {
+                return Err(wrong(&format!("the parameter `{key}` of the URL is empty"), "name a file"));
+            }
+            key => {
+                let known = spelling::nearest(key, PARAMETERS.into_iter());
+                let help = known.map_or_else(
+                    || format!("the parameters are `{}`", PARAMETERS.join("`, `")),
+                    |known| format!("did you mean `{known}`?"),
+                );
+                let message = format!(
+                    "the URL of the database has a parameter `{}`, which Serin does not have",
+                    spelling::shorten(key)
+                );
+                return Err(wrong(&message, &help));
+            }
+        }
+    }
+    let is_tls = match mode.as_deref() {
+        None => !is_loopback(&host),
+        Some("disable") => false,
+        Some("verify-full") => true,
+        Some(other) => {
+            let message = format!(
+                "`sslmode={}` is not safe from whoever is on the way, or is no mode",
+                spelling::shorten(other)
+            );
+            let help =
+                "write `verify-full`, with `sslrootcert` where an authority of your own signs; or `disable`";
+            return Err(wrong(&message, help));
+        }
+    };
+    if !is_tls && root_file.is_some() {
+        let message = "`sslrootcert` has no effect without TLS";
+        return Err(wrong(message, "write `sslmode=verify-full`, or leave out `sslrootcert`"));
+    }
+    Ok(Database {
+        port: url.port().unwrap_or(5432),
+        user: plain(url.username(), "user")?,
+        name: plain(url.path().trim_start_matches('/'), "database")?,
+        tls: is_tls.then_some(DatabaseTls { root_file }),
+        host,
+        password_file,
+    })
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn read(text: &str) -> Result<Database, String> {
+        match store(text, Path::new("etc/serin.yaml")) {
+            Ok(StoreAt::Postgres(database)) => Ok(database),
+            Ok(other) => panic!("{other:?}"),
+            Err((_, wrong)) => Err(wrong.message),
+        }
+    }
+
+    #[test]
+    fn a_database_is_read_with_safe_defaults() {
+        let far = read("postgres://serin@db.example.com/serin?passwordFile=secrets/db&sslrootcert=/ca.pem")
+            .unwrap();
+        assert_eq!(far.to_string(), "postgres://serin@db.example.com:5432/serin");
+        assert_eq!(far.password_file, Some(PathBuf::from("etc/secrets/db")));
+        assert_eq!(far.tls, Some(DatabaseTls { root_file: Some("/ca.pem".into()) }));
+        let near = read("postgresql://serin@[::1]:6000/x?").unwrap();
+        assert_eq!((near.to_string().as_str(), &near.tls), ("postgres://serin@[::1]:6000/x", &None));
+        assert!(read("postgres://serin@localhost/x?sslmode=verify-full").unwrap().tls.is_some());
+        assert!(read("postgres://serin@db/x?sslmode=disable").unwrap().tls.is_none());
+    }
+
+    #[test]
+    fn what_is_not_had_is_refused_and_a_password_is_never_shown() {
+        for (text, part) in [
+            ("postgres://serin:sesame@db/x", "the password of the database stands in the URL"),
+            ("postgres://serin:sesame@:x", "is none"),
+            ("postgres://db/x", "no user"),
+            ("postgres://serin@db", "no database"),
+            ("postgres://serin@db/x/y", "no database"),
+            ("postgres:serin", "no host"),
+            ("postgres://serin@db/x?sslmode=require", "`sslmode=require` is not safe"),
+            ("postgres://serin@db/x?password=sesame", "a parameter `password`"),
+            ("postgres://serin@db/x?passwordFile=", "is empty"),
+            ("postgres://serin@localhost/x?sslrootcert=ca.pem", "no effect without TLS"),
+        ] {
+            let said = read(text).unwrap_err();
+            assert!(said.contains(part) && !said.contains("sesame"), "{text}: {said}");
+        }
+    }
+}

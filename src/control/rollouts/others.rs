@@ -1,0 +1,128 @@
+//! Several Serins with one store: one decides, and the others serve what it keeps.
+//!
+//! Who follows decides nothing and proposes nothing. Which pair of upstreams a state is about is in the state, so a replica
+//! whose file is about another pair serves the safe state of its own file, as after an edit.
+
+use super::Rollouts;
+use crate::clock::Timestamp;
+use crate::names::GatewayName;
+use crate::rollout::Refusal;
+use crate::store::{Kept, Seat};
+
+/// Another Serin decides, or nobody can.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::control) enum NotLeading {
+    /// That one.
+    #[error("the serin at {0} leads the rollouts; say it to that one")]
+    Leader(String),
+    /// Nobody at the moment, or it is not known who.
+    #[error("no serin leads the rollouts at the moment; try again in a few seconds")]
+    Nobody,
+    /// The store cannot be reached.
+    #[error("{0}")]
+    Cut(String),
+}
+
+impl Rollouts {
+    /// One of several.
+    pub(in crate::control) fn with_others(mut self, now: Timestamp) -> Self {
+        self.seat = Some((Seat::Follows { leader: None }, now));
+        self
+    }
+
+    /// The token under which decisions are written; `None`: none is needed. `Err`: nothing may be decided here.
+    pub(in crate::control) fn token(&self) -> Result<Option<u64>, NotLeading> {
+        match self.seat.as_ref().map(|(seat, _)| seat) {
+            None => Ok(None),
+            Some(Seat::Leads { token }) => Ok(Some(*token)),
+            Some(Seat::Follows { leader: Some(leader) }) => Err(NotLeading::Leader(leader.clone())),
+            Some(Seat::Follows { leader: None }) => Err(NotLeading::Nobody),
+            Some(Seat::Cut { why }) => Err(NotLeading::Cut(why.clone())),
+        }
+    }
+
+    /// Where this one stands among several, and since when.
+    pub(in crate::control) fn seat(&self) -> Option<(Seat, Timestamp)> {
+        self.seat.clone()
+    }
+
+    /// What the leader has kept. Says which gateways it is about, and what cannot be used.
+    pub(in crate::control) fn follow(
+        &mut self,
+        kept: Kept,
+    ) -> (Vec<GatewayName>, Vec<(GatewayName, String)>) {
+        let (mut gateways, mut alarms) = (Vec::new(), Vec::new());
+        let Kept { all, mut states, .. } = kept;
+        if all {
+            // The store can be read, whatever was before.
+            self.failure = None;
+            for name in self.kept.keys().chain(self.unreadable.keys()) {
+                states.entry(name.clone()).or_insert(None);
+            }
+        }
+        for (name, state) in states {
+            match state.map(|(_, state)| serde_json::from_value(state)).transpose() {
+                Ok(state) => {
+                    self.unreadable.remove(&name);
+                    if self.kept.get(&name) == state.as_ref() {
+                        continue;
+                    }
+                    if let Some(state) = state {
+                        self.kept.insert(name.clone(), state);
+                    } else {
+                        self.kept.remove(&name);
+                        self.ended.remove(&name);
+                    }
+                }
+                Err(why) => {
+                    let message = format!("what is kept of its rollout cannot be read: {why}");
+                    self.kept.remove(&name);
+                    let before = self.unreadable.insert(name.clone(), message.clone());
+                    if before.as_ref() != Some(&message) {
+                        alarms.push((name.clone(), message));
+                    }
+                }
+            }
+            self.note_deadline(&name);
+            gateways.push(name);
+        }
+        (gateways, alarms)
+    }
+
+    /// This Serin stands elsewhere among the others. Says whether that is news.
+    pub(in crate::control) fn sit(&mut self, seat: Seat, now: Timestamp) -> bool {
+        if self.seat.as_ref().is_some_and(|(before, _)| *before == seat) {
+            return false;
+        }
+        if let Seat::Leads { .. } = seat {
+            self.drop_decisions(&NotLeading::Nobody);
+            self.seat = Some((seat, now));
+            self.failure = None;
+            // Whatever files said meanwhile is compared with what is kept.
+            self.unseen.extend(self.plans.keys().chain(&self.ended).cloned());
+            self.look_again(now);
+        } else {
+            self.seat = Some((seat, now));
+            if let Err(who) = self.token() {
+                self.drop_decisions(&who);
+            }
+        }
+        self.is_compared_anew = true;
+        true
+    }
+
+    /// Decides nothing until it is said again who does.
+    pub(super) fn stand_up(&mut self, why: String, now: Timestamp) {
+        self.seat = Some((Seat::Cut { why: why.clone() }, now));
+        self.drop_decisions(&NotLeading::Cut(why));
+        self.is_compared_anew = true;
+    }
+
+    /// What was decided and not proposed was decided from what may not be kept any more.
+    fn drop_decisions(&mut self, who: &NotLeading) {
+        let decided = std::mem::take(&mut self.next);
+        self.unseen.extend(decided.states.into_keys());
+        let refused = decided.answers.into_iter().map(|(asker, ..)| asker);
+        self.answers.extend(refused.map(|asker| (asker, Err(Refusal::Store(who.to_string())))));
+    }
+}

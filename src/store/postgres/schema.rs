@@ -1,0 +1,93 @@
+//! The tables, in a schema of their own, and how a database of an older Serin comes to have them.
+
+use super::link::Failure;
+use crate::store::Error;
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+/// Each brings a database to the next version; the first makes it. What was released is never edited.
+pub(super) const MIGRATIONS: &[&str] = &["
+    -- One row: how many migrations were made.
+    CREATE TABLE serin.schema_version (version BIGINT NOT NULL);
+    -- The state of every rollout, as JSON; null: forgotten. `changed` counts up in the order of commits, for followers.
+    CREATE SEQUENCE serin.change;
+    CREATE TABLE serin.rollout (
+        gateway TEXT PRIMARY KEY, revision BIGINT NOT NULL, state TEXT, changed BIGINT NOT NULL
+    );
+    CREATE INDEX rollout_changed ON serin.rollout (changed);
+    -- What happened. Times are UTC; `before` and `after` are percents by upstream. No sequence is used twice.
+    CREATE TABLE serin.journal (
+        sequence BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        time TEXT NOT NULL,
+        gateway TEXT,
+        kind TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        message TEXT NOT NULL,
+        reason TEXT,
+        before TEXT,
+        after TEXT,
+        revision BIGINT,
+        details TEXT
+    );
+    CREATE INDEX journal_gateway ON serin.journal (gateway, sequence);
+    CREATE INDEX journal_time ON serin.journal (time);
+    -- The last good text of every gateway file, in UTF-8: a TEXT cannot hold all of that.
+    CREATE TABLE serin.document (path TEXT PRIMARY KEY, text BYTEA NOT NULL);
+    -- Positions of switches that were thrown.
+    CREATE TABLE serin.switch (name TEXT PRIMARY KEY, is_on BOOLEAN NOT NULL);
+    -- Keys that Serin made for itself.
+    CREATE TABLE serin.secret (name TEXT PRIMARY KEY, bytes BYTEA NOT NULL);
+    -- One row: who leads. Every write of the others is refused by its token. `holder` is null when nobody leads.
+    CREATE TABLE serin.lease (
+        one BOOLEAN PRIMARY KEY CHECK (one), token BIGINT NOT NULL, beat BIGINT NOT NULL, holder TEXT
+    );
+    INSERT INTO serin.lease VALUES (true, 0, 0, NULL);
+"];
+
+/// Of all Serins that start at once, one makes the tables.
+const LOCK: i64 = 0x0073_6572_696e;
+
+/// Makes the migrations that a database lacks, all or none.
+pub(super) async fn migrate(client: &mut Client, migrations: &[&str], place: &str) -> Result<(), Failure> {
+    let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
+    let transaction = client.transaction().await?;
+    // What is there already needs neither the lock nor the right to make it.
+    if version(transaction.client()).await? != Some(known) {
+        transaction.query_typed("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await?;
+        let exists = "SELECT to_regnamespace('serin') IS NOT NULL";
+        let exists: bool = transaction.query_typed_one(exists, &[]).await?.get(0);
+        let found = version(transaction.client()).await?;
+        match found {
+            None if exists => {
+                let why = "its schema `serin` is not one of Serin".to_owned();
+                return Err(Error::Corrupt { place: place.to_owned(), why }.into());
+            }
+            Some(found) if found > known => {
+                return Err(Error::TooNew { place: place.to_owned(), found, known }.into());
+            }
+            _ => {}
+        }
+        if !exists {
+            transaction.batch_execute("CREATE SCHEMA serin").await?;
+        }
+        let made = usize::try_from(found.unwrap_or(0)).unwrap_or(0);
+        for migration in migrations.iter().skip(made) {
+            transaction.batch_execute(migration).await?;
+        }
+        transaction.batch_execute("DELETE FROM serin.schema_version").await?;
+        let insert = "INSERT INTO serin.schema_version (version) VALUES ($1)";
+        transaction.execute_typed(insert, &[(&known, Type::INT8)]).await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
+/// `None`: no Serin has written it yet.
+async fn version(client: &Client) -> Result<Option<i64>, Failure> {
+    let table = "SELECT to_regclass('serin.schema_version') IS NOT NULL";
+    let exists: bool = client.query_typed_one(table, &[]).await?.get(0);
+    if !exists {
+        return Ok(None);
+    }
+    let found = client.query_typed_opt("SELECT version FROM serin.schema_version", &[]).await?;
+    Ok(Some(found.map_or(0, |row| row.get(0))))
+}

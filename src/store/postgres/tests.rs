@@ -1,0 +1,265 @@
+//! With a real server: the contract, the token, and what becomes of it when the world fails.
+
+#[path = "../../../tests/it/postgres.rs"]
+mod server;
+
+use super::*;
+use crate::store::contract::{commit, contract, entry, gateway, state};
+use crate::store::lease::{Answer, Ask, Row};
+use server::{PASSWORD, Server};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+fn database(server: &Server, name: &str) -> Database {
+    Database {
+        host: "127.0.0.1".into(),
+        port: server.port,
+        user: "serin".into(),
+        name: name.into(),
+        password_file: Some(server.path("password")),
+        tls: None,
+    }
+}
+
+fn open(server: &Server) -> Postgres {
+    Postgres::new(database(server, "postgres")).unwrap()
+}
+
+impl Postgres {
+    /// Takes the lease from whoever has it.
+    fn take(&mut self) -> u64 {
+        let answer = self.ask(ANSWER, async |client| {
+            let Answer::Is(row) = lease::ask(client, &Ask::Look, "here").await? else { unreachable!() };
+            lease::ask(client, &Ask::Take(row), "here").await
+        });
+        let Answer::Done(token) = answer.unwrap() else { panic!("somebody was faster") };
+        token
+    }
+}
+
+/// A store whose commits carry its token.
+struct Led(Postgres, u64);
+
+impl Led {
+    fn new(mut store: Postgres) -> Self {
+        let token = store.take();
+        Self(store, token)
+    }
+}
+
+impl Store for Led {
+    fn load(&mut self) -> Result<Restored, Error> {
+        self.0.load()
+    }
+
+    fn commit(&mut self, commits: &[Commit]) -> Vec<Result<Option<u64>, Error>> {
+        let commits = commits.iter().map(|commit| Commit { token: Some(self.1), ..commit.clone() });
+        self.0.commit(&commits.collect::<Vec<_>>())
+    }
+
+    fn entries(&mut self, query: &Query) -> Result<Vec<Entry>, Error> {
+        self.0.entries(query)
+    }
+
+    fn secret(&mut self, name: &str, new: &[u8]) -> Result<Vec<u8>, Error> {
+        self.0.secret(name, new)
+    }
+
+    fn prune(&mut self, before: Timestamp, most: u64) -> Result<u64, Error> {
+        self.0.prune(before, most)
+    }
+}
+
+#[test]
+fn it_keeps_the_contract() {
+    let server = Server::start();
+    let count = AtomicU32::new(0);
+    let empty = || {
+        let name = format!("d{}", count.fetch_add(1, Ordering::Relaxed));
+        server.ask(&format!("CREATE DATABASE {name}"));
+        Led::new(Postgres::new(database(&server, &name)).unwrap())
+    };
+    contract(empty, |Led(store, token)| Led(Postgres::new(store.at.clone()).unwrap(), token));
+}
+
+#[test]
+fn only_the_newest_token_writes() {
+    let server = Server::start();
+    let (mut first, mut second) = (Led::new(open(&server)), open(&server));
+    assert_eq!(first.commit(&[commit(vec![state("fraud", None, 1, 5)], vec![])]), [Ok(None)]);
+    let old = first.1;
+    let mut second = Led(second_take(&mut second, old), old + 1);
+    let late = commit(vec![state("fraud", Some(1), 2, 50)], vec![entry(Some("fraud"), "advanced", 1)]);
+    assert_eq!(
+        first.commit(&[late.clone(), commit(vec![], vec![entry(None, "alarm", 1)])]),
+        [Err(Error::Fenced), Err(Error::Fenced)]
+    );
+    assert_eq!(first.prune(Timestamp(i64::MAX), 0), Ok(0), "nor does it remove anything");
+    assert_eq!(second.0.commit(std::slice::from_ref(&late)), [Err(Error::Fenced)], "nor does who has none");
+    assert!(second.commit(&[late])[0].is_ok());
+    assert_eq!(first.load().unwrap().states[&gateway("fraud")].0, 2, "but all read");
+    // Given back, nobody writes.
+    second.0.ask(ANSWER, async |client| lease::leave(client, old + 1).await).unwrap();
+    assert_eq!(second.commit(&[commit(vec![], vec![entry(None, "alarm", 1)])]), [Err(Error::Fenced)]);
+}
+
+fn second_take(store: &mut Postgres, old: u64) -> Postgres {
+    assert_eq!(store.take(), old + 1);
+    Postgres::new(store.at.clone()).unwrap()
+}
+
+#[test]
+fn who_is_frozen_in_a_transaction_holds_nobody_up() {
+    let server = Server::start();
+    let (mut frozen, mut next) = (Led::new(open(&server)), open(&server));
+    let token_of_frozen = frozen.1;
+    let at = frozen.0.at.clone();
+    let runtime = frozen.0.runtime.as_ref().unwrap();
+    let mut link = runtime.block_on(Link::open(&at)).unwrap();
+    // It has checked its token, and then nothing more is heard of it.
+    let Link { client, wire } = &mut link;
+    let begin = async { Ok(client.batch_execute("BEGIN; SELECT 1 FROM serin.lease FOR SHARE").await?) };
+    runtime.block_on(wire.drive(ANSWER, begin)).unwrap();
+    assert_eq!(next.take(), token_of_frozen + 1);
+    let write = async { Ok(client.batch_execute("NOTIFY serin; COMMIT").await?) };
+    let woken = runtime.block_on(wire.drive(ANSWER, write));
+    assert!(matches!(woken, Err(Error::Unavailable { .. })), "{woken:?}");
+    assert_eq!(frozen.commit(&[commit(vec![], vec![entry(None, "alarm", 1)])]), [Err(Error::Fenced)]);
+}
+
+#[test]
+fn followers_read_what_changed_and_what_was_forgotten() {
+    let server = Server::start();
+    let (mut leader, mut follower) = (Led::new(open(&server)), open(&server));
+    let mut read = |after: Option<i64>| {
+        follower.ask(ANSWER, async |client| lease::states(client, after, "it").await).unwrap()
+    };
+    assert!(
+        leader.commit(&[commit(vec![state("a", None, 1, 5), state("b", None, 1, 5)], vec![])])[0].is_ok()
+    );
+    let (all, mark) = read(None);
+    assert_eq!((all.all, all.states.len()), (true, 2));
+    assert_eq!(read(Some(mark)).0, super::super::Kept::default(), "nothing has changed");
+    let forget = StateChange { state: None, ..state("a", Some(1), 2, 5) };
+    assert!(leader.commit(&[commit(vec![forget, state("b", Some(1), 2, 50)], vec![])])[0].is_ok());
+    let (changed, _) = read(Some(mark));
+    assert!(!changed.all);
+    assert_eq!(changed.states[&gateway("a")], None);
+    assert_eq!(changed.states[&gateway("b")].as_ref().map(|(revision, _)| *revision), Some(2));
+}
+
+#[test]
+fn a_server_that_comes_back_is_used_again() {
+    let server = Server::start();
+    let mut store = Led::new(open(&server));
+    let first = commit(vec![state("fraud", None, 1, 5)], vec![entry(Some("fraud"), "started", 1)]);
+    assert!(store.commit(&[first])[0].is_ok());
+    server.down();
+    let answer = store.commit(&[commit(vec![], vec![entry(None, "alarm", 1)])]).remove(0);
+    let Err(error @ Error::Unavailable { .. }) = answer else { panic!("{answer:?}") };
+    let place = format!("postgres://serin@127.0.0.1:{}/postgres cannot be used now: ", server.port);
+    assert!(error.to_string().starts_with(&place), "{error}");
+    assert!(matches!(store.load(), Err(Error::Unavailable { .. })));
+    server.up();
+    assert_eq!(store.load().unwrap().states.len(), 1);
+    assert!(store.commit(&[commit(vec![], vec![entry(None, "alarm", 1)])])[0].is_ok());
+}
+
+#[test]
+fn a_password_is_read_from_its_file_and_never_shown() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    let at = Database { password_file: Some(file.clone()), ..database(&server, "postgres") };
+    let mut store = Postgres::new(at).unwrap();
+    let said = store.load().unwrap_err().to_string();
+    assert!(said.contains("No such file") && said.contains("password"), "{said}");
+    std::fs::write(&file, format!("{PASSWORD}x\n")).unwrap();
+    let said = store.load().unwrap_err().to_string();
+    assert!(said.contains("password authentication failed") && !said.contains(PASSWORD), "{said}");
+    std::fs::write(&file, format!("{PASSWORD}\n")).unwrap();
+    assert_eq!(store.load(), Ok(Restored::default()), "without a restart");
+    assert!(!format!("{store:?}").contains(PASSWORD));
+}
+
+#[test]
+fn a_server_proves_who_it_is() {
+    let authority = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let root = parameters.self_signed(&authority).unwrap();
+    let issuer = rcgen::Issuer::new(parameters, authority);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let leaf = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let leaf = leaf.signed_by(&key, &issuer).unwrap();
+    let files = [("server.crt", leaf.pem()), ("server.key", key.serialize_pem())];
+    let files = files.each_ref().map(|(name, text)| (*name, text.as_str()));
+    let settings = ["ssl = on", "ssl_cert_file = '../server.crt'", "ssl_key_file = '../server.key'"];
+    let server = Server::with(&files, &settings);
+    let folder = tempfile::tempdir().unwrap();
+    let load = |host: &str, root: &str| {
+        let path = folder.path().join("root.pem");
+        std::fs::write(&path, root).unwrap();
+        let tls = Some(crate::model::DatabaseTls { root_file: Some(path) });
+        Postgres::new(Database { host: host.into(), tls, ..database(&server, "postgres") }).unwrap().load()
+    };
+    assert_eq!(load("localhost", &root.pem()), Ok(Restored::default()));
+    let said = |loaded: Result<Restored, Error>| loaded.unwrap_err().to_string();
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let stranger = said(load("localhost", &other.cert.pem()));
+    assert!(stranger.contains("invalid peer certificate"), "{stranger}");
+    let other_name = said(load("127.0.0.1", &root.pem()));
+    assert!(other_name.contains("certificate not valid for name"), "{other_name}");
+    assert!(said(load("localhost", "")).contains("it holds no certificate"));
+}
+
+#[test]
+fn each_version_is_brought_up_to_date_and_a_newer_one_is_not_touched() {
+    let server = Server::start();
+    // Several at once, as a deployment starts them.
+    let starts: Vec<_> = (0..4)
+        .map(|_| {
+            let at = database(&server, "postgres");
+            std::thread::spawn(move || Postgres::new(at).unwrap().load())
+        })
+        .collect();
+    starts.into_iter().for_each(|start| assert_eq!(start.join().unwrap(), Ok(Restored::default())));
+    let mut store = open(&server);
+    let change = "ALTER TABLE serin.rollout ADD COLUMN note TEXT";
+    let broken = "ALTER TABLE serin.nobody ADD COLUMN note TEXT";
+    let mut migrate = |more: &[&'static str]| {
+        let all = [schema::MIGRATIONS, more].concat();
+        store.ask(ANSWER, async |client| schema::migrate(client, &all, "it").await)
+    };
+    assert!(migrate(&[change, broken]).is_err());
+    let columns = "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'serin' AND column_name = 'note'";
+    assert_eq!(server.ask(columns), "0", "all or none");
+    migrate(&[change]).unwrap();
+    assert_eq!(server.ask(columns), "1");
+    let error = open(&server).load().unwrap_err();
+    assert!(matches!(error, Error::TooNew { found: 2, known: 1, .. }), "{error}");
+    server.ask("CREATE DATABASE other");
+    let mut other = Postgres::new(database(&server, "other")).unwrap();
+    let mut first = Postgres::new(database(&server, "other")).unwrap();
+    first.load().unwrap();
+    first
+        .ask(ANSWER, async |client| Ok(client.batch_execute("DROP TABLE serin.schema_version").await?))
+        .unwrap();
+    assert!(other.load().unwrap_err().to_string().contains("its schema `serin` is not one of Serin"));
+}
+
+#[test]
+fn a_row_of_the_lease_is_what_the_machine_thinks_it_is() {
+    let server = Server::start();
+    let mut store = open(&server);
+    let mut ask = |question: Ask| {
+        store.ask(ANSWER, async |client| lease::ask(client, &question, "10.0.0.1:18000").await).unwrap()
+    };
+    let fresh = Row { token: 0, beat: 0, holder: None };
+    assert_eq!(ask(Ask::Look), Answer::Is(fresh.clone()));
+    assert_eq!(ask(Ask::Renew(0)), Answer::Refused, "nobody has it");
+    assert_eq!(ask(Ask::Take(fresh.clone())), Answer::Done(1));
+    assert_eq!(ask(Ask::Take(fresh)), Answer::Refused, "it is another by now");
+    assert_eq!(ask(Ask::Renew(1)), Answer::Done(1));
+    let held = Row { token: 1, beat: 2, holder: Some("10.0.0.1:18000".into()) };
+    assert_eq!(ask(Ask::Look), Answer::Is(held));
+}
