@@ -122,6 +122,7 @@ impl App {
         let (access, sessions) = asked_at_the_door(&outputs, options.insecure_admin);
         let comparing = comparisons::start(outputs.view.subscribe(), stopped.clone());
         let (hub, hub_work) = admin::watch::start(&outputs.view, Arc::clone(&table));
+        let (editor, edits) = Editor::new(settings.gateways.clone(), options.environment.clone());
         let name = replicas::name(http_address);
         let sources = Sources {
             name: Arc::clone(&name),
@@ -133,7 +134,7 @@ impl App {
             events: events_in.clone(),
             stopped: stopped.clone(),
             access,
-            editor: Editor::new(settings.gateways.clone(), options.environment.clone()),
+            editor,
             told: Arc::clone(&told),
             hub,
         };
@@ -169,6 +170,7 @@ impl App {
         };
         tasks.spawn(until(stopped.clone(), feed.run()));
         tasks.spawn(until(stopped.clone(), hub_work.run()));
+        tasks.spawn(edits.run(stopped.clone()));
         let view = Arc::clone(&outputs.view);
         let found = Arc::clone(&comparing.reports);
         tasks.spawn(until(stopped.clone(), comparing.run(events_in.clone())));

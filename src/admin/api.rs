@@ -310,7 +310,7 @@ fn tagged(headers: &HeaderMap, body: &impl Serialize) -> Response {
         Ok(text) => text,
         Err(e) => return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(),
     };
-    let tag = format!("\"{}\"", crate::resource::Version::of(&text));
+    let tag = crate::resource::Version::of(&text).tag();
     // RFC 9110 section 13.1.2: a list, compared weakly, or a star.
     let known = headers.get(header::IF_NONE_MATCH).and_then(|t| t.to_str().ok()).unwrap_or_default();
     if known.split(',').map(str::trim).any(|t| t == "*" || t.trim_start_matches("W/") == tag) {

@@ -1,4 +1,5 @@
-//! The gateway files on disk, as those change them who come by HTTP. One change at a time.
+//! The gateway files on disk, as those change them who come by HTTP. One change at a time, each to its end: a task of its
+//! own carries them out, so that nobody who hangs up leaves half a change behind, or one that the journal does not know.
 
 use super::problem::Problem;
 use crate::config::{self, Attachment, Document, Reference};
@@ -10,19 +11,30 @@ use rustix::fs::Access;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::watch as signal;
+use tokio::sync::{mpsc, oneshot};
 
 /// Who may read a new file: it holds no secret.
 const MODE: u32 = 0o644;
+/// Changes that may wait for their turn; more wait to wait.
+const QUEUE: usize = 64;
 
 /// Where gateway files are, and what they refer to.
 #[derive(Debug)]
 pub struct Editor {
     directory: PathBuf,
     environment: Environment,
-    one: Semaphore,
+    edits: mpsc::Sender<Edit>,
 }
+
+/// A change from its beginning to its end.
+type Edit = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The task to be, which carries out the changes one after the other.
+#[derive(Debug)]
+pub struct Edits(mpsc::Receiver<Edit>);
 
 /// What becomes of a file.
 #[derive(Clone, Debug)]
@@ -33,17 +45,28 @@ pub(super) enum Change {
 }
 
 impl Editor {
-    /// For the files of a directory.
-    pub fn new(directory: PathBuf, environment: Environment) -> Arc<Self> {
-        Arc::new(Self { directory, environment, one: Semaphore::new(1) })
+    /// For the files of a directory, and the task without which nothing is changed.
+    pub fn new(directory: PathBuf, environment: Environment) -> (Arc<Self>, Edits) {
+        let (edits, queue) = mpsc::channel(QUEUE);
+        (Arc::new(Self { directory, environment, edits }), Edits(queue))
     }
 
-    /// Waits for one's turn; it ends when what is given back is dropped.
-    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, Problem> {
-        self.one
-            .acquire()
-            .await
-            .map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Serin is stopping"))
+    /// Carries out a change when its turn has come. Whoever goes away before that changes nothing; afterwards it goes on
+    /// to its end without them. Turns end when their change does.
+    pub(super) async fn in_turn<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = Result<T, Problem>> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (asker, answer) = oneshot::channel();
+        let edit = async move {
+            if !asker.is_closed() {
+                // Whoever asked may be gone now, and what is done is done.
+                let _ = asker.send(change.await);
+            }
+        };
+        let stopping = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Serin is stopping");
+        self.edits.send(Box::pin(edit)).await.map_err(|_| stopping())?;
+        answer.await.unwrap_or_else(|_| Err(stopping()))
     }
 
     /// Why a file cannot be changed, or without one, why no file can be created.
@@ -74,6 +97,13 @@ impl Editor {
             .await
     }
 
+    /// Thinks about what a file should hold, which may take a moment.
+    pub(super) async fn edited(
+        edit: impl FnOnce() -> Result<Vec<u8>, Problem> + Send + 'static,
+    ) -> Result<Vec<u8>, Problem> {
+        blocking(edit).await?
+    }
+
     /// Changes a file, at once and for good.
     pub(super) async fn change(self: &Arc<Self>, file: &str, change: Change) -> Result<(), Problem> {
         let path = self.directory.join(file);
@@ -82,13 +112,37 @@ impl Editor {
             Change::Replace { before, after } => replace::replace(&path, &before, &after),
             Change::Remove { before } => replace::remove(&path, &before),
         });
-        done.await?.map_err(|e| problem(&e))
+        done.await?.map_err(|error| match error {
+            Error::Exists(_) => {
+                let why = format!(
+                    "there is a file {file} already, which is of another gateway or of none; give that file another name, \
+                     then create this gateway again"
+                );
+                Problem::new(StatusCode::CONFLICT, why)
+            }
+            error => problem(&error),
+        })
+    }
+}
+
+impl Edits {
+    /// Runs until `stopped` is true; a change that is under way then is carried out.
+    pub async fn run(mut self, mut stopped: signal::Receiver<bool>) {
+        loop {
+            let edit = tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stopped| *stopped) => return,
+                edit = self.0.recv() => edit,
+            };
+            let Some(edit) = edit else { return };
+            edit.await;
+        }
     }
 }
 
 /// The entity tag of a file.
 pub(super) fn tag(bytes: &[u8]) -> String {
-    format!("\"{}\"", Version::of(bytes))
+    Version::of(bytes).tag()
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
@@ -121,7 +175,7 @@ fn problem(error: &Error) -> Problem {
     let status = match error {
         Error::Meanwhile(_) => StatusCode::PRECONDITION_FAILED,
         Error::File { source, .. } if source.kind() == ErrorKind::NotFound => StatusCode::NOT_FOUND,
-        Error::Folder(..) | Error::Owner(..) => StatusCode::CONFLICT,
+        Error::Exists(_) | Error::Unfit(..) | Error::Folder(..) | Error::Owner(..) => StatusCode::CONFLICT,
         Error::File { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     };
     // Where the directory lies is nobody's business.
@@ -129,10 +183,65 @@ fn problem(error: &Error) -> Problem {
         Error::Meanwhile(_) => {
             "the file was changed by somebody else meanwhile; look at it and try again".to_owned()
         }
+        Error::Exists(_) => "the file is there already".to_owned(),
+        Error::Unfit(_, why) => format!("the file cannot be changed here: {why}"),
         Error::Folder(_, why) => format!("Serin cannot write in the directory of gateway files: {why}"),
         Error::Owner(..) => "the file has another owner than Serin; change it as that owner".to_owned(),
         Error::File { source, .. } if source.kind() == ErrorKind::NotFound => "the file is gone".to_owned(),
         Error::File { verb, source, .. } => format!("Serin cannot {verb} the file: {source}"),
     };
     Problem::new(status, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::Notify;
+
+    #[tokio::test]
+    async fn what_has_begun_goes_on_to_its_end_when_nobody_waits_any_more() {
+        let (editor, edits) = Editor::new(PathBuf::new(), Environment::default());
+        let (stop, stopped) = signal::channel(false);
+        let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (told, mut heard) = mpsc::unbounded_channel();
+        let slow = {
+            let (begun, go_on, told) = (Arc::clone(&begun), Arc::clone(&go_on), told.clone());
+            async move {
+                begun.notify_one();
+                go_on.notified().await;
+                told.send("first").unwrap();
+                Ok(())
+            }
+        };
+        let people = async {
+            tokio::select! {
+                _ = editor.in_turn(slow) => panic!("nobody told it to go on"),
+                () = begun.notified() => {}
+            }
+            // One who hung up while others were at it.
+            let mut late = Box::pin(editor.in_turn({
+                let told = told.clone();
+                async move {
+                    told.send("gone").unwrap();
+                    Ok(())
+                }
+            }));
+            tokio::select! {
+                biased;
+                _ = &mut late => panic!("it is not its turn"),
+                () = std::future::ready(()) => drop(late),
+            }
+            let next = editor.in_turn(async move {
+                told.send("second").unwrap();
+                Ok(())
+            });
+            let release = async { go_on.notify_one() };
+            let (answer, ()) = tokio::join!(next, release);
+            answer.unwrap();
+            stop.send(true).unwrap();
+        };
+        tokio::join!(edits.run(stopped), people);
+        assert_eq!((heard.try_recv(), heard.try_recv()), (Ok("first"), Ok("second")));
+        assert!(heard.try_recv().is_err());
+    }
 }

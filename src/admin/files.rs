@@ -4,7 +4,7 @@
 use super::Sources;
 use super::access::{self, Actor};
 use super::api::find;
-use super::editor::{Change, tag};
+use super::editor::{Change, Editor, tag};
 use super::problem::Problem;
 use crate::access::Role;
 use crate::config::{self, Content, Document, EditError};
@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a new gateway may take to be seen by the source before its creation is answered all the same.
+/// How long a change may take to be seen by the source before it is answered all the same.
 const SEEN: Duration = Duration::from_secs(2);
 const YAML: &str = "application/yaml";
 const JSON: &str = "application/json";
@@ -104,7 +104,7 @@ pub(super) async fn put(
         (Some(_), Some(_)) => {
             Err(Problem::new(StatusCode::BAD_REQUEST, "`If-Match` and `If-None-Match` exclude each other"))
         }
-        (None, Some(star)) if star == "*" => create(&sources, &name, &actor, after).await,
+        (None, Some(star)) if star == "*" => create(sources, name, actor, after).await,
         (None, Some(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "`If-None-Match` can only be * here")),
         (matched, None) => {
             let matched = matched.ok_or_else(|| {
@@ -119,7 +119,7 @@ pub(super) async fn put(
                 let why = format!("there is no gateway {name}; create it with `If-None-Match: *`");
                 return Err(Problem::new(StatusCode::PRECONDITION_FAILED, why));
             }
-            change(&sources, &name, &actor, &matched, |_| Ok(after)).await
+            change(sources, name, actor, matched, |_| Ok(after)).await
         }
     }
 }
@@ -140,11 +140,11 @@ pub(super) async fn patch(
         ));
     }
     let matched = required(&headers)?;
-    let patched = |before: Vec<u8>| {
+    let patched = move |before: Vec<u8>| {
         let text = text(before)?;
         config::merge(&text, &body).map(String::into_bytes).map_err(|e| refused(&e))
     };
-    change(&sources, &name, &actor, &matched, patched).await
+    change(sources, name, actor, matched, patched).await
 }
 
 /// `DELETE /api/v1/gateways/{name}`
@@ -155,14 +155,18 @@ pub(super) async fn delete(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let matched = required(&headers)?;
-    let gateway = find(&sources, &name)?;
-    let _turn = sources.editor.turn().await?;
-    hinder(&sources, Some(&gateway.file)).await?;
-    let before = sources.editor.read(&gateway.file).await?;
-    agree(&matched, &before)?;
-    sources.editor.change(&gateway.file, Change::Remove { before }).await?;
-    tell(&sources, &name, &actor, format!("{} was removed through the API", gateway.file)).await;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    let editor = Arc::clone(&sources.editor);
+    let removal = async move {
+        let file = Arc::clone(&find(&sources, &name)?.file);
+        hinder(&sources, Some(&file)).await?;
+        let before = sources.editor.read(&file).await?;
+        agree(&matched, &before)?;
+        sources.editor.change(&file, Change::Remove { before }).await?;
+        tell(&sources, &name, &actor, format!("{file} was removed through the API")).await;
+        seen(&sources, &file, None).await;
+        Ok(StatusCode::NO_CONTENT.into_response())
+    };
+    editor.in_turn(removal).await
 }
 
 /// `GET /api/v1/gateways/{name}/traffic`: the weights that count, with the entity tag of the file.
@@ -214,11 +218,11 @@ pub(super) async fn set_traffic(
             format!("gateway {name} has a `rollout`, so Serin moves the weights; use the action set-weight");
         return Err(Problem::new(StatusCode::CONFLICT, why));
     }
-    let edited = |before: Vec<u8>| {
+    let edited = move |before: Vec<u8>| {
         let text = text(before)?;
         config::set_weights(&text, &weights).map(String::into_bytes).map_err(|e| refused(&e))
     };
-    change(&sources, &name, &actor, &matched, edited).await
+    change(sources, name, actor, matched, edited).await
 }
 
 /// `POST /api/v1/validate`
@@ -239,70 +243,65 @@ pub(super) async fn validate(
     Ok(Json(Validation { valid, diagnostics }))
 }
 
-async fn create(sources: &Sources, name: &str, actor: &Actor, after: Vec<u8>) -> Result<Response, Problem> {
-    let gateway = GatewayName::new(name).map_err(|why| {
+async fn create(sources: Sources, name: String, actor: Actor, after: Vec<u8>) -> Result<Response, Problem> {
+    let gateway = GatewayName::new(&name).map_err(|why| {
         Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             format!("no gateway can have the name `{name}`: {why}"),
         )
     })?;
-    let exists = |file: &str| {
-        let why = format!("gateway {name} is there already, in {file}");
-        Problem::new(StatusCode::PRECONDITION_FAILED, why)
-    };
-    let _turn = sources.editor.turn().await?;
-    // One whose file is gone serves on for a while.
-    if let Ok(there) = find(sources, name)
-        && sources.editor.read(&there.file).await.is_ok()
-    {
-        return Err(exists(&there.file));
-    }
-    hinder(sources, None).await?;
-    let file = file_of(name);
-    let diagnostics = judge(sources, Arc::clone(&file), &after, Some(gateway)).await?;
-    accept(&diagnostics)?;
-    let tag = tag(&after);
-    sources.editor.change(&file, Change::Create(after)).await?;
-    tell(sources, name, actor, format!("{file} was created through the API")).await;
-    let mut views = sources.view.subscribe();
-    let seen = async {
-        while !views.load().gateways.contains_key(name) {
-            if !views.changed().await {
-                break;
-            }
+    let editor = Arc::clone(&sources.editor);
+    let creation = async move {
+        // One whose file is gone serves on for a while.
+        if let Ok(there) = find(&sources, &name)
+            && sources.editor.read(&there.file).await.is_ok()
+        {
+            let why = format!("gateway {name} is there already, in {}", there.file);
+            return Err(Problem::new(StatusCode::PRECONDITION_FAILED, why));
         }
+        hinder(&sources, None).await?;
+        let file = file_of(&name);
+        let diagnostics = judge(&sources, Arc::clone(&file), &after, Some(gateway)).await?;
+        accept(&diagnostics)?;
+        let tag = tag(&after);
+        sources.editor.change(&file, Change::Create(after)).await?;
+        tell(&sources, &name, &actor, format!("{file} was created through the API")).await;
+        seen(&sources, &file, Some(&tag)).await;
+        let location = format!("/api/v1/gateways/{name}");
+        let headers = [(header::ETAG, tag), (header::LOCATION, location)];
+        Ok((StatusCode::CREATED, headers, Json(Written { file, diagnostics })).into_response())
     };
-    // The file is there in any case.
-    let _ = tokio::time::timeout(SEEN, seen).await;
-    let location = format!("/api/v1/gateways/{name}");
-    let headers = [(header::ETAG, tag), (header::LOCATION, location)];
-    Ok((StatusCode::CREATED, headers, Json(Written { file, diagnostics })).into_response())
+    editor.in_turn(creation).await
 }
 
 /// Replaces the text of a file that is as its reader knew it.
 async fn change(
-    sources: &Sources,
-    name: &str,
-    actor: &Actor,
-    matched: &str,
-    edit: impl FnOnce(Vec<u8>) -> Result<Vec<u8>, Problem>,
+    sources: Sources,
+    name: String,
+    actor: Actor,
+    matched: String,
+    edit: impl FnOnce(Vec<u8>) -> Result<Vec<u8>, Problem> + Send + 'static,
 ) -> Result<Response, Problem> {
-    let gateway = find(sources, name)?;
-    let file = Arc::clone(&gateway.file);
-    let _turn = sources.editor.turn().await?;
-    hinder(sources, Some(&file)).await?;
-    let before = sources.editor.read(&file).await?;
-    agree(matched, &before)?;
-    let after = edit(before.clone())?;
-    // A file that never said its name may get any.
-    let diagnostics = judge(sources, Arc::clone(&file), &after, GatewayName::new(name).ok()).await?;
-    accept(&diagnostics)?;
-    let tag = tag(&after);
-    if before != after {
-        sources.editor.change(&file, Change::Replace { before, after }).await?;
-        tell(sources, name, actor, format!("{file} was changed through the API")).await;
-    }
-    Ok(([(header::ETAG, tag)], Json(Written { file, diagnostics })).into_response())
+    let editor = Arc::clone(&sources.editor);
+    let change = async move {
+        let file = Arc::clone(&find(&sources, &name)?.file);
+        hinder(&sources, Some(&file)).await?;
+        let before = sources.editor.read(&file).await?;
+        agree(&matched, &before)?;
+        let known = before.clone();
+        let after = Editor::edited(move || edit(known)).await?;
+        // A file that never said its name may get any.
+        let diagnostics = judge(&sources, Arc::clone(&file), &after, GatewayName::new(&name).ok()).await?;
+        accept(&diagnostics)?;
+        let tag = tag(&after);
+        if before != after {
+            sources.editor.change(&file, Change::Replace { before, after }).await?;
+            tell(&sources, &name, &actor, format!("{file} was changed through the API")).await;
+            seen(&sources, &file, Some(&tag)).await;
+        }
+        Ok(([(header::ETAG, tag)], Json(Written { file, diagnostics })).into_response())
+    };
+    editor.in_turn(change).await
 }
 
 /// What would be wrong with a file, alone and beside the others.
@@ -345,7 +344,30 @@ async fn tell(sources: &Sources, name: &str, actor: &Actor, message: String) {
     let by = By { actor: actor.0.to_string(), reason: None };
     let edit = Edit { gateway: GatewayName::new(name).ok(), by, message };
     // When the loop has ended, so has its journal.
-    let _ = sources.events.send(Event::Edited(edit)).await;
+    if let Err(lost) = sources.events.send(Event::Edited(edit)).await
+        && let Event::Edited(Edit { by, message, .. }) = lost.0
+    {
+        tracing::error!(actor = %by.actor, "not in the journal, since Serin is stopping: {message}");
+    }
+}
+
+/// Waits until the loop holds a file as it was just written, or knows that it is gone: the next change is judged by what
+/// the loop holds. Not for long, since somebody else may have changed it again, and the file is written in any case.
+async fn seen(sources: &Sources, file: &str, tag: Option<&str>) {
+    let mut views = sources.view.subscribe();
+    let seen = async {
+        loop {
+            let view = views.load();
+            let shown = view.gateways.values().find(|gateway| *gateway.file == *file);
+            if shown.and_then(|gateway| gateway.file_tag.as_deref()) == tag {
+                return;
+            }
+            if !views.changed().await {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(SEEN, seen).await;
 }
 
 /// Where a new gateway is written. The settings may lie beside the gateways.

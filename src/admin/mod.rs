@@ -22,7 +22,7 @@ pub mod watch;
 
 pub use access::{Access, Peer};
 pub use api::{GatewayList, ProxyList, ProxyView, ResourceView, TypeView, resources_of, router};
-pub use editor::Editor;
+pub use editor::{Editor, Edits};
 pub use files::{GatewayFile, Validation, Written};
 pub use numbers::{Difference, GatewayNumbers, Recent, UpstreamNumbers};
 pub use replicas::Replicas;

@@ -45,7 +45,7 @@ fn create_secret(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 fn failure(error: Error) -> Failure {
     match error {
-        Error::Meanwhile(_) => wrong(error),
+        Error::Meanwhile(_) | Error::Exists(_) | Error::Unfit(..) => wrong(error),
         other => Failure::World(other.into()),
     }
 }

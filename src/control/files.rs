@@ -10,6 +10,7 @@ use crate::config::{self, Attachment, Content, Context, Document, Loaded, Refere
 use crate::diag::{Code, Diagnostic, Place, Severity};
 use crate::model::{Authentication, Gateway, Listener, PrometheusServer, Routing};
 use crate::names::{GatewayName, ListenerName};
+use crate::resource::Version;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -47,6 +48,8 @@ pub(super) struct File {
     conflicts: Vec<Diagnostic>,
     arrival: u64,
     vanished: Option<Timestamp>,
+    /// The entity tag of the newest version; `None`: nothing is known of its bytes.
+    tag: Option<Arc<str>>,
 }
 
 impl File {
@@ -63,6 +66,11 @@ impl File {
         });
         let is_about_it = |d: &Diagnostic| d.severity == Severity::Error && d.code.as_str().starts_with('A');
         is_locked && self.newest.diagnostics.iter().any(is_about_it)
+    }
+
+    /// The entity tag of what is on disk.
+    pub(super) fn tag(&self) -> Option<&Arc<str>> {
+        self.tag.as_ref().filter(|_| !self.is_vanished())
     }
 
     /// The text of the newest version, if it is good.
@@ -362,7 +370,11 @@ impl Files {
             |p| p.arrival,
         );
         let good = last_good(previous.and_then(|p| p.good).or(remembered), &newest);
-        let file = File { document, newest, good, conflicts: Vec::new(), arrival, vanished: None };
+        let tag = match &document.content {
+            Content::Text(bytes) => Some(Version::of(bytes).tag().into()),
+            _ => None,
+        };
+        let file = File { document, newest, good, conflicts: Vec::new(), arrival, vanished: None, tag };
         self.by_path.insert(Arc::clone(path), file);
         self.claim(path);
     }

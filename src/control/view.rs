@@ -118,6 +118,10 @@ pub struct GatewayView {
     pub name: Arc<str>,
     /// Below the watched directory.
     pub file: Arc<str>,
+    /// The entity tag of the newest version of the file, as changes name it (`If-Match`); `None`: the file is gone, or
+    /// cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_tag: Option<Arc<str>>,
     /// Where it stands.
     pub phase: Phase,
     /// Whether Envoys are told of it at all; in phase `Invalid` it is then the last good version.
@@ -311,6 +315,7 @@ impl<'a> Facts<'a> {
         GatewayView {
             name: Arc::clone(name),
             file: Arc::clone(path),
+            file_tag: file.tag().cloned(),
             phase: match (broken, rollout) {
                 (true, _) => Phase::Invalid,
                 (false, None) => Phase::Stable,

@@ -26,6 +26,11 @@ impl Version {
         Self::of(&[name.as_bytes(), &self.0.to_be_bytes()].concat()).0
     }
 
+    /// As a strong entity tag (RFC 9110 section 8.8.3).
+    pub fn tag(self) -> String {
+        format!("\"{self}\"")
+    }
+
     /// Reads what [`fmt::Display`] wrote.
     pub fn parse(text: &str) -> Option<Self> {
         (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok()).flatten().map(Self)

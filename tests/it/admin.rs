@@ -120,7 +120,7 @@ async fn probes_know_when_files_are_read() {
         events: tokio::sync::mpsc::channel(1).0,
         stopped: tokio::sync::watch::channel(false).1,
         access: serin::admin::Access { door: None, insecure_admin: false, tls: false },
-        editor: serin::admin::Editor::new("gateways".into(), serin::source::Environment::default()),
+        editor: serin::admin::Editor::new("gateways".into(), serin::source::Environment::default()).0,
         reports: Latest::new(serin::compare::Reports::default()),
         told: std::sync::Arc::default(),
         hub,

@@ -3,6 +3,7 @@
 mod access;
 mod browser;
 mod closed;
+mod fresh;
 mod login;
 mod shadow;
 mod show;

@@ -161,8 +161,8 @@ mod tests {
     fn view(name: &str, phase: Phase) -> (Arc<str>, Arc<GatewayView>) {
         let (gateway, rollout, diagnostics) = (None, None, Vec::new());
         let (key, file): (Arc<str>, Arc<str>) = (name.into(), format!("{name}.yaml").into());
-        let view =
-            GatewayView { name: key.clone(), file, phase, serving: true, gateway, rollout, diagnostics };
+        let (name, file_tag) = (key.clone(), None);
+        let view = GatewayView { name, file, file_tag, phase, serving: true, gateway, rollout, diagnostics };
         (key, Arc::new(view))
     }
 

@@ -274,3 +274,94 @@ async fn links_modes_and_foreign_mounts_are_respected() {
     assert_eq!(house.text("a.yaml"), COMMENTED);
     house.app.stop().await;
 }
+
+#[tokio::test]
+async fn a_change_of_somebody_who_hangs_up_is_whole_and_in_the_journal_or_is_not() {
+    let names: Vec<String> = (0..24).map(|i| format!("g{i}")).collect();
+    let mut files: Vec<(&str, String)> = names.iter().map(|n| (n.as_str(), gateway(n, 95))).collect();
+    files.push(("last", gateway("last", 95)));
+    let house = House::new(&files).await;
+    for (i, name) in (1..).zip(&names) {
+        let patch =
+            house.patch(name, &json!({ "description": "cards" })).header(IF_MATCH, house.tag(name).await);
+        // Each hangs up at another moment of the change.
+        let _ = patch.timeout(Duration::from_millis(i)).send().await;
+    }
+    // Its turn comes after all of theirs.
+    let patch = house.patch("last", &json!({ "description": "cards" }));
+    let patch = patch.header(IF_MATCH, house.tag("last").await).send().await.unwrap();
+    written(patch, StatusCode::OK).await;
+    let changed: Vec<String> =
+        names.iter().filter(|n| house.text(&format!("{n}.yaml")).contains("cards")).cloned().collect();
+    let told = async || {
+        let events = house.ann(Method::GET, "events?kind=edited&limit=100").send().await.unwrap();
+        let events: Value = events.json().await.unwrap();
+        let events = events["events"].as_array().unwrap().iter();
+        let events = events.map(|e| e["gateway"].as_str().unwrap().to_owned());
+        events.filter(|name| name != "last").collect::<Vec<_>>()
+    };
+    let all = async {
+        while told().await != changed {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(DEADLINE, all).await.is_ok(), "{:?} of {changed:?}", told().await);
+    house.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_is_judged_beside_the_one_before_it() {
+    let house = House::new(&[("a", gateway("a", 95)), ("b", gateway("b", 95))]).await;
+    let (a, b) = (house.tag("a").await, house.tag("b").await);
+    let tagged = async |name: &str| {
+        let answer = house.ann(Method::GET, &format!("gateways/{name}")).send().await.unwrap();
+        answer.json::<Value>().await.unwrap()["fileTag"].as_str().map(str::to_owned)
+    };
+    assert_eq!(tagged("a").await.unwrap(), a.to_str().unwrap());
+    let take = |name: &str, tag: &HeaderValue| {
+        house.patch(name, &json!({ "path": "/x" })).header(IF_MATCH, tag).send()
+    };
+    // Both at once want the same place.
+    let (first, second) = tokio::join!(take("a", &a), take("b", &b));
+    let (first, second) = (first.unwrap(), second.unwrap());
+    let (taken, refused, winner) =
+        if first.status() == StatusCode::OK { (first, second, "a") } else { (second, first, "b") };
+    let tag = written(taken, StatusCode::OK).await;
+    assert_eq!(codes(refused).await, ["C002"]);
+    assert_eq!(tagged(winner).await.unwrap(), tag.to_str().unwrap());
+    // Nothing that serves is different, and yet it is another version.
+    let text = format!("{}# by the risk team\n", house.text(&format!("{winner}.yaml")));
+    let commented = house.put(winner, &text).header(IF_MATCH, &tag).send().await.unwrap();
+    let tag = written(commented, StatusCode::OK).await;
+    assert_eq!(tagged(winner).await.unwrap(), tag.to_str().unwrap());
+    let removed = house.ann(Method::DELETE, &format!("gateways/{winner}")).header(IF_MATCH, tag);
+    assert_eq!(removed.send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    assert_eq!(tagged(winner).await, None, "it serves on, without a file");
+    house.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_that_another_gateway_has_stays_its_own() {
+    let house = House::new(&[("taken", gateway("a", 95))]).await;
+    let created = house.put("taken", &gateway("taken", 95)).header(IF_NONE_MATCH, "*").send().await.unwrap();
+    assert_eq!(created.status(), StatusCode::CONFLICT);
+    let detail = created.json::<Value>().await.unwrap()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("taken.yaml") && detail.contains("another name"), "{detail}");
+    assert_eq!(house.text("taken.yaml"), gateway("a", 95));
+    house.app.stop().await;
+}
+
+#[tokio::test]
+async fn what_became_a_pipe_is_not_waited_for() {
+    let house = House::new(&[("a", gateway("a", 95))]).await;
+    let tag = house.tag("a").await;
+    let path = house.folder.path().join("a.yaml");
+    std::fs::remove_file(&path).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    let read = house.ann(Method::GET, "gateways/a/file").send().await.unwrap();
+    problem(read, StatusCode::CONFLICT).await;
+    let change = house.put("a", &gateway("a", 50)).header(IF_MATCH, tag).send().await.unwrap();
+    problem(change, StatusCode::CONFLICT).await;
+    house.app.stop().await;
+}

@@ -1,7 +1,7 @@
 // One gateway: what it is, how its release goes and why, what Envoys measure, and what operators can do.
 
 import { h, slot } from "../lib/dom.js";
-import { get, at, page } from "../lib/api.js";
+import { ask, get, at, page } from "../lib/api.js";
 import { access, endpoint, percent, time } from "../lib/format.js";
 import { live } from "../lib/live.js";
 import { link, now, onLink } from "../lib/link.js";
@@ -86,21 +86,30 @@ export function gateway(main, name) {
   };
   const timer = setInterval(tick, 1000);
 
-  // What has no stream: asked again when the file may be another one.
+  // What has no stream: asked again when the file is another one.
   let asked = "";
+  let turn = 0;
   const more = async () => {
-    const version = JSON.stringify([known.file, known.diagnostics, known.upstreams, known.path, known.hosts, known.description]);
+    const { file, fileTag, diagnostics } = known;
+    const version = JSON.stringify([file, fileTag, diagnostics]);
     if (version === asked) return;
     asked = version;
+    turn += 1;
+    const mine = turn;
+    let answer = null;
+    let isOver = true;
     try {
-      const { ask } = await import("../lib/api.js");
-      const answer = await ask("GET", at(name, "/file"));
-      tag = answer.tag;
-      text.show(answer.body, known.diagnostics, name);
-      sections.text.hidden = false;
-    } catch {
-      sections.text.hidden = true;
+      answer = await ask("GET", at(name, "/file"));
+    } catch (problem) {
+      // Who was not heard asks again with the next news; who was refused would be refused again.
+      isOver = problem.status >= 400 && problem.status < 500;
     }
+    // An answer that was overtaken is of an older file.
+    if (mine !== turn) return;
+    if (!isOver) asked = "";
+    tag = answer?.tag ?? null;
+    if (answer) text.show(answer.body, diagnostics, name);
+    sections.text.hidden = !answer;
     render();
   };
   sections.text.hidden = true;
@@ -134,6 +143,8 @@ export function gateway(main, name) {
     },
     gone: () => {
       known = null;
+      asked = "";
+      turn += 1;
       all.hidden = true;
       nothing.hidden = false;
       nothing.replaceChildren(h("h2", {}, "There is no such gateway"), h("p", {}, "Its file is not there, or has another name now. If it comes, it is shown here at once."), h("p", {}, h("a", { href: "/" }, "All gateways")));
