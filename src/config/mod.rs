@@ -18,6 +18,7 @@ mod conflict;
 mod discovery;
 mod edit;
 mod pair;
+mod pem;
 mod problems;
 mod raw;
 mod reference;

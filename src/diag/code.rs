@@ -262,7 +262,7 @@ codes! {
     Tls = "U006",
     /// The name in the server's certificate is unknown or malformed.
     ServerName = "U007",
-    /// A certificate file that is not there or holds no certificate.
+    /// A certificate file that is not there, holds no certificate, or more than that.
     CertificateFile = "U008",
     /// What to ask in a health check does not fit the protocol.
     HealthCheck = "U009",
