@@ -122,12 +122,15 @@ pub fn router(sources: Sources) -> Router {
     Router::new()
         .nest("/api/v1", api)
         .merge(guard(Router::new().route("/metrics", get(prometheus))))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
         .merge(ui::routes())
         .fallback(async || {
             Problem::new(StatusCode::NOT_FOUND, "there is no such page; the API is at /api/v1")
         })
+        .method_not_allowed_fallback(other_method)
+        .layer(from_fn_with_state(sources.clone(), access::neighbours))
+        // Probes ask by the address of the machine, and learn nothing.
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
         .method_not_allowed_fallback(other_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn(problem::bound))

@@ -4,7 +4,7 @@
 use super::Sources;
 use super::access::{self, Actor};
 use super::api::find;
-use super::editor::{Change, tag};
+use super::editor::{Change, Reach, tag};
 use super::problem::Problem;
 use crate::access::Role;
 use crate::config::{self, Content, Document, EditError};
@@ -224,17 +224,19 @@ pub(super) async fn set_traffic(
 /// `POST /api/v1/validate`
 pub(super) async fn validate(
     State(sources): State<Sources>,
+    actor: Option<Extension<Actor>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Validation>, Problem> {
     access::media_type(&headers, &[YAML])?;
+    let reach = if actor.is_some() { Reach::Below } else { Reach::Nowhere };
     // A new version of a gateway that is there, or a new gateway.
     let bytes = body.to_vec();
     let named = config::name_of(&bytes).map(|name| name.to_string());
     let file =
         named.as_ref().and_then(|name| find(&sources, name).ok()).map(|gateway| Arc::clone(&gateway.file));
     let file = file.unwrap_or_else(|| file_of(named.as_deref().unwrap_or("gateway")));
-    let diagnostics = judge(&sources, file, &bytes, None).await?;
+    let diagnostics = judge(&sources, file, &bytes, None, reach).await?;
     let valid = diagnostics.iter().all(|d| d.severity != Severity::Error);
     Ok(Json(Validation { valid, diagnostics }))
 }
@@ -259,7 +261,7 @@ async fn create(sources: &Sources, name: &str, actor: &Actor, after: Vec<u8>) ->
     }
     hinder(sources, None).await?;
     let file = file_of(name);
-    let diagnostics = judge(sources, Arc::clone(&file), &after, Some(gateway)).await?;
+    let diagnostics = judge(sources, Arc::clone(&file), &after, Some(gateway), Reach::Below).await?;
     accept(&diagnostics)?;
     let tag = tag(&after);
     sources.editor.change(&file, Change::Create(after)).await?;
@@ -295,7 +297,8 @@ async fn change(
     agree(matched, &before)?;
     let after = edit(before.clone())?;
     // A file that never said its name may get any.
-    let diagnostics = judge(sources, Arc::clone(&file), &after, GatewayName::new(name).ok()).await?;
+    let diagnostics =
+        judge(sources, Arc::clone(&file), &after, GatewayName::new(name).ok(), Reach::Below).await?;
     accept(&diagnostics)?;
     let tag = tag(&after);
     if before != after {
@@ -311,13 +314,14 @@ async fn judge(
     path: Arc<str>,
     bytes: &[u8],
     name: Option<GatewayName>,
+    reach: Reach,
 ) -> Result<Vec<Diagnostic>, Problem> {
     let unavailable = |why: &str| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why);
     if !sources.is_ready() {
         return Err(unavailable("the gateway files are being read; ask again"));
     }
     let document = Document { path, content: Content::Text(bytes.into()) };
-    let attached = sources.editor.attached(document.clone()).await?;
+    let attached = sources.editor.attached(document.clone(), reach).await?;
     let (asker, answer) = Asker::new();
     // A queue without a reader drops the asker, which the answer then tells.
     let _ = sources.events.send(Event::Draft(Draft { document, attached, name }, asker)).await;

@@ -36,7 +36,7 @@ pub use discovery::{discovery_url, read_metadata};
 pub use edit::merge::{from_json, merge};
 pub use edit::{EditError, set_weights, weights};
 pub use pair::{Half, NoPair, pair};
-pub use reference::{Attachment, Reference};
+pub use reference::{Attachment, Reference, Withheld};
 pub use secrets::SecretEditError;
 pub use secrets::jwks::check_jwks;
 pub use secrets::keys::add_key;

@@ -278,6 +278,10 @@ codes! {
     ClientCertificate = "U014",
     /// An edit that would give a gateway another name.
     OtherName = "W001",
+    /// A file or a variable that is not looked at for who asks.
+    NotLookedAt = "W002",
+    /// An edit through the API that leads out of the directory of gateway files.
+    LeadsOut = "W003",
 }
 
 impl fmt::Display for Code {

@@ -1,6 +1,6 @@
 //! Gateway files, changed through the API.
 
-use super::doors::House;
+use super::doors::{ANN, BOB, House};
 use super::problem;
 use crate::protocol::client::{gateway, shown, write};
 use crate::real::DEADLINE;
@@ -183,6 +183,57 @@ async fn what_would_not_serve_is_not_written() {
     assert_eq!(validate("x").await["valid"], false);
     assert_eq!(house.text("a.yaml"), before);
     assert_eq!(std::fs::read_dir(house.folder.path()).unwrap().count(), 3, "nothing is left beside");
+    house.app.stop().await;
+}
+
+/// What is said of a file tells what is in it, and a server of one's choice could be sent all of it.
+#[tokio::test]
+async fn a_text_leads_where_its_author_may_go() {
+    let keys =
+        |file: &str| format!("{}authentication: {{ accessKey: {{ keysFile: {file} }} }}\n", gateway("a", 95));
+    let outside = tempfile::tempdir().unwrap();
+    let elsewhere = outside.path().join("keys");
+    std::fs::write(&elsewhere, "no key\n").unwrap();
+    let there = elsewhere.to_str().unwrap();
+    let house = House::new(&[("a", keys("known"))]).await;
+    write(house.folder.path(), "known", "no key\n");
+    write(house.folder.path(), "new", "no key\n");
+    let validate = async |token: &str, text: &str| -> Vec<(String, String)> {
+        let ask = house.ask(Method::POST, "validate").bearer_auth(token);
+        let ask = ask.header(CONTENT_TYPE, "application/yaml").body(text.to_owned());
+        let said: Value = ask.send().await.unwrap().json().await.unwrap();
+        let all = said["diagnostics"].as_array().unwrap().iter();
+        all.map(|d| ["code", "severity"].map(|key| d[key].as_str().unwrap().to_owned()).into()).collect()
+    };
+    let told = |code: &str, severity: &str| (code.to_owned(), severity.to_owned());
+    let wrong = validate(ANN, &keys("known")).await;
+    assert!(wrong.iter().any(|(code, _)| code == "A007"), "{wrong:?}");
+    assert_eq!(validate(BOB, &keys("known")).await, wrong, "what the gateway refers to is no news");
+    assert_eq!(validate(ANN, &keys("new")).await, wrong);
+    let not_looked_at = [told("W002", "warning")];
+    let refused = [told("W003", "error")];
+    for file in
+        ["new", "nowhere", there, "/nowhere", "../nowhere", "{ env: PATH }", "{ env: NO_SUCH_VARIABLE }"]
+    {
+        assert_eq!(validate(BOB, &keys(file)).await, not_looked_at, "{file}");
+        if file != "new" && file != "nowhere" {
+            assert_eq!(validate(ANN, &keys(file)).await, refused, "{file}");
+        }
+    }
+    let (tag, before) = (house.tag("a").await, house.text("a.yaml"));
+    let put = house.put("a", &keys(there)).header(IF_MATCH, &tag).send().await.unwrap();
+    assert_eq!(codes(put).await, ["W003"]);
+    let created = keys("{ env: PATH }").replace("name: a", "name: b").replace("/a", "/b");
+    let created = house.put("b", &created).header(IF_NONE_MATCH, "*").send().await.unwrap();
+    assert_eq!(codes(created).await, ["W003"]);
+    assert_eq!(house.text("a.yaml"), before);
+
+    // Who writes the file by hand may lead anywhere, and edits keep that.
+    std::fs::write(&elsewhere, "ann:sha256:0\n").unwrap();
+    write(house.folder.path(), "a.yaml", &keys(there));
+    let said = validate(ANN, &keys(there)).await;
+    assert!(said.iter().all(|(code, _)| code != "W003"), "{said:?}");
+    assert_eq!(validate(BOB, &keys(there)).await, said);
     house.app.stop().await;
 }
 
