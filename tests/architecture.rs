@@ -109,7 +109,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("admin/access.rs", "access", "axum"),
     ("admin/actions.rs", "control names rollout weight", "axum serde serde_json"),
     ("admin/editor.rs", "config replace resource source", "axum rustix tokio"),
-    ("admin/files.rs", "access config control diag names weight", "axum serde serde_json tokio"),
+    ("admin/files.rs", "config control diag names weight", "axum serde serde_json tokio"),
     ("admin/session.rs", "access", "axum base64 getrandom serde serde_json"),
     ("admin/events.rs", "names store", "axum futures_util serde serde_json tokio"),
     ("admin/switches.rs", "control model", "axum serde serde_json"),

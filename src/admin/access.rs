@@ -66,6 +66,11 @@ impl Caller {
             Self::Bearer(identity) | Self::Browser(identity) => Some(identity),
         }
     }
+
+    /// Whether they may look only, where others may do more. Without tokens all who come in see the same.
+    pub(super) fn is_viewer(&self) -> bool {
+        self.identity().is_some_and(|identity| identity.role < Role::Operator)
+    }
 }
 
 /// Lets those in who may read, and for other methods those who may change what there is.
@@ -75,12 +80,14 @@ pub(super) async fn guard(State(sources): State<Sources>, request: Request, next
         let caller = caller(&sources.access, &parts).await?;
         may_read(&sources.access, &caller)?;
         if matches!(parts.method, Method::GET | Method::HEAD) {
-            return Ok(None);
+            return Ok::<_, Problem>((caller, None));
         }
-        may_change(&sources.access, &caller, &parts.headers).map(Some)
+        let actor = may_change(&sources.access, &caller, &parts.headers)?;
+        Ok((caller, Some(actor)))
     };
     match admitted.await {
-        Ok(actor) => {
+        Ok((caller, actor)) => {
+            parts.extensions.insert(caller);
             if let Some(actor) = actor {
                 parts.extensions.insert(actor);
             }

@@ -2,7 +2,7 @@
 
 use super::doors::{ANN, BOB, House};
 use super::problem;
-use crate::protocol::client::{gateway, shown, write};
+use crate::protocol::client::{gateway, shown, soon, write};
 use crate::real::DEADLINE;
 use reqwest::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_MATCH, IF_NONE_MATCH, LOCATION};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -279,9 +279,45 @@ async fn a_broken_file_can_be_repaired_but_not_patched() {
     // A wrong file may hold anything.
     let bob = house.ask(Method::GET, "gateways/b/file").bearer_auth("serin_bob").send().await.unwrap();
     problem(bob, StatusCode::FORBIDDEN).await;
+    for (token, has_lines) in [(ANN, true), ("serin_bob", false)] {
+        let all = house.ask(Method::GET, "gateways").bearer_auth(token).send().await.unwrap();
+        let one = house.ask(Method::GET, "gateways/b").bearer_auth(token).send().await.unwrap();
+        let stream = house.ask(Method::GET, "watch?gateway=b").bearer_auth(token).send().await.unwrap();
+        let stream = soon("the gateway", told_of(stream)).await;
+        for said in [all.text().await.unwrap(), one.text().await.unwrap(), stream] {
+            assert!(said.contains("\"code\":\"U003\""), "{said}");
+            assert_eq!(said.contains("u:p@"), has_lines, "{said}");
+        }
+    }
     let repaired = house.put("a", COMMENTED).header(IF_MATCH, &tag).send().await.unwrap();
     written(repaired, StatusCode::OK).await;
     shown(&house.app, "a", |g| g.phase == Phase::Stable).await;
+    house.app.stop().await;
+}
+
+/// A stream up to the end of its first event `gateway`.
+async fn told_of(mut stream: Response) -> String {
+    let mut told = String::new();
+    loop {
+        if let Some((_, rest)) = told.split_once("event: gateway\n")
+            && let Some((view, _)) = rest.split_once("\n\n")
+        {
+            return view.to_owned();
+        }
+        told.push_str(str::from_utf8(&stream.chunk().await.unwrap().expect("the stream goes on")).unwrap());
+    }
+}
+
+/// What is loaded may be an older text than the file has now: the text that is shown counts.
+#[tokio::test]
+async fn a_viewer_reads_what_is_right_now() {
+    let house = House::new(&[("a", gateway("a", 95))]).await;
+    let bob = || house.ask(Method::GET, "gateways/a/file").bearer_auth(BOB).send();
+    // Whatever Serin has noticed of it by then.
+    write(house.folder.path(), "a.yaml", "apiVersion: serin/v1\nname: a\npassword: tiger\n");
+    problem(bob().await.unwrap(), StatusCode::FORBIDDEN).await;
+    write(house.folder.path(), "a.yaml", &gateway("a", 40));
+    assert_eq!(bob().await.unwrap().status(), StatusCode::OK);
     house.app.stop().await;
 }
 
