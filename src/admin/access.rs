@@ -4,7 +4,7 @@
 //! this machine may read, and change things if that was said at the start. Not everyone on this machine is a person: a page
 //! of some other site in a browser here can send requests to loopback addresses as well. It cannot send JSON
 //! without asking first (Fetch standard, "CORS-safelisted request-header"), and what it asks is not answered; and a name
-//! that its own DNS server points to 127.0.0.1 shows in `Host`. The browser of somebody who is logged in says where a
+//! that its own DNS server points to 127.0.0.1 shows in `Host`, under which nothing is answered then. The browser of somebody who is logged in says where a
 //! request comes from.
 
 use super::Sources;
@@ -13,16 +13,21 @@ use crate::access::run::Handle;
 use crate::access::{Denied, Identity, Role};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// How the journal names who came in without a token; nobody can prove to be anyone in particular then.
 const EVERYONE: &str = "operator";
-/// The cookie of a session.
+/// The cookie of a session in plain HTTP.
 pub(super) const COOKIE: &str = "serin-session";
+/// The same with TLS: browsers take a cookie of this name from this very host only, and by TLS only, so no page of a
+/// neighbouring name can put in its own (RFC 6265bis section 4.1.3.2).
+pub(super) const SECURE_COOKIE: &str = "__Host-serin-session";
 
 /// What is asked of those who come in.
 #[derive(Clone, Debug)]
@@ -61,6 +66,11 @@ impl Caller {
             Self::Bearer(identity) | Self::Browser(identity) => Some(identity),
         }
     }
+
+    /// Whether they may look only, where others may do more. Without tokens all who come in see the same.
+    pub(super) fn is_viewer(&self) -> bool {
+        self.identity().is_some_and(|identity| identity.role < Role::Operator)
+    }
 }
 
 /// Lets those in who may read, and for other methods those who may change what there is.
@@ -70,12 +80,14 @@ pub(super) async fn guard(State(sources): State<Sources>, request: Request, next
         let caller = caller(&sources.access, &parts).await?;
         may_read(&sources.access, &caller)?;
         if matches!(parts.method, Method::GET | Method::HEAD) {
-            return Ok(None);
+            return Ok::<_, Problem>((caller, None));
         }
-        may_change(&sources.access, &caller, &parts.headers).map(Some)
+        let actor = may_change(&sources.access, &caller, &parts.headers)?;
+        Ok((caller, Some(actor)))
     };
     match admitted.await {
-        Ok(actor) => {
+        Ok((caller, actor)) => {
+            parts.extensions.insert(caller);
             if let Some(actor) = actor {
                 parts.extensions.insert(actor);
             }
@@ -85,12 +97,35 @@ pub(super) async fn guard(State(sources): State<Sources>, request: Request, next
     }
 }
 
-/// Lets those in who may read, whatever the method.
+/// Without tokens, refuses whoever asks under another name than one of this machine: a page in a browser here whose own
+/// name leads to a loopback address is of the same origin as we then, and could read everything (DNS rebinding).
+pub(super) async fn neighbours(State(sources): State<Sources>, request: Request, next: Next) -> Response {
+    // HTTP/2 has the host in `:authority`, and need not have it in `Host` (RFC 9113 section 8.3.1).
+    let host = text(request.headers(), &header::HOST);
+    let host = host.or_else(|| request.uri().authority().map(Authority::as_str));
+    if sources.access.door.is_none() && !is_loopback(host.unwrap_or_default()) {
+        let why =
+            "without tokens, questions are answered under the name localhost or a loopback address only";
+        return Problem::new(StatusCode::FORBIDDEN, why).into_response();
+    }
+    next.run(request).await
+}
+
+/// Lets those in who may read, whatever the method; the request says who could also change something.
 pub(super) async fn readers(State(sources): State<Sources>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    let caller = caller(&sources.access, &parts).await;
-    match caller.and_then(|caller| may_read(&sources.access, &caller)) {
-        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+    let (mut parts, body) = request.into_parts();
+    let admitted = async {
+        let caller = caller(&sources.access, &parts).await?;
+        may_read(&sources.access, &caller)?;
+        Ok::<_, Problem>(may_change(&sources.access, &caller, &parts.headers).ok())
+    };
+    match admitted.await {
+        Ok(actor) => {
+            if let Some(actor) = actor {
+                parts.extensions.insert(actor);
+            }
+            next.run(Request::from_parts(parts, body)).await
+        }
         Err(problem) => problem.into_response(),
     }
 }
@@ -113,17 +148,24 @@ pub(super) async fn caller(access: &Access, parts: &Parts) -> Result<Caller, Pro
         };
         return door.token(token.trim()).map(Caller::Bearer).map_err(denied);
     }
-    match cookie(headers) {
+    match cookie(headers, access.tls) {
         Some(cookie) => Ok(door.session(cookie).await.map_or(Caller::Nobody, Caller::Browser)),
         None => Ok(Caller::Nobody),
     }
 }
 
-/// The session that a browser shows.
-pub(super) fn cookie(headers: &HeaderMap) -> Option<String> {
-    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let pairs = all.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value.to_owned()).next()
+/// The session that a browser shows; none when it shows several, of which somebody else may have set one. Whether we speak
+/// TLS ourselves; if not, a proxy may do it for us, and then the cookie that nobody else can set goes first.
+pub(super) fn cookie(headers: &HeaderMap, tls: bool) -> Option<String> {
+    let shown = |wanted: &str| -> BTreeSet<&str> {
+        let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let pairs = all.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        pairs.filter(|(name, _)| *name == wanted).map(|(_, value)| value).collect()
+    };
+    let secure = shown(SECURE_COOKIE);
+    let mut values = if tls || !secure.is_empty() { secure } else { shown(COOKIE) }.into_iter();
+    let (first, second) = (values.next(), values.next());
+    first.filter(|_| second.is_none()).map(str::to_owned)
 }
 
 /// The answer to those who are not let in.
@@ -143,7 +185,7 @@ fn unknown(why: &str) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, why).with(header::WWW_AUTHENTICATE, challenge)
 }
 
-/// Without tokens everyone who can reach the port may read.
+/// Without tokens everyone on this machine may read: others cannot reach the port, and see [`neighbours`].
 pub(super) fn may_read(access: &Access, caller: &Caller) -> Result<(), Problem> {
     match (&access.door, caller) {
         (Some(_), Caller::Nobody) => Err(unknown("this page is for those who show a token")),
@@ -163,9 +205,6 @@ pub(super) fn may_change(access: &Access, caller: &Caller, headers: &HeaderMap) 
                 "this Serin takes no orders: name a `tokensFile` in serin.yaml, or start it with --insecure-admin to let \
                  everyone on its machine give them",
             );
-        }
-        if !is_loopback(text(headers, &header::HOST).unwrap_or_default()) {
-            return refuse("orders are taken under the name localhost or a loopback address only");
         }
         is_from_here(headers)?;
         return Ok(Actor(EVERYONE.into()));
@@ -264,9 +303,18 @@ mod tests {
 
     #[test]
     fn a_cookie_is_found_among_others() {
-        let of =
-            |value: &'static str| cookie(&HeaderMap::from_iter([(header::COOKIE, value.parse().unwrap())]));
-        assert_eq!(of("a=1; serin-session=x_y; b=2").as_deref(), Some("x_y"));
-        assert_eq!(of("xserin-session=x"), None);
+        let of = |value: &'static str, tls| {
+            cookie(&HeaderMap::from_iter([(header::COOKIE, value.parse().unwrap())]), tls)
+        };
+        assert_eq!(of("a=1; serin-session=x_y; b=2", false).as_deref(), Some("x_y"));
+        assert_eq!(of("xserin-session=x", false), None);
+        assert_eq!(of("serin-session=x; serin-session=x", false).as_deref(), Some("x"));
+        assert_eq!(of("serin-session=x; serin-session=y", false), None, "which one is ours?");
+        // Behind a proxy that speaks TLS both may come, and with TLS of our own the plain one is never ours.
+        for tls in [false, true] {
+            assert_eq!(of("serin-session=x; __Host-serin-session=y", tls).as_deref(), Some("y"));
+            assert_eq!(of("__Host-serin-session=x; __Host-serin-session=y", tls), None);
+        }
+        assert_eq!(of("serin-session=x", true), None);
     }
 }

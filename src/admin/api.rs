@@ -1,5 +1,6 @@
 //! The pages of the HTTP API, and what is served of gateways and Envoys.
 
+use super::access::Caller;
 use super::problem::Problem;
 use super::{
     GatewayNumbers, Sources, access, actions, events, files, metrics, numbers, problem, replicas, session,
@@ -11,7 +12,7 @@ use crate::snapshot::dump;
 use crate::translate;
 use crate::xds::{Proxy, TypeStatus};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Extension, Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
@@ -124,12 +125,15 @@ pub fn router(sources: Sources) -> Router {
     Router::new()
         .nest("/api/v1", api)
         .merge(guard(Router::new().route("/metrics", get(prometheus))).route_layer(from_fn(private)))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
         .merge(ui::routes())
         .fallback(async || {
             Problem::new(StatusCode::NOT_FOUND, "there is no such page; the API is at /api/v1")
         })
+        .method_not_allowed_fallback(other_method)
+        .layer(from_fn_with_state(sources.clone(), access::neighbours))
+        // Probes ask by the address of the machine, and learn nothing.
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
         .method_not_allowed_fallback(other_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn(problem::bound))
@@ -179,17 +183,27 @@ async fn prometheus(State(sources): State<Sources>) -> Response {
         .into_response()
 }
 
-async fn gateways(State(sources): State<Sources>, headers: HeaderMap) -> Response {
-    let gateways = sources.view.load().gateways.values().cloned().collect();
+async fn gateways(
+    State(sources): State<Sources>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+) -> Response {
+    let gateways = sources.view.load().gateways.values().map(|gateway| shown(gateway, &caller)).collect();
     tagged(&headers, &GatewayList { gateways })
 }
 
 async fn gateway(
     State(sources): State<Sources>,
     Path(name): Path<String>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    Ok(tagged(&headers, &*find(&sources, &name)?))
+    Ok(tagged(&headers, &*shown(&find(&sources, &name)?, &caller)))
+}
+
+/// What somebody sees of a gateway.
+fn shown(gateway: &Arc<GatewayView>, caller: &Caller) -> Arc<GatewayView> {
+    if caller.is_viewer() { gateway.without_lines() } else { Arc::clone(gateway) }
 }
 
 async fn numbers_of(

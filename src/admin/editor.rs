@@ -2,15 +2,15 @@
 //! own carries them out, so that nobody who hangs up leaves half a change behind, or one that the journal does not know.
 
 use super::problem::Problem;
-use crate::config::{self, Attachment, Document, Reference};
+use crate::config::{self, Attachment, Content, Document, Reference, Withheld};
 use crate::replace::{self, Error};
 use crate::resource::Version;
 use crate::source::{Environment, attachments};
 use axum::http::StatusCode;
 use rustix::fs::Access;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::watch as signal;
@@ -42,6 +42,34 @@ pub(super) enum Change {
     Create(Vec<u8>),
     Replace { before: Vec<u8>, after: Vec<u8> },
     Remove { before: Vec<u8> },
+}
+
+/// Where a text that comes by HTTP may lead, beside where the file on disk leads: what is said of a file tells whether it
+/// is there, and what is sent to a server of one's choice tells all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Nowhere: its author only looks.
+    Nowhere,
+    /// To files in the folder of the gateway file, and below.
+    Below,
+}
+
+impl Reach {
+    fn covers(self, reference: &Reference) -> bool {
+        let is_below =
+            |path: &Path| path.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+        match (self, reference) {
+            (Self::Nowhere, _) | (Self::Below, Reference::Environment(_)) => false,
+            (Self::Below, Reference::File(path)) => is_below(path),
+        }
+    }
+
+    fn why(self) -> Withheld {
+        match self {
+            Self::Nowhere => Withheld::Viewer,
+            Self::Below => Withheld::Outside,
+        }
+    }
 }
 
 impl Editor {
@@ -87,14 +115,25 @@ impl Editor {
         blocking(move || replace::read(&path)).await?.map_err(|e| problem(&e))
     }
 
-    /// What a document refers to, as it is now.
+    /// What a document refers to, as it is now, as far as its author reaches and as its file leads already.
     pub(super) async fn attached(
         self: &Arc<Self>,
         document: Document,
+        reach: Reach,
     ) -> Result<BTreeMap<Reference, Attachment>, Problem> {
         let editor = Arc::clone(self);
-        blocking(move || attachments(&editor.directory, &editor.environment, config::references(&document)))
-            .await
+        blocking(move || {
+            let path = Arc::clone(&document.path);
+            let present = replace::read(&editor.directory.join(&*path)).unwrap_or_default();
+            let present = Document { path, content: Content::Text(present.into()) };
+            let known = config::references(&present);
+            let (looked, left): (BTreeSet<_>, BTreeSet<_>) =
+                config::references(&document).into_iter().partition(|r| known.contains(r) || reach.covers(r));
+            let mut found = attachments(&editor.directory, &editor.environment, looked);
+            found.extend(left.into_iter().map(|reference| (reference, Attachment::Withheld(reach.why()))));
+            found
+        })
+        .await
     }
 
     /// Thinks about what a file should hold, which may take a moment.

@@ -2,11 +2,10 @@
 //! found by the source as any other edit.
 
 use super::Sources;
-use super::access::{self, Actor};
+use super::access::{self, Actor, Caller};
 use super::api::find;
-use super::editor::{Change, Editor, tag};
+use super::editor::{Change, Editor, Reach, tag};
 use super::problem::Problem;
-use crate::access::Role;
 use crate::config::{self, Content, Document, EditError};
 use crate::control::{Asker, By, Draft, Edit, Event};
 use crate::diag::{Diagnostic, Severity};
@@ -15,7 +14,6 @@ use crate::weight::Weight;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Extension, Path, State};
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -64,17 +62,18 @@ pub struct Validation {
 pub(super) async fn read(
     State(sources): State<Sources>,
     Path(name): Path<String>,
-    parts: Parts,
+    Extension(caller): Extension<Caller>,
 ) -> Result<Response, Problem> {
     let gateway = find(&sources, &name)?;
-    let caller = access::caller(&sources.access, &parts).await?;
-    // A right file has its secrets elsewhere; in a wrong one there may be any.
-    let is_wrong = gateway.diagnostics.iter().any(|d| d.severity == Severity::Error);
-    if is_wrong && caller.identity().is_some_and(|identity| identity.role < Role::Operator) {
-        let why = "the file has errors, so it may hold a secret by mistake; an operator can read it";
-        return Err(Problem::new(StatusCode::FORBIDDEN, why));
-    }
     let bytes = sources.editor.read(&gateway.file).await?;
+    // A right file has its secrets elsewhere; in a wrong one there may be any. What was loaded may be another text.
+    if caller.is_viewer() {
+        let said = judge(&sources, Arc::clone(&gateway.file), &bytes, None, Reach::Nowhere).await?;
+        if said.iter().any(|d| d.severity == Severity::Error) {
+            let why = "the file has errors, so it may hold a secret by mistake; an operator can read it";
+            return Err(Problem::new(StatusCode::FORBIDDEN, why));
+        }
+    }
     let reason = sources.hindrance(Some(&gateway.file)).await;
     let tag = tag(&bytes);
     let file = GatewayFile {
@@ -228,17 +227,19 @@ pub(super) async fn set_traffic(
 /// `POST /api/v1/validate`
 pub(super) async fn validate(
     State(sources): State<Sources>,
+    actor: Option<Extension<Actor>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Validation>, Problem> {
     access::media_type(&headers, &[YAML])?;
+    let reach = if actor.is_some() { Reach::Below } else { Reach::Nowhere };
     // A new version of a gateway that is there, or a new gateway.
     let bytes = body.to_vec();
     let named = config::name_of(&bytes).map(|name| name.to_string());
     let file =
         named.as_ref().and_then(|name| find(&sources, name).ok()).map(|gateway| Arc::clone(&gateway.file));
     let file = file.unwrap_or_else(|| file_of(named.as_deref().unwrap_or("gateway")));
-    let diagnostics = judge(&sources, file, &bytes, None).await?;
+    let diagnostics = judge(&sources, file, &bytes, None, reach).await?;
     let valid = diagnostics.iter().all(|d| d.severity != Severity::Error);
     Ok(Json(Validation { valid, diagnostics }))
 }
@@ -261,7 +262,7 @@ async fn create(sources: Sources, name: String, actor: Actor, after: Vec<u8>) ->
         }
         hinder(&sources, None).await?;
         let file = file_of(&name);
-        let diagnostics = judge(&sources, Arc::clone(&file), &after, Some(gateway)).await?;
+        let diagnostics = judge(&sources, Arc::clone(&file), &after, Some(gateway), Reach::Below).await?;
         accept(&diagnostics)?;
         let tag = tag(&after);
         sources.editor.change(&file, Change::Create(after)).await?;
@@ -291,7 +292,8 @@ async fn change(
         let known = before.clone();
         let after = Editor::edited(move || edit(known)).await?;
         // A file that never said its name may get any.
-        let diagnostics = judge(&sources, Arc::clone(&file), &after, GatewayName::new(&name).ok()).await?;
+        let diagnostics =
+            judge(&sources, Arc::clone(&file), &after, GatewayName::new(&name).ok(), Reach::Below).await?;
         accept(&diagnostics)?;
         let tag = tag(&after);
         if before != after {
@@ -310,13 +312,14 @@ async fn judge(
     path: Arc<str>,
     bytes: &[u8],
     name: Option<GatewayName>,
+    reach: Reach,
 ) -> Result<Vec<Diagnostic>, Problem> {
     let unavailable = |why: &str| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why);
     if !sources.is_ready() {
         return Err(unavailable("the gateway files are being read; ask again"));
     }
     let document = Document { path, content: Content::Text(bytes.into()) };
-    let attached = sources.editor.attached(document.clone()).await?;
+    let attached = sources.editor.attached(document.clone(), reach).await?;
     let (asker, answer) = Asker::new();
     // A queue without a reader drops the asker, which the answer then tells.
     let _ = sources.events.send(Event::Draft(Draft { document, attached, name }, asker)).await;

@@ -1,7 +1,7 @@
 //! `/api/v1/session`: who one is, and how a browser shows a token once and a cookie afterwards.
 
 use super::Sources;
-use super::access::{self, COOKIE};
+use super::access::{self, COOKIE, SECURE_COOKIE};
 use super::problem::Problem;
 use crate::access::{LIFETIME, Role};
 use axum::Json;
@@ -97,23 +97,26 @@ pub(super) async fn begin(State(sources): State<Sources>, request: Request) -> R
     })?;
     let cookie = BASE64_URL_SAFE_NO_PAD.encode(random);
     door.login(login.token, cookie.clone(), access::peer(&parts)).await.map_err(access::denied)?;
-    // Behind a proxy that speaks TLS for us, the browser says so.
-    let origin = parts.headers.get(header::ORIGIN).and_then(|o| o.to_str().ok()).unwrap_or_default();
-    let is_secure = sources.access.tls || origin.starts_with("https://");
-    Ok(answer(&cookie, LIFETIME.as_secs(), is_secure))
+    Ok(answer(&cookie, LIFETIME.as_secs(), is_secure(&sources, &parts.headers)))
+}
+
+/// Whether the browser speaks TLS, with us or with a proxy that does it for us, which the browser says.
+fn is_secure(sources: &Sources, headers: &HeaderMap) -> bool {
+    let origin = headers.get(header::ORIGIN).and_then(|o| o.to_str().ok()).unwrap_or_default();
+    sources.access.tls || origin.starts_with("https://")
 }
 
 /// `DELETE`: the session ends, if there is one.
 pub(super) async fn end(State(sources): State<Sources>, headers: HeaderMap) -> Result<Response, Problem> {
     access::is_from_here(&headers)?;
-    if let (Some(door), Some(cookie)) = (&sources.access.door, access::cookie(&headers)) {
+    if let (Some(door), Some(cookie)) = (&sources.access.door, access::cookie(&headers, sources.access.tls)) {
         door.logout(cookie).await;
     }
-    Ok(answer("", 0, sources.access.tls))
+    Ok(answer("", 0, is_secure(&sources, &headers)))
 }
 
 fn answer(cookie: &str, seconds: u64, is_secure: bool) -> Response {
-    let secure = if is_secure { "; Secure" } else { "" };
-    let text = format!("{COOKIE}={cookie}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
+    let (name, secure) = if is_secure { (SECURE_COOKIE, "; Secure") } else { (COOKIE, "") };
+    let text = format!("{name}={cookie}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
     (StatusCode::NO_CONTENT, [(header::SET_COOKIE, text)]).into_response()
 }

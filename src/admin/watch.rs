@@ -16,13 +16,14 @@ mod work;
 pub use work::{Hub, Work, start};
 
 use super::Sources;
+use super::access::Caller;
 use super::events::{entries_after, follow, over};
 use super::problem::Problem;
 use crate::clock;
 use crate::latest::Subscriber;
 use crate::names::GatewayName;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{Extension, Query, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::response::Response;
@@ -57,6 +58,7 @@ pub(super) struct Wish {
 /// Answers `GET /api/v1/watch`.
 pub(super) async fn watch(
     State(sources): State<Sources>,
+    Extension(caller): Extension<Caller>,
     wish: Result<Query<Wish>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(wish) = wish.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
@@ -75,8 +77,9 @@ pub(super) async fn watch(
         Some(name) => {
             let name: Arc<str> = name.into();
             let journal = journal(&sources, &name);
-            let about =
-                About::Gateway { _interest: sources.hub.look(&name).await, name, told: Told::default() };
+            let interest = sources.hub.look(&name).await;
+            let with_lines = !caller.is_viewer();
+            let about = About::Gateway { _interest: interest, name, with_lines, told: Told::default() };
             let listener = Listener::new(board, seat, about).tell();
             Sse::new(stream::select(journal, listener).take_until(over)).into_response()
         }
@@ -106,6 +109,8 @@ enum About {
     List { seen: Option<u64> },
     Gateway {
         name: Arc<str>,
+        /// Whether the reader may see the lines of a file that is wrong.
+        with_lines: bool,
         told: Told,
         /// As long as it lives, numbers of the gateway are made.
         _interest: Arc<()>,
@@ -173,15 +178,15 @@ impl About {
                 *seen = Some(board.number());
                 news
             }
-            Self::Gateway { name, told, .. } => told.news(name, board),
+            Self::Gateway { name, with_lines, told, .. } => told.news(name, *with_lines, board),
         }
     }
 }
 
 impl Told {
-    fn news(&mut self, name: &str, board: &Board) -> Vec<Event> {
+    fn news(&mut self, name: &str, with_lines: bool, board: &Board) -> Vec<Event> {
         let mut news = Vec::new();
-        let view = board.gateway(name);
+        let view = board.gateway(name, with_lines);
         let is_told = match (&self.view, &view) {
             (Some(told), Some(view)) => Arc::ptr_eq(told, view),
             (told, view) => self.is_begun && told.is_none() && view.is_none(),

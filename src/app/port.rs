@@ -202,7 +202,7 @@ mod tests {
             let alive = alive.clone();
             let chunks = stream::repeat_with(move || {
                 let _ = &alive;
-                Ok::<_, Infallible>(Bytes::from_static(&[0; 65_536]))
+                Ok::<_, Infallible>(Bytes::from(vec![0; 65_536]))
             });
             std::future::ready(Body::from_stream(chunks))
         };

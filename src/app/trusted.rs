@@ -4,8 +4,6 @@
 //! and no Envoy needs a file.
 
 use crate::model::Pem;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 
 /// In PEM; nothing when the machine has none.
 pub(super) fn authorities() -> Option<Pem> {
@@ -17,14 +15,5 @@ pub(super) fn authorities() -> Option<Pem> {
         tracing::warn!("this machine trusts no authorities; `oauth2` with https cannot let anybody in");
         return None;
     }
-    let mut text = String::new();
-    for certificate in &found.certs {
-        text.push_str("-----BEGIN CERTIFICATE-----\n");
-        for line in BASE64_STANDARD.encode(certificate).as_bytes().chunks(64) {
-            text.extend(line.iter().copied().map(char::from));
-            text.push('\n');
-        }
-        text.push_str("-----END CERTIFICATE-----\n");
-    }
-    Some(Pem::new(text.into_bytes()))
+    Some(Pem::of_certificates(&found.certs))
 }

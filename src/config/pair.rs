@@ -1,10 +1,11 @@
 //! A certificate and its private key: whether the two go together, before anybody relies on it.
 
+use super::pem;
 use crate::model::{Certificate, Pem};
 use rustls::Error;
 use rustls::crypto::ring::default_provider;
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use std::sync::Arc;
 
@@ -30,15 +31,13 @@ pub struct NoPair {
 
 /// Takes the content of two PEM files when Envoy would take them too. Keys that only Envoy knows are left to it.
 pub fn pair(chain: &Arc<[u8]>, key: &Arc<[u8]>) -> Result<Certificate, NoPair> {
-    let of_certificate = |what, help| NoPair { half: Half::Certificate, what, help };
     let of_key = |what, help| NoPair { half: Half::Key, what, help };
-    let broken = of_certificate("is not sound PEM", "copy the file again from its source");
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
-    let certificates = certificates.map_err(|_| broken)?;
-    if certificates.is_empty() {
-        let help = "name a PEM file with `-----BEGIN CERTIFICATE-----`";
-        return Err(of_certificate("holds no certificate", help));
-    }
+    let certificates = pem::certificates(chain).map_err(|no| {
+        let (what, help) = (no.what, no.help);
+        NoPair { half: Half::Certificate, what, help }
+    })?;
+    // One file often holds both halves, and the chain is shown to others: only its certificates go on.
+    let shown = Pem::of_certificates(&certificates);
     let private = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
         let help = "name a PEM file with `-----BEGIN PRIVATE KEY-----`; Envoy asks nobody for a password";
         of_key("holds no private key that can be read", help)
@@ -52,7 +51,7 @@ pub fn pair(chain: &Arc<[u8]>, key: &Arc<[u8]>) -> Result<Certificate, NoPair> {
                     a certificate chain begins with the own certificate";
         return Err(of_key("is not the key of the certificate", help));
     }
-    Ok(Certificate { chain: Pem::new(Arc::clone(chain)), key: Pem::new(Arc::clone(key)) })
+    Ok(Certificate { chain: shown, key: Pem::new(Arc::clone(key)) })
 }
 
 #[cfg(test)]
@@ -72,6 +71,13 @@ mod tests {
         };
         assert!(pair(&chain, &key).is_ok());
         assert!(pair(&format!("{chain}{other_chain}"), &key).is_ok(), "the own certificate stands first");
+        let both: Arc<[u8]> = format!("{key}{chain}").as_bytes().into();
+        let certificate = super::pair(&both, &both).unwrap();
+        assert_eq!(
+            str::from_utf8(certificate.chain.expose()),
+            Ok(&*chain),
+            "the key stays in the half that is masked"
+        );
         let encrypted = key.replace("PRIVATE", "ENCRYPTED PRIVATE");
         for (chain, key, half, what) in [
             ("", &key, Half::Certificate, "holds no certificate"),

@@ -39,6 +39,17 @@ pub enum Attachment {
     Unreadable(String),
     /// It has this many bytes, more than [`MAX_FILE`](super::MAX_FILE), and was not read.
     TooLarge(u64),
+    /// Nobody looked, because of who asks: what is said of it would tell them what is there.
+    Withheld(Withheld),
+}
+
+/// Why nobody looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withheld {
+    /// Whoever only looks learns of nothing but what the gateway refers to already.
+    Viewer,
+    /// An edit through the API does not lead out of the directory of gateway files, nor to variables, by itself.
+    Outside,
 }
 
 impl Attachment {
@@ -56,6 +67,7 @@ impl fmt::Debug for Attachment {
             Self::Missing => f.write_str("Missing"),
             Self::Unreadable(why) => write!(f, "Unreadable({why:?})"),
             Self::TooLarge(size) => write!(f, "TooLarge({size})"),
+            Self::Withheld(why) => write!(f, "Withheld({why:?})"),
         }
     }
 }

@@ -133,7 +133,9 @@ fn bytes<'f>(found: &'f BTreeMap<Reference, Attachment>, path: &Path) -> Result<
     let path_shown = path.display();
     match found.get(&Reference::File(path.to_path_buf())) {
         Some(Attachment::Bytes { bytes, .. }) => Ok(bytes),
-        Some(Attachment::Missing) | None => Err(format!("{path_shown} is not there")),
+        Some(Attachment::Missing | Attachment::Withheld(_)) | None => {
+            Err(format!("{path_shown} is not there"))
+        }
         Some(Attachment::Unreadable(why)) => Err(format!("{path_shown} cannot be read: {why}")),
         Some(Attachment::TooLarge(size)) => {
             Err(format!("{path_shown} has {size} bytes, which is no certificate"))

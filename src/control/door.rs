@@ -42,7 +42,9 @@ impl Door {
             }
             Some(Attachment::Unreadable(why)) => (None, Some(format!("cannot be read: {why}"))),
             Some(Attachment::TooLarge(size)) => (None, Some(format!("has {size} bytes, too many"))),
-            Some(Attachment::Missing) | None => (None, Some("is not there".to_owned())),
+            Some(Attachment::Missing | Attachment::Withheld(_)) | None => {
+                (None, Some("is not there".to_owned()))
+            }
         };
         let is_kept = tokens.is_none();
         let wrong =

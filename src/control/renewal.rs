@@ -67,7 +67,7 @@ impl Renewal {
 fn read(found: &BTreeMap<Reference, Attachment>, path: &Path) -> Result<Arc<[u8]>, String> {
     match found.get(&Reference::File(path.to_path_buf())) {
         Some(Attachment::Bytes { bytes, .. }) => Ok(Arc::clone(bytes)),
-        Some(Attachment::Missing) | None => Err("is not there".to_owned()),
+        Some(Attachment::Missing | Attachment::Withheld(_)) | None => Err("is not there".to_owned()),
         Some(Attachment::Unreadable(why)) => Err(format!("cannot be read: {why}")),
         Some(Attachment::TooLarge(size)) => Err(format!("has {size} bytes, which is no certificate")),
     }

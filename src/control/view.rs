@@ -136,6 +136,18 @@ pub struct GatewayView {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+impl GatewayView {
+    /// The same without the lines that its diagnostics quote: a line of a file that is wrong may hold a secret by mistake.
+    #[must_use]
+    pub fn without_lines(self: &Arc<Self>) -> Arc<Self> {
+        if self.diagnostics.is_empty() {
+            return Arc::clone(self);
+        }
+        let diagnostics = self.diagnostics.iter().map(Diagnostic::without_line).collect();
+        Arc::new(Self { diagnostics, ..(**self).clone() })
+    }
+}
+
 /// What a gateway that serves looks like.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -264,7 +264,7 @@ codes! {
     Tls = "U006",
     /// The name in the server's certificate is unknown or malformed.
     ServerName = "U007",
-    /// A certificate file that is not there or holds no certificate.
+    /// A certificate file that is not there, holds no certificate, or more than that.
     CertificateFile = "U008",
     /// What to ask in a health check does not fit the protocol.
     HealthCheck = "U009",
@@ -280,6 +280,10 @@ codes! {
     ClientCertificate = "U014",
     /// An edit that would give a gateway another name.
     OtherName = "W001",
+    /// A file or a variable that is not looked at for who asks.
+    NotLookedAt = "W002",
+    /// An edit through the API that leads out of the directory of gateway files.
+    LeadsOut = "W003",
 }
 
 impl fmt::Display for Code {

@@ -38,6 +38,14 @@ pub struct Diagnostic {
     pub help: Option<String>,
 }
 
+impl Diagnostic {
+    /// The same without the line that it quotes.
+    #[must_use]
+    pub fn without_line(&self) -> Self {
+        Self { place: Place { text: String::new(), offset: 0, ..self.place.clone() }, ..self.clone() }
+    }
+}
+
 /// A place in a file, for people and for editors.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Place {
@@ -49,7 +57,7 @@ pub struct Place {
     pub column: usize,
     /// How many characters of the line are meant; at least 1 when there is a column.
     pub length: usize,
-    /// The line itself, without its end; of a very long one the part around the place, with `…` where it is cut.
+    /// The line itself, without its end, or nothing for those who may not see it; of a very long one the part around the place, with `…` where it is cut.
     pub text: String,
     /// How many characters of the line come before `text`; 0 unless the line is very long.
     pub offset: usize,

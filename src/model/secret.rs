@@ -1,5 +1,7 @@
 //! What must never be seen: masked from birth, and exposed in one place, on its way to Envoy.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,6 +14,21 @@ impl Pem {
     pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
         Self(bytes.into())
     }
+
+    /// Writes certificates, given in DER, as RFC 7468 has them: 64 characters a line.
+    pub fn of_certificates(certificates: &[impl AsRef<[u8]>]) -> Self {
+        let mut text = String::new();
+        for certificate in certificates {
+            text.push_str("-----BEGIN CERTIFICATE-----\n");
+            for line in BASE64_STANDARD.encode(certificate).as_bytes().chunks(64) {
+                text.extend(line.iter().copied().map(char::from));
+                text.push('\n');
+            }
+            text.push_str("-----END CERTIFICATE-----\n");
+        }
+        Self::new(text.into_bytes())
+    }
+
     /// For the one place that hands it to Envoy.
     pub fn expose(&self) -> &[u8] {
         &self.0

@@ -40,6 +40,8 @@ struct Entry {
     view: Arc<GatewayView>,
     row: Arc<Row>,
     text: Text,
+    /// The same for those who do not see the lines of files.
+    without_lines: Text,
 }
 
 impl Board {
@@ -58,7 +60,12 @@ impl Board {
                     if !known.is_some_and(|known| Arc::ptr_eq(known, &row)) {
                         changed.push(Arc::clone(&row));
                     }
-                    let entry = Entry { view: Arc::clone(view), row, text: Text::default() };
+                    let entry = Entry {
+                        view: Arc::clone(view),
+                        row,
+                        text: Text::default(),
+                        without_lines: Text::default(),
+                    };
                     self.rows.insert(Arc::clone(name), entry);
                 }
                 DiffItem::Remove(name, _) => {
@@ -128,10 +135,15 @@ impl Board {
         Some(self.changes.iter().skip(skipped).cloned())
     }
 
-    /// Everything about a gateway.
-    pub(super) fn gateway(&self, name: &str) -> Option<Arc<str>> {
+    /// Everything about a gateway, or everything but the lines that its diagnostics quote.
+    pub(super) fn gateway(&self, name: &str, with_lines: bool) -> Option<Arc<str>> {
         let entry = self.rows.get(name)?;
-        Some(Arc::clone(entry.text.get_or_init(|| text(&*entry.view))))
+        let text = if with_lines {
+            entry.text.get_or_init(|| text(&*entry.view))
+        } else {
+            entry.without_lines.get_or_init(|| text(&*entry.view.without_lines()))
+        };
+        Some(Arc::clone(text))
     }
 
     /// The numbers of a gateway, if somebody looks at it.
@@ -210,8 +222,11 @@ mod tests {
         board.take(&[view("a", Phase::Stable)].into_iter().collect());
         let copy = board.clone();
         assert!(Arc::ptr_eq(&board.list(), &copy.list()));
-        assert!(Arc::ptr_eq(&board.gateway("a").unwrap(), &copy.gateway("a").unwrap()));
-        assert!(board.gateway("b").is_none());
+        for with_lines in [true, false] {
+            let of = |board: &Board| board.gateway("a", with_lines).unwrap();
+            assert!(Arc::ptr_eq(&of(&board), &of(&copy)));
+        }
+        assert!(board.gateway("b", true).is_none());
         let numbers = || [("a".into(), "{}".to_owned().into())].into();
         board.take_numbers(numbers());
         let before = Arc::clone(board.numbers("a").unwrap());

@@ -169,7 +169,16 @@ mod tests {
             let (gateway, rollout, diagnostics) = (None, None, Vec::new());
             let (name, phase) = (Arc::clone(name), Phase::Stable);
             let file: Arc<str> = "a.yaml".into();
-            Arc::new(GatewayView { name, file, phase, serving: true, gateway, rollout, diagnostics })
+            Arc::new(GatewayView {
+                name,
+                file,
+                file_tag: None,
+                phase,
+                serving: true,
+                gateway,
+                rollout,
+                diagnostics,
+            })
         };
         let names: Vec<Arc<str>> = (0..=FOLLOWED).map(|i| format!("g{i:03}").into()).collect();
         let (_hub, mut work) = start(&Latest::new(View::default()), Latest::new(Table::default()));

@@ -3,8 +3,8 @@
 use super::{Surroundings, Wrong, report};
 use crate::config::problems::{At, Problems};
 use crate::config::source::MAX_FILE;
-use crate::config::{Attachment, Reference, raw, spelling};
-use crate::diag::Code;
+use crate::config::{Attachment, Reference, Withheld, raw, spelling};
+use crate::diag::{Code, Severity};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,6 +37,7 @@ pub(super) fn find<'a>(
         }
         (Some(Attachment::Bytes { bytes, exposed }), _) => Ok(Found { bytes, exposed: *exposed }),
         (Some(Attachment::TooLarge(size)), _) => too_large(*size),
+        (Some(Attachment::Withheld(why)), _) => Err(withheld(origin, *why)),
         (Some(Attachment::Unreadable(why)), _) => {
             Err(Wrong::new(format!("{origin} cannot be read: {why}"), "let the user that runs Serin read it"))
         }
@@ -49,6 +50,25 @@ pub(super) fn find<'a>(
             "set it where Serin is started, and restart Serin",
         )),
     }
+}
+
+/// What somebody is told who has to leave it to others.
+fn withheld(origin: &str, why: Withheld) -> Wrong {
+    let (kind, message, help) = match why {
+        Withheld::Viewer => (
+            (Severity::Warning, Code::NotLookedAt),
+            format!(
+                "{origin} was not looked at: the gateway does not refer to it, and only operators may try others"
+            ),
+            "ask an operator, or run `serin validate` where the file is",
+        ),
+        Withheld::Outside => (
+            (Severity::Error, Code::LeadsOut),
+            format!("{origin} cannot be brought in through the API"),
+            "name a file below the folder of the gateway file, without `..`, or refer to this one in the file itself, by hand",
+        ),
+    };
+    Wrong { kind: Some(kind), ..Wrong::new(message, help) }
 }
 
 /// What a file or a variable is known by; nothing when it can be neither.

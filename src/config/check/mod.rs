@@ -42,7 +42,7 @@ pub(super) use store::store_at;
 
 use super::problems::{At, Problems};
 use super::{Attachment, Reference};
-use crate::diag::Code;
+use crate::diag::{Code, Severity};
 use crate::model::{Listener, PrometheusServer, Routing};
 use crate::names::{ListenerName, NameError};
 use std::collections::BTreeMap;
@@ -63,17 +63,24 @@ pub(super) struct Surroundings<'a> {
 struct Wrong {
     message: String,
     help: String,
+    /// What it is in place of what it would be at its place, and how bad.
+    kind: Option<(Severity, Code)>,
 }
 
 impl Wrong {
     fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { message: message.into(), help: help.into() }
+        Self { message: message.into(), help: help.into(), kind: None }
     }
 }
 
 /// Reports what is wrong.
 fn report<T>(result: Result<T, Wrong>, code: Code, at: &At<'_>, problems: &mut Problems<'_>) -> Option<T> {
-    result.map_err(|wrong| problems.error(code, at, wrong.message, wrong.help)).ok()
+    let tell = |wrong: Wrong| match wrong.kind {
+        Some((Severity::Warning, code)) => problems.warning(code, at, wrong.message, wrong.help),
+        Some((Severity::Error, code)) => problems.error(code, at, wrong.message, wrong.help),
+        None => problems.error(code, at, wrong.message, wrong.help),
+    };
+    result.map_err(tell).ok()
 }
 
 /// Reports a text that is no name.

@@ -3,12 +3,9 @@
 use super::address::{Url, dns_name};
 use super::{Surroundings, Wrong, attached, report};
 use crate::config::problems::{At, Problems};
-use crate::config::{Half, Reference, pair, raw, spelling};
+use crate::config::{Half, Reference, pair, pem, raw, spelling};
 use crate::diag::Code;
 use crate::model::{Certificate, Pem, Tls};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
-use std::sync::Arc;
 
 /// The TLS of an upstream; nothing when it has none, and after a complaint.
 pub(super) fn tls(
@@ -159,16 +156,5 @@ pub(super) fn authorities_in(
 }
 
 fn certificates(origin: &str, found: &attached::Found<'_>) -> Result<Pem, Wrong> {
-    let wrong = |what: &str, help: &str| Err(Wrong::new(format!("{origin} {what}"), help));
-    let mut count = 0;
-    for certificate in CertificateDer::pem_slice_iter(found.bytes) {
-        if certificate.is_err() {
-            return wrong("is not sound PEM", "copy the file again from its source");
-        }
-        count += 1;
-    }
-    if count == 0 {
-        return wrong("holds no certificate", "name a PEM file with `-----BEGIN CERTIFICATE-----`");
-    }
-    Ok(Pem::new(Arc::clone(found.bytes)))
+    pem::only_certificates(found.bytes).map_err(|no| Wrong::new(format!("{origin} {}", no.what), no.help))
 }

@@ -23,7 +23,7 @@ pub(super) struct House {
 }
 
 pub(super) const ANN: &str = "serin_ann";
-const BOB: &str = "serin_bob";
+pub(super) const BOB: &str = "serin_bob";
 
 fn people() -> String {
     let line = |name, role, token| line(name, role, token).unwrap();
@@ -302,6 +302,31 @@ async fn without_tokens_orders_come_from_this_machine_or_from_nobody() {
         };
         let rebound = change().header(HOST, "evil.example").send().await.unwrap();
         problem(rebound, StatusCode::FORBIDDEN).await;
+        // A page whose own name leads here is of one origin with us, and so must not read either.
+        let plain = |path: &str, host: &str| {
+            Client::new().get(format!("http://{}{path}", house.app.http)).header(HOST, host).send()
+        };
+        for page in [
+            "/api/v1/gateways",
+            "/api/v1/watch",
+            "/api/v1/session",
+            "/api/v1/openapi.json",
+            "/metrics",
+            "/",
+            "/x",
+        ] {
+            for host in ["evil.example", "evil.example:80", "localhost.evil.example", "10.0.0.1"] {
+                problem(plain(page, host).await.unwrap(), StatusCode::FORBIDDEN).await;
+            }
+            let here = plain(page, "localhost:18080").await.unwrap();
+            assert_ne!(here.status(), StatusCode::FORBIDDEN, "{page}");
+        }
+        let validate =
+            house.ask(Method::POST, "validate").header(CONTENT_TYPE, "application/yaml").body("x: 1");
+        problem(validate.header(HOST, "evil.example").send().await.unwrap(), StatusCode::FORBIDDEN).await;
+        for probe in ["/healthz", "/readyz"] {
+            assert_eq!(plain(probe, "10.0.0.1").await.unwrap().status(), StatusCode::OK, "{probe}");
+        }
         let forged = change().header(ORIGIN, "http://evil.example").send().await.unwrap();
         problem(forged, StatusCode::FORBIDDEN).await;
         let status = if insecure_admin { StatusCode::OK } else { StatusCode::FORBIDDEN };
@@ -350,8 +375,16 @@ async fn a_port_for_other_machines_wants_tokens_and_tls() {
     let certificate = reqwest::Certificate::from_pem(pair.cert.pem().as_bytes()).unwrap();
     let client = || Client::builder().tls_certs_only([certificate.clone()]).build().unwrap();
     let url = format!("https://localhost:{}/api/v1/session", app.http.port());
+    let there = client().get(&url).header(HOST, "serin.example").send().await.unwrap();
+    assert_eq!(there.status(), StatusCode::OK, "with tokens, under any name");
     let login = client().post(&url).json(&json!({ "token": ANN })).send().await.unwrap();
-    assert!(login.headers()[SET_COOKIE].to_str().unwrap().ends_with("; Secure"));
+    let set = login.headers()[SET_COOKIE].to_str().unwrap();
+    assert!(set.starts_with("__Host-serin-session=") && set.ends_with("; Secure"), "{set}");
+    let value = set.split(['=', ';']).nth(1).unwrap();
+    for (name, role) in [("__Host-serin-session", json!("operator")), ("serin-session", Value::Null)] {
+        let session = client().get(&url).header(COOKIE, format!("{name}={value}")).send().await.unwrap();
+        assert_eq!(session.json::<Value>().await.unwrap()["role"], role, "{name}");
+    }
     let session: Value = client().get(&url).bearer_auth(ANN).send().await.unwrap().json().await.unwrap();
     assert_eq!(session["name"], "ann");
     // The command line knows both.

@@ -1,8 +1,8 @@
 //! Gateway files, changed through the API.
 
-use super::doors::House;
+use super::doors::{ANN, BOB, House};
 use super::problem;
-use crate::protocol::client::{gateway, shown, write};
+use crate::protocol::client::{gateway, shown, soon, write};
 use crate::real::DEADLINE;
 use reqwest::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_MATCH, IF_NONE_MATCH, LOCATION};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -186,6 +186,57 @@ async fn what_would_not_serve_is_not_written() {
     house.app.stop().await;
 }
 
+/// What is said of a file tells what is in it, and a server of one's choice could be sent all of it.
+#[tokio::test]
+async fn a_text_leads_where_its_author_may_go() {
+    let keys =
+        |file: &str| format!("{}authentication: {{ accessKey: {{ keysFile: {file} }} }}\n", gateway("a", 95));
+    let outside = tempfile::tempdir().unwrap();
+    let elsewhere = outside.path().join("keys");
+    std::fs::write(&elsewhere, "no key\n").unwrap();
+    let there = elsewhere.to_str().unwrap();
+    let house = House::new(&[("a", keys("known"))]).await;
+    write(house.folder.path(), "known", "no key\n");
+    write(house.folder.path(), "new", "no key\n");
+    let validate = async |token: &str, text: &str| -> Vec<(String, String)> {
+        let ask = house.ask(Method::POST, "validate").bearer_auth(token);
+        let ask = ask.header(CONTENT_TYPE, "application/yaml").body(text.to_owned());
+        let said: Value = ask.send().await.unwrap().json().await.unwrap();
+        let all = said["diagnostics"].as_array().unwrap().iter();
+        all.map(|d| ["code", "severity"].map(|key| d[key].as_str().unwrap().to_owned()).into()).collect()
+    };
+    let told = |code: &str, severity: &str| (code.to_owned(), severity.to_owned());
+    let wrong = validate(ANN, &keys("known")).await;
+    assert!(wrong.iter().any(|(code, _)| code == "A007"), "{wrong:?}");
+    assert_eq!(validate(BOB, &keys("known")).await, wrong, "what the gateway refers to is no news");
+    assert_eq!(validate(ANN, &keys("new")).await, wrong);
+    let not_looked_at = [told("W002", "warning")];
+    let refused = [told("W003", "error")];
+    for file in
+        ["new", "nowhere", there, "/nowhere", "../nowhere", "{ env: PATH }", "{ env: NO_SUCH_VARIABLE }"]
+    {
+        assert_eq!(validate(BOB, &keys(file)).await, not_looked_at, "{file}");
+        if file != "new" && file != "nowhere" {
+            assert_eq!(validate(ANN, &keys(file)).await, refused, "{file}");
+        }
+    }
+    let (tag, before) = (house.tag("a").await, house.text("a.yaml"));
+    let put = house.put("a", &keys(there)).header(IF_MATCH, &tag).send().await.unwrap();
+    assert_eq!(codes(put).await, ["W003"]);
+    let created = keys("{ env: PATH }").replace("name: a", "name: b").replace("/a", "/b");
+    let created = house.put("b", &created).header(IF_NONE_MATCH, "*").send().await.unwrap();
+    assert_eq!(codes(created).await, ["W003"]);
+    assert_eq!(house.text("a.yaml"), before);
+
+    // Who writes the file by hand may lead anywhere, and edits keep that.
+    std::fs::write(&elsewhere, "ann:sha256:0\n").unwrap();
+    write(house.folder.path(), "a.yaml", &keys(there));
+    let said = validate(ANN, &keys(there)).await;
+    assert!(said.iter().all(|(code, _)| code != "W003"), "{said:?}");
+    assert_eq!(validate(BOB, &keys(there)).await, said);
+    house.app.stop().await;
+}
+
 #[tokio::test]
 async fn an_edit_by_hand_meanwhile_wins() {
     let house = House::new(&[("a", COMMENTED.to_owned())]).await;
@@ -228,9 +279,45 @@ async fn a_broken_file_can_be_repaired_but_not_patched() {
     // A wrong file may hold anything.
     let bob = house.ask(Method::GET, "gateways/b/file").bearer_auth("serin_bob").send().await.unwrap();
     problem(bob, StatusCode::FORBIDDEN).await;
+    for (token, has_lines) in [(ANN, true), ("serin_bob", false)] {
+        let all = house.ask(Method::GET, "gateways").bearer_auth(token).send().await.unwrap();
+        let one = house.ask(Method::GET, "gateways/b").bearer_auth(token).send().await.unwrap();
+        let stream = house.ask(Method::GET, "watch?gateway=b").bearer_auth(token).send().await.unwrap();
+        let stream = soon("the gateway", told_of(stream)).await;
+        for said in [all.text().await.unwrap(), one.text().await.unwrap(), stream] {
+            assert!(said.contains("\"code\":\"U003\""), "{said}");
+            assert_eq!(said.contains("u:p@"), has_lines, "{said}");
+        }
+    }
     let repaired = house.put("a", COMMENTED).header(IF_MATCH, &tag).send().await.unwrap();
     written(repaired, StatusCode::OK).await;
     shown(&house.app, "a", |g| g.phase == Phase::Stable).await;
+    house.app.stop().await;
+}
+
+/// A stream up to the end of its first event `gateway`.
+async fn told_of(mut stream: Response) -> String {
+    let mut told = String::new();
+    loop {
+        if let Some((_, rest)) = told.split_once("event: gateway\n")
+            && let Some((view, _)) = rest.split_once("\n\n")
+        {
+            return view.to_owned();
+        }
+        told.push_str(str::from_utf8(&stream.chunk().await.unwrap().expect("the stream goes on")).unwrap());
+    }
+}
+
+/// What is loaded may be an older text than the file has now: the text that is shown counts.
+#[tokio::test]
+async fn a_viewer_reads_what_is_right_now() {
+    let house = House::new(&[("a", gateway("a", 95))]).await;
+    let bob = || house.ask(Method::GET, "gateways/a/file").bearer_auth(BOB).send();
+    // Whatever Serin has noticed of it by then.
+    write(house.folder.path(), "a.yaml", "apiVersion: serin/v1\nname: a\npassword: tiger\n");
+    problem(bob().await.unwrap(), StatusCode::FORBIDDEN).await;
+    write(house.folder.path(), "a.yaml", &gateway("a", 40));
+    assert_eq!(bob().await.unwrap().status(), StatusCode::OK);
     house.app.stop().await;
 }
 

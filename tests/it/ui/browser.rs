@@ -3,7 +3,7 @@
 use super::url;
 use crate::e2e::chromium::Chromium;
 use crate::e2e::stage::{Stage, canary, free_port, settings, toy};
-use crate::protocol::client::{folder, gateway, start, stop};
+use crate::protocol::client::{folder, gateway, shown, start, stop};
 use serin::app::{App, Options};
 use serin::launch::Until;
 use serin::model::Settings;
@@ -141,6 +141,26 @@ async fn a_control_plane_that_goes_away_is_told_and_found_again() {
     chromium.sees("document.getElementById('banner').textContent === ''").await;
     chromium.sees("document.querySelectorAll('tbody tr').length === 2").await;
     assert_eq!(chromium.evaluate("window.mark").await, "the same page");
+
+    // A path that means nothing is a page that is missing.
+    chromium.go(&url(&app, "/gateways/%zz")).await;
+    chromium.sees("document.querySelector('h1')?.textContent === 'There is no such page'").await;
+
+    // What another store tells is all there is, though the page stayed open.
+    chromium.go(&url(&app, "/gateways/a")).await;
+    for weight in [10, 20, 30] {
+        crate::protocol::client::write(folder.path(), "a.yaml", &gateway("a", weight));
+        shown(&app, "a", |g| {
+            g.gateway.as_ref().is_some_and(|g| g.upstreams[0].weight.hundredths() == weight * 100)
+        })
+        .await;
+    }
+    chromium.sees("document.querySelectorAll('.journal li').length === 3").await;
+    stop(app).await;
+    chromium.sees("document.getElementById('link').dataset.is === 'lost'").await;
+    let app = begin().await.unwrap();
+    chromium.sees("document.getElementById('link').dataset.is === 'live'").await;
+    chromium.sees("document.querySelectorAll('.journal li').length === 0").await;
     stop(app).await;
 }
 

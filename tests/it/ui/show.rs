@@ -69,10 +69,6 @@ async fn by_hand_meanwhile(chromium: &mut Chromium, stage: &Stage) {
 }
 
 #[tokio::test]
-#[expect(
-    clippy::too_many_lines,
-    reason = "one visit from the login to the last step, in the order of a person"
-)]
 async fn gateways_of_all_modes_are_made_and_a_canary_is_led_to_its_end() {
     let (v1, v2, provider) = (toy("v1").await, toy("v2").await, Provider::start(free_port()).await);
     let stage = Stage::with(&[], Options { insecure_admin: true, ..Options::default() }).await;

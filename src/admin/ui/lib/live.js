@@ -9,9 +9,9 @@ const AGAIN = 1_500;
 
 /**
  * Follows `/api/v1/watch`. `told` has a function for each event; the answer ends it. A browser has few connections to
- * one host, so a page that nobody sees has none.
+ * one host, so a page that nobody sees has none. `begun` is called whenever a stream begins, perhaps of another life of Serin.
  */
-export function live(query, told) {
+export function live(query, told, begun = null) {
   let source = null;
   let timer = null;
 
@@ -40,6 +40,7 @@ export function live(query, told) {
     source = new EventSource(`/api/v1/watch${query}`);
     timer = setTimeout(lost, SILENCE);
     source.onerror = lost;
+    source.onopen = begun;
     for (const [event, listener] of Object.entries({ beat: (beat) => setClock(beat.now), ...told })) {
       source.addEventListener(event, (message) => {
         // An error of the connection has this type as well, and no data.

@@ -36,6 +36,16 @@ export function start(main) {
   render(true);
 }
 
+/** The page of a path, and the words of it; what is no text, such as `%zz`, is the path of nothing. */
+function meant(path) {
+  const [pattern, page] = find(path) ?? [/^/, missing];
+  try {
+    return [page, path.match(pattern).slice(1).map(decodeURIComponent)];
+  } catch {
+    return [missing, []];
+  }
+}
+
 const find = (path) => routes.find(([pattern]) => pattern.test(path));
 
 /** Goes to another page, unless this one has something that would be lost. */
@@ -62,8 +72,7 @@ export function setQuery(values) {
 function render(isFirst) {
   current.end?.();
   shown = location.pathname + location.search;
-  const [pattern, page] = find(location.pathname) ?? [/^/, missing];
-  const words = location.pathname.match(pattern).slice(1).map(decodeURIComponent);
+  const [page, words] = meant(location.pathname);
   place.replaceChildren();
   current = page(place, ...words);
   title(current.title);

@@ -156,6 +156,9 @@ export function gateway(main, name) {
       entries = [entry, ...entries].sort((a, b) => b.sequence - a.sequence);
       render();
     },
+  }, () => {
+    // Each stream tells the journal anew, which may be another one than before.
+    entries = [];
   });
   return {
     title: name,
