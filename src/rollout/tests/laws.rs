@@ -123,6 +123,8 @@ proptest! {
                     edited = true;
                     play.plan.identity.canary = side("v2", &version.to_string());
                     play.adopt();
+                    // Other versions are counted anew.
+                    reading = Reading { since: play.now, compared: 0, matched: 0 };
                 }
                 Act::Steps(weights) => {
                     let weights = weights.iter().copied().chain([10_000]);
