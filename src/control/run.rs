@@ -3,13 +3,12 @@
 use super::journal::Journal;
 use super::{Compared, Event, Note, NoteKind, Notice, Proposal, Questions, View, Wants, World};
 use crate::access::Tokens;
-use crate::clock::{self, Timestamp};
+use crate::clock;
 use crate::latest::Latest;
 use crate::mtls::Credentials;
 use crate::snapshot::Fleet;
 use crate::store::run::Handle;
-use crate::store::{Commit, NewEntry, Query};
-use std::collections::BTreeMap;
+use crate::store::{Commit, Query};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
@@ -47,10 +46,6 @@ const BATCH: usize = 256;
 /// The newest entries of the journal, which a start does not repeat.
 const SAID: usize = 10_000;
 
-/// What nobody waits for is gathered this long before it is kept: a write to a disk would otherwise compete with the
-/// answers to the Envoys that the same change has just woken.
-const GATHER: Duration = Duration::from_millis(50);
-
 /// Gateways of one turn that get a line each in the log. More get one line together: at a start with 10,000 files, or
 /// after a pull from Git, nobody reads 10,000 lines.
 const LINES: usize = 20;
@@ -60,9 +55,8 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
     // Without them some things are said twice.
     let said = outputs.store.entries(Query { newest: true, limit: SAID, ..Query::default() }).await;
     let mut journal = Journal::after(said.unwrap_or_default());
-    let mut later = Later::default();
     // Nothing is published before the first event, which holds all files.
-    while let Some(event) = next(&world, &later, &mut events).await {
+    while let Some(event) = next(&world, &mut events).await {
         let now = clock::now();
         let mut changed = world.apply(event, now);
         for _ in 0..BATCH {
@@ -75,6 +69,16 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
             if outputs.fleet.generation() == 0 || !fleet.is_same(&outputs.fleet.load()) {
                 outputs.fleet.publish(fleet);
             }
+        }
+        let notes = world.take_notes();
+        let entries = journal.entries(&notes, now);
+        // One of several Serins writes for all. What the others hear of files is in their logs, and waits in the world.
+        if let Ok(token) = world.token() {
+            let (documents, switches) = (world.take_documents(), world.take_switches());
+            keep(&outputs.store, Commit { entries, documents, switches, token, ..Commit::default() });
+        }
+        // Whoever sees it finds it in the journal.
+        if changed {
             outputs.view.publish(world.view());
         }
         // Kept first: what follows from it is published when the store has answered.
@@ -113,73 +117,17 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
         for (asker, reply) in world.take_answers() {
             asker.answer(reply);
         }
-        let notes = world.take_notes();
-        let entries = journal.entries(&notes, now);
-        // One of several Serins writes for all. What the others hear of files is in their logs, and waits in the world.
-        if let Ok(token) = world.token() {
-            keep(&outputs.store, later.under(token));
-            later.add(entries, world.take_documents(), now);
-            later.throw(world.take_switches(), now);
-        }
         log(&notes);
         for note in notes {
             // No reader is not an error.
             let _ = outputs.notes.send(note);
         }
-        if later.due.is_some_and(|due| due <= now) {
-            keep(&outputs.store, later.take());
-        }
-    }
-    keep(&outputs.store, later.take());
-}
-
-/// What is kept soon, and when.
-#[derive(Debug, Default)]
-struct Later {
-    commit: Commit,
-    due: Option<Timestamp>,
-}
-
-impl Later {
-    /// From now on it is gathered under this token. Gives back what was gathered under another one, which is kept under that
-    /// one, or not at all.
-    fn under(&mut self, token: Option<u64>) -> Commit {
-        let before = if self.commit.token == token { Commit::default() } else { self.take() };
-        self.commit.token = token;
-        before
-    }
-
-    fn add(
-        &mut self,
-        entries: Vec<NewEntry>,
-        documents: BTreeMap<Arc<str>, Option<Arc<str>>>,
-        now: Timestamp,
-    ) {
-        if !(entries.is_empty() && documents.is_empty()) {
-            self.due.get_or_insert(now.plus(GATHER));
-        }
-        self.commit.entries.extend(entries);
-        self.commit.documents.extend(documents);
-    }
-
-    /// A switch is kept at once.
-    fn throw(&mut self, switches: BTreeMap<Arc<str>, bool>, now: Timestamp) {
-        if !switches.is_empty() {
-            self.due = Some(now);
-        }
-        self.commit.switches.extend(switches);
-    }
-
-    fn take(&mut self) -> Commit {
-        self.due = None;
-        std::mem::take(&mut self.commit)
     }
 }
 
 /// The next event, or a tick when the world's deadline comes first.
-async fn next(world: &World, later: &Later, events: &mut mpsc::Receiver<Event>) -> Option<Event> {
-    let deadline = world.deadline().into_iter().chain(later.due).min();
-    let Some(deadline) = deadline else { return events.recv().await };
+async fn next(world: &World, events: &mut mpsc::Receiver<Event>) -> Option<Event> {
+    let Some(deadline) = world.deadline() else { return events.recv().await };
     // A little late rather than a little early, which would spin.
     let wait = deadline.since(clock::now()) + Duration::from_millis(1);
     tokio::select! {
@@ -230,26 +178,5 @@ fn log(notes: &[Note]) {
                 tracing::info!(gateway, actor, "{}", note.message);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_gathered_under_a_token_is_never_written_under_another() {
-        let (mut later, now) = (Later::default(), Timestamp(1));
-        let documents = |name: &str| BTreeMap::from([(Arc::from(name), None)]);
-        assert_eq!(later.under(Some(5)), Commit::default());
-        later.add(Vec::new(), documents("a.yaml"), now);
-        assert_eq!(later.due, Some(now.plus(GATHER)));
-        assert_eq!(later.under(Some(5)), Commit::default(), "it is still gathered");
-        let before = later.under(Some(7));
-        assert_eq!((before.token, before.documents), (Some(5), documents("a.yaml")));
-        assert_eq!(later.due, None);
-        later.throw([("shadow".into(), false)].into(), now);
-        assert_eq!(later.due, Some(now), "a switch is kept at once");
-        assert_eq!(later.take().token, Some(7));
     }
 }

@@ -4,9 +4,11 @@
 //! less than the synchronization of a commit, and one owner needs no lock.
 
 use super::{Absent, Commit, Entry, Error, KEEP_DAYS, KEEP_ENTRIES, Query, Restored, Store};
-use crate::clock;
+use crate::clock::{self, Stopwatch};
 use crate::latest::Latest;
 use std::sync::Arc;
+use std::task::{Context, Poll, Wake};
+use std::thread::{self, Thread};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -14,6 +16,9 @@ use tokio::sync::{mpsc, oneshot};
 const QUEUE: usize = 1024;
 /// Commits that are kept together.
 const GROUP: usize = 256;
+/// What nobody waits for is gathered this long before it is kept: a write to a disk would otherwise compete with the
+/// answers to the Envoys that the same change has just woken.
+const GATHER: Duration = Duration::from_millis(50);
 /// Between two removals of old entries.
 const PRUNE: Duration = Duration::from_hours(1);
 
@@ -54,13 +59,21 @@ enum Request {
     Open { reply: oneshot::Sender<Result<Restored, Error>> },
 }
 
+impl Request {
+    /// Nobody waits for it. A switch takes load away from something, and what is most urgent is not put off.
+    fn can_wait(&self) -> bool {
+        matches!(self, Self::Commit { commit, id: None } if commit.switches.is_empty())
+    }
+}
+
 impl Handle {
     /// Asks for a commit, whose [`Answer`] comes on the other queue. `false`: there is no store any more.
     pub async fn commit(&self, id: u64, commit: Commit) -> bool {
         self.requests.send(Request::Commit { commit, id: Some(id) }).await.is_ok()
     }
 
-    /// Asks for a commit whose end nobody waits for. `Err`: too much is waiting.
+    /// Asks for a commit whose end nobody waits for, so that it may be a moment later than others; whoever reads sees it
+    /// all the same. `Err`: too much is waiting.
     pub fn note(&self, commit: Commit) -> Result<(), Commit> {
         match self.requests.try_send(Request::Commit { commit, id: None }) {
             Err(mpsc::error::TrySendError::Full(Request::Commit { commit, .. })) => Err(commit),
@@ -139,6 +152,15 @@ fn newest(store: &mut dyn Store) -> Result<u64, Error> {
     Ok(last.first().map_or(0, |e| e.sequence))
 }
 
+/// Wakes the thread of the store, which has no runtime of its own to wait with a limit.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
 impl Work {
     /// How [`Handle::open`] opens the store, in place of one that is [`Absent`].
     #[must_use]
@@ -151,12 +173,7 @@ impl Work {
     pub fn run(mut self) {
         let mut pruned = None;
         while let Some(first) = self.requests.blocking_recv() {
-            let mut waiting = vec![first];
-            while waiting.len() < GROUP
-                && let Ok(more) = self.requests.try_recv()
-            {
-                waiting.push(more);
-            }
+            let waiting = self.gather(first);
             let (mut commits, mut ids) = (Vec::new(), Vec::new());
             for request in waiting {
                 match request {
@@ -193,6 +210,39 @@ impl Work {
                     tracing::warn!("old entries of the journal stay: {e}");
                 }
             }
+        }
+    }
+
+    /// All that waits beside this, up to [`GROUP`]; and as long as none of it is urgent, what comes soon.
+    fn gather(&mut self, first: Request) -> Vec<Request> {
+        let mut waiting = vec![first];
+        let since = Stopwatch::start();
+        loop {
+            while waiting.len() < GROUP
+                && let Ok(more) = self.requests.try_recv()
+            {
+                waiting.push(more);
+            }
+            if waiting.len() == GROUP || !waiting.iter().all(Request::can_wait) {
+                return waiting;
+            }
+            match self.next_within(GATHER, since) {
+                Some(more) => waiting.push(more),
+                None => return waiting,
+            }
+        }
+    }
+
+    /// The next request. `None`: it is time, or nobody is left who could ask.
+    fn next_within(&mut self, limit: Duration, since: Stopwatch) -> Option<Request> {
+        let waker = Arc::new(Unpark(thread::current())).into();
+        let mut context = Context::from_waker(&waker);
+        loop {
+            if let Poll::Ready(request) = self.requests.poll_recv(&mut context) {
+                return request;
+            }
+            let left = limit.checked_sub(since.elapsed()).filter(|left| !left.is_zero())?;
+            thread::park_timeout(left);
         }
     }
 
@@ -309,6 +359,26 @@ mod tests {
         let read = reader.blocking_recv().unwrap().unwrap();
         assert_eq!(read[0].entry.kind.as_str(), "alarm");
         assert_eq!(*status.load(), Status { newest: 601, failure: None }, "a conflict is no failure");
+    }
+
+    #[test]
+    fn a_reader_sees_what_is_still_gathered_and_an_end_loses_nothing() {
+        let (handle, work, _answers) = start(Box::new(Sqlite::in_memory().unwrap()), None);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let status = Arc::clone(handle.status());
+        let work = thread::spawn(|| work.run());
+        let note =
+            |kind| assert_eq!(handle.note(commit(vec![], vec![entry(None, kind, clock::now().0)])), Ok(()));
+        for round in 1..=20 {
+            note("alarm");
+            let read = runtime.block_on(handle.entries(Query { limit: 100, ..Query::default() })).unwrap();
+            assert_eq!(read.len(), round);
+        }
+        note("loaded");
+        note("changed");
+        drop(handle);
+        work.join().unwrap();
+        assert_eq!(status.load().newest, 22);
     }
 
     #[test]

@@ -191,7 +191,8 @@ async fn five_percent_of_errors_in_place_of_one_are_found() {
 
 #[tokio::test]
 async fn a_longer_tail_is_found() {
-    let primary = Manner { median: 0.02, ..GOOD };
+    // Long beside what a busy machine adds to each request.
+    let primary = Manner { median: 0.1, ..GOOD };
     let canary = Manner { tail: 1.5, ..primary };
     // Up to the 90th percentile they are the same; the 99th is half as much again.
     assert!((canary.latency(1.0) - primary.latency(1.0)).abs() < 1e-9);
