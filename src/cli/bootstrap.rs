@@ -1,7 +1,8 @@
 //! `serin bootstrap`: prints what an Envoy of one's own starts with.
 
 use crate::launch::{Admin, Bootstrap, Mtls, Variant};
-use crate::model::Endpoint;
+use crate::model::{Endpoint, Settings};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,9 +16,12 @@ pub struct BootstrapArgs {
     /// The group of Envoys it belongs to, which gateways list in `proxies`
     #[arg(long, value_name = "NAME", default_value = "edge")]
     pub cluster: String,
-    /// Where Serin serves xDS
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:18000", value_parser = endpoint)]
-    pub xds: Endpoint,
+    /// The settings of Serin, for what follows from them: where it serves xDS, and whether it wants mTLS
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where Serin serves xDS; several with one database, with commas or again [default: 127.0.0.1:18000]
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', value_parser = endpoint)]
+    pub xds: Vec<Endpoint>,
     /// Where Envoy's admin listens: a loopback port or a unix socket
     #[arg(long, value_name = "IP:PORT|unix:PATH", default_value = "127.0.0.1:9901")]
     pub admin: Admin,
@@ -30,7 +34,7 @@ pub struct BootstrapArgs {
     /// mTLS to Serin: the key of Envoy's certificate
     #[arg(long, value_name = "FILE", requires_all = ["tls_ca", "tls_cert"])]
     pub tls_key: Option<PathBuf>,
-    /// mTLS to Serin: the name in its certificate [default: the host of --xds]
+    /// mTLS to Serin: the name in its certificate [default: the hosts of --xds]
     #[arg(long, value_name = "NAME", requires = "tls_ca")]
     pub tls_server_name: Option<String>,
     /// Ask for all resources of a type each time (state of the world), not for differences
@@ -47,20 +51,53 @@ pub struct BootstrapArgs {
     pub max_heap: u32,
 }
 
+impl BootstrapArgs {
+    /// With what follows from the settings. `Err`: they and the flags do not go together.
+    pub fn with(mut self, settings: &Settings) -> anyhow::Result<Self> {
+        let at = settings.xds;
+        if self.xds.is_empty() {
+            anyhow::ensure!(
+                !at.ip().is_unspecified() && at.port() != 0,
+                "the settings say xDS at {at}, where no Envoy finds it: say with --xds by which name or address they reach it"
+            );
+            self.xds.push(Endpoint { host: at.ip().to_string(), port: at.port() });
+        }
+        match (&settings.xds_tls, &self.tls_ca) {
+            (Some(_), None) => {
+                anyhow::bail!("the settings say mTLS for xDS: say --tls-ca, --tls-cert and --tls-key")
+            }
+            (None, Some(_)) => {
+                anyhow::bail!("the settings say plain xDS: leave out --tls-ca, --tls-cert and --tls-key")
+            }
+            _ => Ok(self),
+        }
+    }
+}
+
 /// The YAML to print.
 pub fn run(args: BootstrapArgs) -> anyhow::Result<String> {
+    let mut all = args.xds;
+    if all.is_empty() {
+        all.push(Bootstrap::default().control_plane);
+    }
+    for (i, at) in all.iter().enumerate() {
+        anyhow::ensure!(!all[..i].contains(at), "--xds has {}:{} twice", at.host, at.port);
+    }
     let mtls = match (args.tls_ca, args.tls_cert, args.tls_key) {
         (Some(ca), Some(certificate), Some(key)) => {
-            let server_name = args.tls_server_name.unwrap_or_else(|| args.xds.host.clone());
-            Some(Mtls { ca, certificate, key, server_name })
+            let hosts = || all.iter().map(|at| at.host.clone()).collect();
+            let server_names: BTreeSet<_> = args.tls_server_name.map_or_else(hosts, |name| [name].into());
+            Some(Mtls { ca, certificate, key, server_names: server_names.into_iter().collect() })
         }
         (None, None, None) => None,
         _ => anyhow::bail!("--tls-ca, --tls-cert and --tls-key belong together"),
     };
+    let control_plane = all.remove(0);
     let bootstrap = Bootstrap {
         id: args.id,
         cluster: args.cluster,
-        control_plane: args.xds,
+        control_plane,
+        others: all,
         mtls,
         variant: if args.sotw { Variant::StateOfTheWorld } else { Variant::Delta },
         admin: args.admin,
@@ -120,6 +157,43 @@ mod tests {
         assert!(text(&mtls).unwrap().contains("sni: serin.local\n"));
         let named = [&mtls[..], &["--tls-server-name", "other.local"]].concat();
         assert!(text(&named).unwrap().contains("sni: other.local\n"));
+    }
+
+    #[test]
+    fn several_are_said_with_commas_or_again_and_none_twice() {
+        let commas = text(&["--xds", "10.0.0.1:1,serin.local:2"]).unwrap();
+        assert_eq!(text(&["--xds", "serin.local:2", "--xds", "10.0.0.1:1"]).unwrap(), commas);
+        assert!(commas.contains("address: 10.0.0.1, port_value: 1") && commas.contains("priority: 1"));
+        assert!(text(&["--xds", "a:1,a:1"]).unwrap_err().contains("a:1 twice"));
+        let mtls = ["--xds", "a:1,b:1,a:2", "--tls-ca", "a", "--tls-cert", "b", "--tls-key", "c"];
+        let both = text(&mtls).unwrap();
+        let names = "[{ san_type: DNS, matcher: { exact: a } }, { san_type: DNS, matcher: { exact: b } }]";
+        assert!(both.contains(names) && !both.contains("sni:"), "{both}");
+    }
+
+    #[test]
+    fn what_the_settings_say_need_not_be_said_again() {
+        let with = |settings: &Settings, flags: &[&str]| {
+            let line = Line::try_parse_from(["bootstrap"].iter().chain(flags)).unwrap();
+            line.args.with(settings).and_then(run).map_err(|e| e.to_string())
+        };
+        let near = Settings { xds: "127.0.0.1:7".parse().unwrap(), ..Settings::default() };
+        assert_eq!(with(&near, &[]), text(&["--xds", "127.0.0.1:7"]));
+        assert_eq!(with(&near, &["--xds", "a:1"]), text(&["--xds", "a:1"]));
+        let tls = ["--tls-ca", "a", "--tls-cert", "b", "--tls-key", "c"];
+        assert!(with(&near, &tls).unwrap_err().contains("plain xDS"));
+        let all = Settings { xds: "0.0.0.0:7".parse().unwrap(), ..Settings::default() };
+        assert!(with(&all, &[]).unwrap_err().contains("--xds"));
+        let file = |name: &str| PathBuf::from(name);
+        let mutual = crate::model::MutualTls {
+            cert_file: file("x"),
+            key_file: file("y"),
+            client_ca_file: file("z"),
+            allow: None,
+        };
+        let mutual = Settings { xds_tls: Some(mutual), ..near };
+        assert!(with(&mutual, &[]).unwrap_err().contains("--tls-ca"));
+        assert!(with(&mutual, &tls).is_ok());
     }
 
     #[test]

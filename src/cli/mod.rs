@@ -220,7 +220,11 @@ async fn run(command: Command, out: &Output) -> Outcome {
         Command::Users(command) => secrets::users(&command, out),
         Command::Tokens(command) => tokens::run(&command, out),
         Command::Bootstrap(args) => {
-            out.text(&bootstrap::run(args).map_err(|e| Failure::Input(Some(e)))?);
+            let args = match args.config.clone() {
+                Some(file) => args.with(&settings::read(Some(&file), out)?),
+                None => Ok(args),
+            };
+            out.text(&args.and_then(bootstrap::run).map_err(|e| Failure::Input(Some(e)))?);
             Ok(())
         }
         Command::Envoy(args) => {

@@ -98,7 +98,8 @@ impl PortArgs {
     }
 }
 
-fn read(file: Option<&Path>, out: &Output) -> Result<Settings, Failure> {
+/// The settings of a file, or all defaults. Problems of the file are printed.
+pub(super) fn read(file: Option<&Path>, out: &Output) -> Result<Settings, Failure> {
     let document = match file {
         Some(file) => {
             let bytes =

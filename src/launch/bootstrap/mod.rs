@@ -3,6 +3,7 @@
 //! Everything else comes over xDS. The text is YAML for people, with a comment where a reader would ask why; the
 //! same values always give the same text. It asks for exactly what the control plane serves.
 
+mod order;
 mod text;
 
 use crate::model::Endpoint;
@@ -19,6 +20,8 @@ pub struct Bootstrap {
     pub cluster: String,
     /// Where the control plane serves xDS. A name is resolved by Envoy, again and again.
     pub control_plane: Endpoint,
+    /// Where others with the same database do: this Envoy goes to one of all of them, and to the next one when that is gone.
+    pub others: Vec<Endpoint>,
     /// How the control plane proves who it is, and Envoy who it is; `None`: plain text.
     pub mtls: Option<Mtls>,
     /// How resources are asked for.
@@ -39,6 +42,7 @@ impl Default for Bootstrap {
             id: "edge-1".to_owned(),
             cluster: "edge".to_owned(),
             control_plane: Endpoint { host: Ipv4Addr::LOCALHOST.to_string(), port: 18000 },
+            others: Vec::new(),
             mtls: None,
             variant: Variant::Delta,
             admin: Admin::Loopback(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 9901)),
@@ -67,8 +71,8 @@ pub struct Mtls {
     pub certificate: PathBuf,
     /// The key of the certificate.
     pub key: PathBuf,
-    /// The name or the address in the control plane's certificate.
-    pub server_name: String,
+    /// The names or addresses of which the control plane's certificate has one; at least one.
+    pub server_names: Vec<String>,
 }
 
 /// Where Envoy's admin listens. It can stop Envoy and shows configuration, so there is no way to say a public

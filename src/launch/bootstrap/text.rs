@@ -4,6 +4,7 @@
 //! layers) becomes one more function and one more line in `fmt`.
 
 use super::{Admin, Bootstrap, Mtls, Variant};
+use crate::model::Endpoint;
 use crate::telemetry;
 use crate::translate;
 use std::borrow::Cow;
@@ -194,11 +195,17 @@ static_resources:
 }
 
 fn cluster(bootstrap: &Bootstrap, name: &str, limits: &str) -> String {
-    let at = &bootstrap.control_plane;
+    let all = bootstrap.control_planes();
     // A name is asked for IPv4 first: `localhost` is both, and Serin listens on 127.0.0.1.
-    let discovery = match at.ip() {
-        Some(_) => "STATIC",
-        None => "STRICT_DNS\n    dns_lookup_family: V4_PREFERRED",
+    let discovery = if all.iter().all(|at| at.ip().is_some()) {
+        "STATIC"
+    } else {
+        "STRICT_DNS\n    dns_lookup_family: V4_PREFERRED"
+    };
+    let endpoints: String = all.iter().enumerate().map(|(i, at)| endpoints(i, at)).collect();
+    let (silence, (leave, order)) = match all.len() {
+        1 => ("interval: 30s, timeout: 5s", ("", "")),
+        _ => ("interval: 5s, timeout: 3s", (LEAVE, ORDER)),
     };
     format!(
         r#"  - name: {name}
@@ -210,26 +217,58 @@ fn cluster(bootstrap: &Bootstrap, name: &str, limits: &str) -> String {
         explicit_http_config:
           http2_protocol_options:
             # Finds a control plane that is gone without a word.
-            connection_keepalive: {{ interval: 30s, timeout: 5s }}
-{transport}    load_assignment:
+            connection_keepalive: {{ {silence} }}
+{leave}{transport}    load_assignment:
       cluster_name: {name}
-      endpoints:
-      - lb_endpoints:
-        - endpoint: {{ address: {{ socket_address: {{ address: {host}, port_value: {port} }} }} }}
-"#,
+{order}      endpoints:
+{endpoints}"#,
         transport = bootstrap.mtls.as_ref().map_or(PLAIN.into(), mtls),
+    )
+}
+
+/// What is first is 0, which needs not be said.
+fn endpoints(priority: usize, at: &Endpoint) -> String {
+    let priority = match priority {
+        0 => String::new(),
+        n => format!("priority: {n}\n        "),
+    };
+    format!(
+        "      - {priority}lb_endpoints:
+        - endpoint: {{ address: {{ socket_address: {{ address: {host}, port_value: {port} }} }} }}
+",
         host = scalar(&at.host),
         port = at.port,
     )
 }
 
+const LEAVE: &str = "    \
+    # One connection that fails is enough to go to the next control plane. After a while the first one is tried again, by new
+    # streams only: those that are open stay where they are.
+    outlier_detection:
+      split_external_local_origin_errors: true
+      consecutive_local_origin_failure: 1
+      max_ejection_percent: 100
+      interval: 1s
+      base_ejection_time: 10s
+      max_ejection_time: 60s
+";
+
+const ORDER: &str = "      \
+      # All streams of this Envoy go to the first that is there. The order comes from its name, so that Envoys spread.
+";
+
 const PLAIN: &str = "    # Plain text, which Serin serves on loopback. Elsewhere it wants mTLS: see `serin bootstrap --help`.\n";
 
 fn mtls(mtls: &Mtls) -> String {
-    // An address is in a certificate as an address, and is not sent as SNI (RFC 6066 section 3).
-    let (sni, san) = match mtls.server_name.parse::<IpAddr>() {
-        Ok(_) => (String::new(), "IP_ADDRESS"),
-        Err(_) => (format!("\n        sni: {}", scalar(&mtls.server_name)), "DNS"),
+    // An address is in a certificate as an address, and is not sent as SNI (RFC 6066 section 3). Serin has one certificate,
+    // so that of several names none needs to be sent.
+    let matchers = mtls.server_names.iter().map(|name| {
+        let san = if name.parse::<IpAddr>().is_ok() { "IP_ADDRESS" } else { "DNS" };
+        format!("{{ san_type: {san}, matcher: {{ exact: {} }} }}", scalar(name))
+    });
+    let sni = match &mtls.server_names[..] {
+        [name] if name.parse::<IpAddr>().is_err() => format!("\n        sni: {}", scalar(name)),
+        _ => String::new(),
     };
     let folder = match mtls.certificate.parent() {
         Some(folder) if folder != Path::new("") => folder,
@@ -250,13 +289,13 @@ fn mtls(mtls: &Mtls) -> String {
             watched_directory: {{ path: {folder} }}  # a renewed certificate is read without a restart
           validation_context:
             trusted_ca: {{ filename: {ca} }}
-            match_typed_subject_alt_names: [{{ san_type: {san}, matcher: {{ exact: {name} }} }}]
+            match_typed_subject_alt_names: [{names}]
 "#,
         certificate = file(&mtls.certificate),
         key = file(&mtls.key),
         folder = file(folder),
         ca = file(&mtls.ca),
-        name = scalar(&mtls.server_name),
+        names = matchers.collect::<Vec<_>>().join(", "),
     )
 }
 
@@ -280,7 +319,6 @@ fn scalar(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Endpoint;
 
     fn read(bootstrap: &Bootstrap) -> serde_json::Value {
         serde_yaml::from_str(&bootstrap.to_string()).unwrap()
@@ -311,6 +349,27 @@ mod tests {
     }
 
     #[test]
+    fn several_control_planes_are_tried_in_their_order() {
+        let at = |host: &str, port| Endpoint { host: host.into(), port };
+        let others = vec![at("10.0.0.2", 2), at("serin.local", 3)];
+        let several = Bootstrap { others, control_plane: at("10.0.0.1", 1), ..Bootstrap::default() };
+        let order: Vec<u64> = several.control_planes().iter().map(|at| at.port.into()).collect();
+        for i in 0..2 {
+            let cluster = read(&several)["static_resources"]["clusters"][i].clone();
+            assert_eq!(cluster["type"], "STRICT_DNS", "one is a name");
+            let groups = cluster["load_assignment"]["endpoints"].as_array().unwrap().clone();
+            let port = |group: &serde_json::Value| {
+                let endpoint = &group["lb_endpoints"][0]["endpoint"]["address"]["socket_address"];
+                endpoint["port_value"].as_u64().unwrap()
+            };
+            assert_eq!(groups.iter().map(port).collect::<Vec<_>>(), order);
+            let priorities = groups.iter().map(|group| group["priority"].as_u64().unwrap_or(0));
+            assert_eq!(priorities.collect::<Vec<_>>(), [0, 1, 2]);
+            assert_eq!(cluster["outlier_detection"]["max_ejection_percent"], 100);
+        }
+    }
+
+    #[test]
     fn a_certificate_for_an_address_is_checked_as_one() {
         let of = |server_name: &str| {
             let file = |name: &str| format!("tls/{name}").into();
@@ -318,7 +377,7 @@ mod tests {
                 ca: file("ca"),
                 certificate: file("cert"),
                 key: file("key"),
-                server_name: server_name.into(),
+                server_names: vec![server_name.into()],
             });
             read(&Bootstrap { mtls, ..Bootstrap::default() })["static_resources"]["clusters"][0]["transport_socket"]
                 ["typed_config"]

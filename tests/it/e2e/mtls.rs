@@ -80,7 +80,7 @@ impl Files {
                 ca: self.path("servers.pem"),
                 certificate: self.path(&format!("{name}.pem")),
                 key: self.path(&format!("{name}.key")),
-                server_name: "serin.test".into(),
+                server_names: vec!["serin.test".into()],
             }),
             ..Bootstrap::default()
         };

@@ -49,7 +49,7 @@ fn each_file_is_what_its_command_prints() {
     let entries = std::fs::read_dir(folder()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
     let files: BTreeSet<_> = entries.filter(|f| f != "README.md").collect();
     assert_eq!(files, commands, "every file has its command");
-    assert_eq!(files.len(), 4);
+    assert_eq!(files.len(), 5);
 }
 
 #[tokio::test]
