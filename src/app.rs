@@ -36,7 +36,7 @@ use crate::xds::server::Discovery;
 use crate::xds::{Registry, Verdict};
 use doors::{Entrance, asked_at_the_door, entrance, protection};
 use futures_util::Stream;
-use opening::{Opened, is_shared, open_store};
+use opening::{Before, Opened, is_shared, open_store};
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
@@ -104,7 +104,7 @@ impl App {
         let entrance = entrance(&settings, &options)?;
         let (xds, xds_address) = bind(settings.xds, "xDS", "--xds").await?;
         let (http, http_address) = bind(settings.http, "HTTP", "--http").await?;
-        let Opened { store, work, answers, restored, failure, is_late } = open_store(&settings).await?;
+        let Opened { store, work, answers, before, is_late } = open_store(&settings).await?;
 
         let (events_in, events) = mpsc::channel(1024);
         let (verdicts_in, verdicts) = mpsc::channel(1024);
@@ -146,7 +146,7 @@ impl App {
         let (copies, measurements) = broadcast::channel(64);
         let measured_and_compared = sink.routes().merge(comparing.receiver.routes());
         let grpc = grpc_routes(&discovery, &sources, &outputs)?.merge(measured_and_compared);
-        let watching = follow(&settings, options.environment, &restored, events_in.clone())?;
+        let watching = follow(&settings, options.environment, &before.restored, events_in.clone())?;
         let mut tasks = JoinSet::new();
         tasks.spawn_blocking(|| work.run());
         begin(&mut tasks, &stopped, sessions);
@@ -179,7 +179,7 @@ impl App {
         tasks.spawn(until(stopped.clone(), messages::run(notices, told)));
         tasks.spawn(serve_xds(xds, door(&settings, &outputs, &registry), grpc, stopped.clone()));
         tasks.spawn(port::serve(http, outputs.http_credentials.clone(), sources, stopped.clone()));
-        let world = world(settings, credentials, entrance, restored, failure).with_session_key(session_key);
+        let world = world(settings, credentials, entrance, before).with_session_key(session_key);
         tasks.spawn(until(stopped.clone(), run(world, events, outputs)));
         tasks.spawn(until(stopped.clone(), forward(verdicts, events_in)));
         let inputs = Inputs { reports, ended, wanted: wanted.subscribe() };
@@ -275,17 +275,24 @@ fn world(
     settings: Settings,
     credentials: Option<Credentials>,
     entrance: Entrance,
-    restored: Restored,
-    failure: Option<store::Error>,
+    Before { restored, is_recalled, failure }: Before,
 ) -> World {
     let switches = Switches::restored(&restored.switches);
-    let states = failure.map_or(Ok(restored.states), |why| Err(why.to_string()));
+    let why = failure.map(|why| why.to_string());
+    let states = match &why {
+        Some(why) if !is_recalled => Err(why.clone()),
+        _ => Ok(restored.states),
+    };
     let bounds = telemetry::bounds().chain([f64::MAX]).collect();
     let is_shared = is_shared(&settings);
     let world = World::new(settings).with_switches(switches).with_last_good(restored.documents);
     let world = world.with_http_credentials(entrance.credentials).with_tokens(entrance.tokens);
     let world = world.with_rollouts(states, bounds, clock::now());
     let world = if is_shared { world.with_others(clock::now()) } else { world };
+    let world = match why.filter(|_| is_recalled) {
+        Some(why) => world.with_recalled(&why, clock::now()),
+        None => world,
+    };
     let world = match trusted::authorities() {
         Some(trusted) => world.with_authorities(&trusted),
         None => world,

@@ -73,6 +73,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("rollout", "clock model names stats weight", "serde"),
     // What survives a restart.
     ("store", "clock model names weight", "rusqlite serde serde_json"),
+    ("store/cache.rs", "clock", "tracing"),
     ("store/lease.rs", "", ""),
     ("store/run.rs", "clock latest", "tokio tracing"),
     ("store/postgres.rs", "clock model", "tokio tokio_postgres tracing"),
@@ -167,7 +168,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("app/doors.rs", "access admin control model mtls", "tracing"),
     ("app/error.rs", "mtls store", "tonic_reflection"),
     ("app/feed.rs", "clock control latest names store telemetry", "tokio"),
-    ("app/opening.rs", "model store", "tokio tracing"),
+    ("app/opening.rs", "clock model store", "tokio tracing"),
     ("app/patient.rs", "", "tokio"),
     ("app/port.rs", "admin latest mtls", "axum futures_util hyper hyper_util tokio tower tracing"),
     ("app/replicas.rs", "control latest model store", "rustix tokio"),

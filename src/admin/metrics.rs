@@ -159,6 +159,13 @@ fn gateways(sources: &Sources, registry: &mut Registry) {
     let store = Gauge::<i64>::default();
     store.set(i64::from(sources.store.status().load().failure.is_none()));
     registry.register("store_available", "1 when what happens can be kept", store);
+    let recalled = Gauge::<i64>::default();
+    recalled.set(i64::from(view.is_recalled));
+    registry.register(
+        "store_recalled",
+        "1 when releases are served from the local cache, as a shared store could not be read since the start",
+        recalled,
+    );
     let leads = Gauge::<i64>::default();
     leads.set(i64::from(view.leads));
     registry.register(

@@ -34,6 +34,8 @@ pub(super) struct Files {
     good_texts: BTreeMap<Arc<str>, Arc<str>>,
     /// Files that may have another last good text now.
     accepted: BTreeSet<Arc<str>>,
+    /// Files whose last good text was told to others than the store.
+    aside: BTreeSet<Arc<str>>,
     /// Whether all files were looked at once.
     begun: bool,
 }
@@ -183,6 +185,21 @@ impl Files {
 
     /// The last good texts that are others now; `None`: there is no such file any more.
     pub(super) fn take_good(&mut self) -> BTreeMap<Arc<str>, Option<Arc<str>>> {
+        let aside = std::mem::take(&mut self.aside).into_iter();
+        let mut good: BTreeMap<_, _> =
+            aside.map(|path| (Arc::clone(&path), self.good_texts.get(&path).cloned())).collect();
+        good.extend(self.take_changed());
+        good
+    }
+
+    /// The same, as far as it was not said before, for others than the store, which is told later.
+    pub(super) fn take_good_aside(&mut self) -> BTreeMap<Arc<str>, Option<Arc<str>>> {
+        let changed = self.take_changed();
+        self.aside.extend(changed.keys().cloned());
+        changed
+    }
+
+    fn take_changed(&mut self) -> BTreeMap<Arc<str>, Option<Arc<str>>> {
         let mut changed = BTreeMap::new();
         for path in std::mem::take(&mut self.accepted) {
             let Some(file) = self.by_path.get(&path) else {

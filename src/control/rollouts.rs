@@ -85,6 +85,8 @@ pub(super) struct Rollouts {
     count: u64,
     /// Where this Serin stands among several, and since when; `None`: it is the only one.
     seat: Option<(Seat, Timestamp)>,
+    /// What is kept is what this Serin remembers of a store that it could not read since the start.
+    recalled: bool,
     /// Why nothing can be kept, and when that is tried again.
     failure: Option<(String, Timestamp)>,
     answers: Vec<(Asker, Reply)>,

@@ -8,7 +8,8 @@ use crate::latest::Latest;
 use crate::mtls::Credentials;
 use crate::snapshot::Fleet;
 use crate::store::run::Handle;
-use crate::store::{Commit, Query};
+use crate::store::{Commit, Memory, Query};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
@@ -75,7 +76,9 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
         // One of several Serins writes for all. What the others hear of files is in their logs, and waits in the world.
         if let Ok(token) = world.token() {
             let (documents, switches) = (world.take_documents(), world.take_switches());
-            keep(&outputs.store, Commit { entries, documents, switches, token, ..Commit::default() });
+            keep(&outputs.store, Commit { token, entries, documents, switches, ..Commit::default() });
+        } else {
+            remember(&outputs.store, world.take_documents_aside(), world.take_switches());
         }
         // Whoever sees it finds it in the journal.
         if changed {
@@ -143,6 +146,20 @@ fn keep(store: &Handle, commit: Commit) {
     {
         let (entries, documents, switches) = (lost.entries.len(), lost.documents.len(), lost.switches.len());
         tracing::error!(entries, documents, switches, "the store is too slow: not kept, only in this log");
+    }
+}
+
+/// For a start of this Serin alone.
+fn remember(
+    store: &Handle,
+    documents: BTreeMap<Arc<str>, Option<Arc<str>>>,
+    switches: BTreeMap<Arc<str>, bool>,
+) {
+    if documents.is_empty() && switches.is_empty() {
+        return;
+    }
+    if !store.remember(Memory::Own { documents, switches }) {
+        tracing::warn!("the store is too slow: a start without it would not know of the newest files");
     }
 }
 

@@ -212,6 +212,11 @@ impl World {
         self.files.take_good()
     }
 
+    /// The same, once, while another Serin writes for all: for this one alone.
+    pub fn take_documents_aside(&mut self) -> BTreeMap<Arc<str>, Option<Arc<str>>> {
+        self.files.take_good_aside()
+    }
+
     /// What others want to be told, once.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
@@ -233,6 +238,7 @@ impl World {
             all_vanished: self.files.all_vanished,
             leads: self.rollouts.token().is_ok(),
             seat: self.rollouts.seat(),
+            is_recalled: self.rollouts.is_recalled(),
             decisions: self.rollouts.decisions().clone(),
             fetches: self.issuers.wanted(),
             switches: self.switches,

@@ -118,6 +118,8 @@ pub struct Database {
     pub password_file: Option<PathBuf>,
     /// `None`: plain text.
     pub tls: Option<DatabaseTls>,
+    /// The file in which what is kept there is remembered for a start without it; `None`: nowhere.
+    pub cache: Option<PathBuf>,
 }
 
 /// How a database proves who it is: by a certificate for its host's name, as libpq's `verify-full` wants it.
@@ -130,7 +132,8 @@ pub struct DatabaseTls {
 impl Database {
     /// All files.
     pub fn files_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        self.password_file.iter_mut().chain(self.tls.iter_mut().flat_map(|tls| &mut tls.root_file))
+        let own = self.password_file.iter_mut().chain(&mut self.cache);
+        own.chain(self.tls.iter_mut().flat_map(|tls| &mut tls.root_file))
     }
 }
 

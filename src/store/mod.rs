@@ -4,11 +4,12 @@
 //! any Envoy hears of it, so that a restart never goes back behind what was served. The contract of a store is a
 //! generic test (`contract`), to which both are held: a file of `SQLite` for one Serin, a database of `PostgreSQL` for
 //! several. Of several one leads, by a [`lease`] whose token every write checks; [`replica`] is what each of them does
-//! for that, and for hearing what the leader keeps.
+//! for that, and for hearing what the leader keeps; and each remembers that for a start without the database (`cache`).
 //!
 //! What is not here: secrets of users, which stay in their files, and what Envoys were told, which follows from the
 //! files and the states.
 
+mod cache;
 mod commit;
 mod entry;
 mod error;
@@ -18,6 +19,7 @@ pub mod replica;
 pub mod run;
 mod sqlite;
 
+pub use cache::Memory;
 pub use commit::{Commit, Kept, Restored, StateChange};
 pub use entry::{Entry, Kind, NewEntry, Query, Weights};
 pub use error::Error;
@@ -27,6 +29,7 @@ pub use sqlite::Sqlite;
 
 use crate::clock::Timestamp;
 use crate::model::StoreAt;
+use cache::Cached;
 
 /// The longest that an entry is kept.
 pub const KEEP_DAYS: u64 = 90;
@@ -52,6 +55,14 @@ pub trait Store: Send {
 
     /// Removes entries from before a time, and the oldest beyond a count; says how many.
     fn prune(&mut self, before: Timestamp, most: u64) -> Result<u64, Error>;
+
+    /// Remembers something for a start without a store that is elsewhere; nothing where the store is here.
+    fn remember(&mut self, _: &Memory, _: Timestamp) {}
+
+    /// What is remembered of a store that cannot be reached; `None`: nothing, or what may be outdated by now.
+    fn recall(&mut self, _: Timestamp) -> Option<Restored> {
+        None
+    }
 }
 
 /// Opens the store that the settings name. A database is connected to when it is asked first, and again whenever that is
@@ -60,7 +71,13 @@ pub fn open(at: &StoreAt) -> Result<Box<dyn Store>, Error> {
     Ok(Box::new(match at {
         StoreAt::Memory => Sqlite::in_memory()?,
         StoreAt::Sqlite(path) => Sqlite::open(path)?,
-        StoreAt::Postgres(at) => return Ok(Box::new(Postgres::new(at.clone())?)),
+        StoreAt::Postgres(at) => {
+            let store = Box::new(Postgres::new(at.clone())?);
+            return Ok(match &at.cache {
+                Some(path) => Cached::over(store, &at.to_string(), path),
+                None => store,
+            });
+        }
     }))
 }
 

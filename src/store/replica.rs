@@ -8,7 +8,7 @@ use super::lease::{LOOK, Lease, Seat};
 use super::postgres::lease::{ask, leave, listen, states};
 use super::postgres::link::{Link, OPEN};
 use super::run::Handle;
-use super::{Error, Kept};
+use super::{Error, Kept, Memory};
 use crate::clock::Stopwatch;
 use crate::model::Database;
 use std::collections::BTreeMap;
@@ -87,6 +87,7 @@ struct Replica {
 impl Replica {
     async fn follow(&mut self) {
         while !self.signals.is_closed() {
+            self.inputs.store.remember(Memory::Awake);
             let Err(error) = self.turn().await else { continue };
             self.link = None;
             self.inputs.store.look();
@@ -171,6 +172,10 @@ impl Replica {
         self.mark = Some(mark);
         let is_thrown = std::mem::replace(&mut self.switches, kept.switches.clone()) != kept.switches;
         if kept.all || is_thrown || !kept.states.is_empty() {
+            if !self.inputs.store.remember(Memory::Kept(kept.clone())) {
+                // What is remembered would lack it: all is read again.
+                self.mark = None;
+            }
             // Nobody listens any more only when everything stops.
             let _ = self.signals.send(Signal::Kept(kept)).await;
         }

@@ -3,7 +3,7 @@
 //! It blocks, as stores do, so it has a thread of its own. Reading goes through it as well: a page of the journal takes
 //! less than the synchronization of a commit, and one owner needs no lock.
 
-use super::{Absent, Commit, Entry, Error, KEEP_DAYS, KEEP_ENTRIES, Query, Restored, Store};
+use super::{Absent, Commit, Entry, Error, KEEP_DAYS, KEEP_ENTRIES, Memory, Query, Restored, Store};
 use crate::clock::{self, Stopwatch};
 use crate::latest::Latest;
 use std::sync::Arc;
@@ -56,6 +56,7 @@ enum Request {
     Entries { query: Query, reply: oneshot::Sender<Result<Vec<Entry>, Error>> },
     Secret { name: String, new: Vec<u8>, reply: oneshot::Sender<Result<Vec<u8>, Error>> },
     Look,
+    Remember(Memory),
     Open { reply: oneshot::Sender<Result<Restored, Error>> },
 }
 
@@ -99,6 +100,12 @@ impl Handle {
         let _ = self.requests.try_send(Request::Look);
     }
 
+    /// Something to remember for a start without the store. `false`: too much is waiting, and it is lost.
+    pub fn remember(&self, what: Memory) -> bool {
+        let sent = self.requests.try_send(Request::Remember(what));
+        !matches!(sent, Err(mpsc::error::TrySendError::Full(_)))
+    }
+
     /// Tries once more to open a store that could not be opened. What it holds, or why it still cannot be opened.
     pub async fn open(&self) -> Result<Restored, Error> {
         self.ask(|reply| Request::Open { reply }).await
@@ -140,7 +147,9 @@ pub fn start(
 ) -> (Handle, Work, mpsc::UnboundedReceiver<Answer>) {
     let (requests_in, requests) = mpsc::channel(QUEUE);
     let (answers_in, answers) = mpsc::unbounded_channel();
-    let state = Status { newest: newest(&mut *store).unwrap_or(0), failure };
+    // What could not be read a moment ago is not asked again: somebody waits for the start.
+    let newest = if failure.is_none() { newest(&mut *store).unwrap_or(0) } else { 0 };
+    let state = Status { newest, failure };
     let status = Latest::new(state.clone());
     let handle = Handle { requests: requests_in, status: Arc::clone(&status) };
     (handle, Work { store, open: None, requests, answers: answers_in, status, state }, answers)
@@ -194,6 +203,10 @@ impl Work {
                     Request::Look => {
                         self.keep(&mut commits, &mut ids);
                         self.look();
+                    }
+                    Request::Remember(what) => {
+                        self.keep(&mut commits, &mut ids);
+                        self.store.remember(&what, clock::now());
                     }
                     Request::Open { reply } => {
                         self.keep(&mut commits, &mut ids);

@@ -5,7 +5,7 @@
 //! each is tried alone, so that one that is too large for a full disk does not take others with it.
 
 mod journal;
-mod lock;
+pub(in crate::store) mod lock;
 mod schema;
 
 use super::{Commit, Entry, Error, Query, Restored, StateChange, Store};
@@ -37,21 +37,7 @@ impl Sqlite {
     /// Opens a file, or makes it for its owner alone. Its folder must be there.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let place = path.display().to_string();
-        let unavailable = |e: io::Error| Error::Unavailable { place: place.clone(), why: e.to_string() };
-        let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if !folder.is_dir() {
-            let why = format!("there is no folder {}", folder.display());
-            return Err(Error::Unavailable { place, why });
-        }
-        let lock = Lock::take(path)?;
-        // What only may be read is better than nothing: a rollout keeps its weights, and does not move.
-        match OpenOptions::new().create(true).append(true).mode(0o600).open(path) {
-            Ok(file) => close_to_others(&file).map_err(unavailable)?,
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied && path.is_file() => {}
-            Err(e) => return Err(unavailable(e)),
-        }
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(|e| explain(&e, &place))?;
+        let (lock, connection) = connect(path, &place)?;
         Self::with(connection, place, Some(lock))
     }
 
@@ -59,11 +45,12 @@ impl Sqlite {
     pub fn in_memory() -> Result<Self, Error> {
         let place = "the store in memory".to_owned();
         let connection = Connection::open_in_memory().map_err(|e| explain(&e, &place))?;
+        prepare(&connection, &place)?;
         Self::with(connection, place, None)
     }
 
     fn with(mut connection: Connection, place: String, lock: Option<Lock>) -> Result<Self, Error> {
-        prepare(&mut connection, &place)?;
+        schema::migrate(&mut connection, schema::MIGRATIONS, &place)?;
         Ok(Self { connection, place, _lock: lock })
     }
 
@@ -162,6 +149,26 @@ impl Store for Sqlite {
     }
 }
 
+/// Opens a file, or makes it for its owner alone, and keeps other Serins away from it. Its folder must be there.
+pub(in crate::store) fn connect(path: &Path, place: &str) -> Result<(Lock, Connection), Error> {
+    let unavailable = |why: String| Error::Unavailable { place: place.to_owned(), why };
+    let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Err(unavailable(format!("there is no folder {}", folder.display())));
+    }
+    let lock = Lock::take(path)?;
+    // What only may be read is better than nothing: a rollout keeps its weights, and does not move.
+    match OpenOptions::new().create(true).append(true).mode(0o600).open(path) {
+        Ok(file) => close_to_others(&file).map_err(|e| unavailable(e.to_string()))?,
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied && path.is_file() => {}
+        Err(e) => return Err(unavailable(e.to_string())),
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|e| explain(&e, place))?;
+    prepare(&connection, place)?;
+    Ok((lock, connection))
+}
+
 /// Others than owner and group have no business with what signs cookies.
 fn close_to_others(file: &std::fs::File) -> io::Result<()> {
     let mode = file.metadata()?.permissions().mode();
@@ -172,8 +179,8 @@ fn close_to_others(file: &std::fs::File) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(without_others))
 }
 
-/// Looks whether all is well, and brings the tables up to date.
-fn prepare(connection: &mut Connection, place: &str) -> Result<(), Error> {
+/// Looks whether all is well, and sets how it is used.
+fn prepare(connection: &Connection, place: &str) -> Result<(), Error> {
     let wrong = |e| explain(&e, place);
     connection.busy_timeout(BUSY).map_err(wrong)?;
     let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(wrong)?;
@@ -185,7 +192,7 @@ fn prepare(connection: &mut Connection, place: &str) -> Result<(), Error> {
         connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).map_err(wrong)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(wrong)?;
     }
-    schema::migrate(connection, schema::MIGRATIONS, place)
+    Ok(())
 }
 
 fn keep(transaction: &Connection, commit: &Commit, place: &str) -> Result<Option<u64>, Error> {
@@ -237,7 +244,7 @@ fn change_state(transaction: &Connection, change: &StateChange, place: &str) -> 
 }
 
 /// What an error of `SQLite` means for people.
-fn explain(error: &rusqlite::Error, place: &str) -> Error {
+pub(in crate::store) fn explain(error: &rusqlite::Error, place: &str) -> Error {
     let place = place.to_owned();
     let why = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt) => {

@@ -1,5 +1,5 @@
 //! Where the store is: a file of `SQLite`, or a database of `PostgreSQL` by the URL that libpq takes as well, with those
-//! of its parameters that Serin has (`sslmode`, `sslrootcert`), and `passwordFile`.
+//! of its parameters that Serin has (`sslmode`, `sslrootcert`), `passwordFile`, and `cache`.
 
 use super::Wrong;
 use crate::config::{resolve, spelling};
@@ -8,7 +8,9 @@ use crate::model::{Database, DatabaseTls, StoreAt};
 use std::path::Path;
 
 /// The parameters of the URL.
-const PARAMETERS: [&str; 3] = ["sslmode", "sslrootcert", "passwordFile"];
+const PARAMETERS: [&str; 4] = ["sslmode", "sslrootcert", "passwordFile", "cache"];
+/// The file of `cache`, unless it is said.
+const CACHE: &str = "serin-cache.db";
 
 /// Where the store is, relative to a file.
 pub(super) fn store(text: &str, file: &Path) -> Result<StoreAt, (Code, Wrong)> {
@@ -64,15 +66,16 @@ fn postgres(text: &str, file: &Path) -> Result<Database, (Code, Wrong)> {
     if host.is_empty() || url.fragment().is_some() {
         return Err(wrong("the URL of the database names no host, or has a `#`", FORM));
     }
-    let mut password_file = None;
+    let (mut password_file, mut cache) = (None, resolve(file, CACHE));
     let (mut mode, mut root_file) = (None, None);
     for (key, value) in url.query_pairs() {
         match &*key {
             "sslmode" => mode = Some(value.into_owned()),
             "sslrootcert" if !value.is_empty() => root_file = Some(resolve(file, &value)),
             "passwordFile" if !value.is_empty() => password_file = Some(resolve(file, &value)),
+            "cache" if !value.is_empty() && !value.ends_with('/') => cache = resolve(file, &value),
             key if PARAMETERS.contains(&key) => {
-                return Err(wrong(&format!("the parameter `{key}` of the URL is empty"), "name a file"));
+                return Err(wrong(&format!("the parameter `{key}` of the URL names no file"), "name a file"));
             }
             key => {
                 let known = spelling::nearest(key, PARAMETERS.into_iter());
@@ -113,6 +116,7 @@ fn postgres(text: &str, file: &Path) -> Result<Database, (Code, Wrong)> {
         tls: is_tls.then_some(DatabaseTls { root_file }),
         host,
         password_file,
+        cache: Some(cache),
     })
 }
 
@@ -140,6 +144,9 @@ mod tests {
         assert_eq!(far.to_string(), "postgres://serin@db.example.com:5432/serin");
         assert_eq!(far.password_file, Some(PathBuf::from("etc/secrets/db")));
         assert_eq!(far.tls, Some(DatabaseTls { root_file: Some("/ca.pem".into()) }));
+        assert_eq!(far.cache, Some(PathBuf::from("etc/serin-cache.db")));
+        let said = read("postgres://serin@localhost/x?cache=/var/lib/serin/cache.db").unwrap();
+        assert_eq!(said.cache, Some(PathBuf::from("/var/lib/serin/cache.db")));
         let near = read("postgresql://serin@[::1]:6000/x?").unwrap();
         assert_eq!((near.to_string().as_str(), &near.tls), ("postgres://serin@[::1]:6000/x", &None));
         assert!(read("postgres://serin@localhost/x?sslmode=verify-full").unwrap().tls.is_some());
@@ -157,7 +164,8 @@ mod tests {
             ("postgres:serin", "no host"),
             ("postgres://serin@db/x?sslmode=require", "`sslmode=require` is not safe"),
             ("postgres://serin@db/x?password=sesame", "a parameter `password`"),
-            ("postgres://serin@db/x?passwordFile=", "is empty"),
+            ("postgres://serin@db/x?passwordFile=", "names no file"),
+            ("postgres://serin@db/x?cache=var/", "`cache` of the URL names no file"),
             ("postgres://serin@localhost/x?sslrootcert=ca.pem", "no effect without TLS"),
         ] {
             let said = read(text).unwrap_err();

@@ -30,6 +30,17 @@ impl Rollouts {
         self
     }
 
+    /// What is kept was remembered by this Serin, since the store could not be read; until it hears what is kept.
+    pub(in crate::control) fn recalled(mut self) -> Self {
+        self.recalled = true;
+        self
+    }
+
+    /// Whether that is so.
+    pub(in crate::control) fn is_recalled(&self) -> bool {
+        self.recalled
+    }
+
     /// The token under which decisions are written; `None`: none is needed. `Err`: nothing may be decided here.
     pub(in crate::control) fn token(&self) -> Result<Option<u64>, NotLeading> {
         match self.seat.as_ref().map(|(seat, _)| seat) {
@@ -55,7 +66,7 @@ impl Rollouts {
         let Kept { all, mut states, .. } = kept;
         if all {
             // The store can be read, whatever was before.
-            self.failure = None;
+            (self.failure, self.recalled) = (None, false);
             for name in self.kept.keys().chain(self.unreadable.keys()) {
                 states.entry(name.clone()).or_insert(None);
             }

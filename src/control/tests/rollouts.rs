@@ -2,6 +2,7 @@
 
 mod late;
 mod others;
+mod recalled;
 mod shadowed;
 
 use super::*;

@@ -39,6 +39,16 @@ impl World {
         self
     }
 
+    /// The states of [`World::with_rollouts`] are what this Serin remembers of a store that it shares and that cannot be
+    /// read; and why that is so.
+    #[must_use]
+    pub fn with_recalled(mut self, why: &str, now: Timestamp) -> Self {
+        self.rollouts = self.rollouts.recalled();
+        let message = format!("rollouts are served as this serin knew them last, and do not move: {why}");
+        self.notes.push(Note::new(now, None, NoteKind::Alarm, message));
+        self
+    }
+
     /// The fencing token of what may be written now; `None`: none is needed. `Err`: another Serin writes.
     pub(in crate::control) fn token(&self) -> Result<Option<u64>, NotLeading> {
         self.rollouts.token()

@@ -17,6 +17,7 @@ fn database(server: &Server, name: &str) -> Database {
         name: name.into(),
         password_file: Some(server.path("password")),
         tls: None,
+        cache: None,
     }
 }
 

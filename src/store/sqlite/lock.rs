@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 
 /// The right to use a store, as long as it lives.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(in crate::store) struct Lock {
     _file: File,
 }
 
 impl Lock {
     /// Takes the lock of a database, by whichever link it is named.
-    pub(super) fn take(database: &Path) -> Result<Self, Error> {
+    pub(in crate::store) fn take(database: &Path) -> Result<Self, Error> {
         let place = database.display().to_string();
         let path = beside(database);
         let unavailable = |e: std::io::Error| Error::Unavailable {
