@@ -75,7 +75,7 @@ impl Link {
         let wire = Wire { connection, place: place.clone(), is_broken: false, notified: false };
         let mut link = Self { client, wire };
         let Self { client, wire } = &mut link;
-        wire.drive(OPEN, schema::migrate(client, schema::MIGRATIONS, &place)).await?;
+        wire.drive(OPEN, schema::migrate(client, schema::MIGRATIONS, schema::OLDEST, &place)).await?;
         Ok(link)
     }
 }

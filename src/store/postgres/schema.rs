@@ -6,6 +6,10 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 /// Each brings a database to the next version; the first makes it. What was released is never edited.
+///
+/// Replicas are replaced one after the other, so that older ones go on, and start, with tables that a newer one has changed.
+/// Hence each only adds: a table, an index, or a column that may be left out of an `INSERT`. Where that cannot be, it
+/// raises [`OLDEST`], and older ones leave the database alone.
 pub(super) const MIGRATIONS: &[&str] = &["
     -- One row: how many migrations were made.
     CREATE TABLE serin.schema_version (version BIGINT NOT NULL);
@@ -42,13 +46,26 @@ pub(super) const MIGRATIONS: &[&str] = &["
         one BOOLEAN PRIMARY KEY CHECK (one), token BIGINT NOT NULL, beat BIGINT NOT NULL, holder TEXT
     );
     INSERT INTO serin.lease VALUES (true, 0, 0, NULL);
+",
+    "
+    -- How many of these migrations a Serin has to know to use what they made.
+    ALTER TABLE serin.schema_version ADD COLUMN oldest BIGINT NOT NULL DEFAULT 1;
 "];
+
+/// How many of the migrations a Serin has to know at least to use a database with all of them.
+pub(super) const OLDEST: i64 = 1;
 
 /// Of all Serins that start at once, one makes the tables.
 const LOCK: i64 = 0x0073_6572_696e;
 
-/// Makes the migrations that a database lacks, all or none.
-pub(super) async fn migrate(client: &mut Client, migrations: &[&str], place: &str) -> Result<(), Failure> {
+/// Makes the migrations that a database lacks, all or none, and says who else may use it. That of a newer Serin is used as it
+/// is, where that one has said so.
+pub(super) async fn migrate(
+    client: &mut Client,
+    migrations: &[&str],
+    oldest: i64,
+    place: &str,
+) -> Result<(), Failure> {
     let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
     let transaction = client.transaction().await?;
     // What is there already needs neither the lock nor the right to make it.
@@ -63,7 +80,12 @@ pub(super) async fn migrate(client: &mut Client, migrations: &[&str], place: &st
                 return Err(Error::Corrupt { place: place.to_owned(), why }.into());
             }
             Some(found) if found > known => {
-                return Err(Error::TooNew { place: place.to_owned(), found, known }.into());
+                let select = "SELECT oldest FROM serin.schema_version";
+                let oldest: i64 = transaction.query_typed_one(select, &[]).await?.get(0);
+                if oldest > known {
+                    return Err(Error::TooNew { place: place.to_owned(), found, known }.into());
+                }
+                return Ok(());
             }
             _ => {}
         }
@@ -75,8 +97,8 @@ pub(super) async fn migrate(client: &mut Client, migrations: &[&str], place: &st
             transaction.batch_execute(migration).await?;
         }
         transaction.batch_execute("DELETE FROM serin.schema_version").await?;
-        let insert = "INSERT INTO serin.schema_version (version) VALUES ($1)";
-        transaction.execute_typed(insert, &[(&known, Type::INT8)]).await?;
+        let insert = "INSERT INTO serin.schema_version (version, oldest) VALUES ($1, $2)";
+        transaction.execute_typed(insert, &[(&known, Type::INT8), (&oldest, Type::INT8)]).await?;
     }
     Ok(transaction.commit().await?)
 }

@@ -214,7 +214,7 @@ fn a_server_proves_who_it_is() {
 }
 
 #[test]
-fn each_version_is_brought_up_to_date_and_a_newer_one_is_not_touched() {
+fn each_version_is_brought_up_to_date_and_a_newer_one_says_who_may_use_it() {
     let server = Server::start();
     // Several at once, as a deployment starts them.
     let starts: Vec<_> = (0..4)
@@ -227,17 +227,33 @@ fn each_version_is_brought_up_to_date_and_a_newer_one_is_not_touched() {
     let mut store = open(&server);
     let change = "ALTER TABLE serin.rollout ADD COLUMN note TEXT";
     let broken = "ALTER TABLE serin.nobody ADD COLUMN note TEXT";
-    let mut migrate = |more: &[&'static str]| {
+    let migrate = |store: &mut Postgres, more: &[&'static str], oldest: i64| {
         let all = [schema::MIGRATIONS, more].concat();
-        store.ask(ANSWER, async |client| schema::migrate(client, &all, "it").await)
+        store.ask(ANSWER, async |client| schema::migrate(client, &all, oldest, "it").await)
     };
-    assert!(migrate(&[change, broken]).is_err());
+    assert!(migrate(&mut store, &[change, broken], 1).is_err());
     let columns = "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'serin' AND column_name = 'note'";
     assert_eq!(server.ask(columns), "0", "all or none");
-    migrate(&[change]).unwrap();
-    assert_eq!(server.ask(columns), "1");
+    // One that runs goes on while a newer one changes the tables, and one that starts can use them.
+    let mut running = Led::new(open(&server));
+    assert!(running.commit(&[commit(vec![state("fraud", None, 1, 5)], vec![])])[0].is_ok());
+    let version = "SELECT version, oldest FROM serin.schema_version";
+    let known = schema::MIGRATIONS.len();
+    assert_eq!(server.ask(version), format!("{known}|{}", schema::OLDEST));
+    migrate(&mut store, &[change], 1).unwrap();
+    assert_eq!((server.ask(columns), server.ask(version)), ("1".to_owned(), format!("{}|1", known + 1)));
+    let next = [commit(vec![state("fraud", Some(1), 2, 50)], vec![entry(Some("fraud"), "advanced", 1)])];
+    assert!(running.commit(&next)[0].is_ok());
+    let mut started = Led::new(open(&server));
+    assert_eq!(started.load().unwrap().states[&gateway("fraud")].0, 2);
+    assert!(started.commit(&[commit(vec![state("fraud", Some(2), 3, 60)], vec![])])[0].is_ok());
+    assert_eq!(server.ask(version), format!("{}|1", known + 1), "and leaves them as they are");
+    // Until something was changed that it does not know how to use.
+    let oldest = i64::try_from(known).unwrap() + 1;
+    migrate(&mut store, &[change, "CREATE TABLE serin.other ()"], oldest).unwrap();
     let error = open(&server).load().unwrap_err();
-    assert!(matches!(error, Error::TooNew { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, Error::TooNew { found, .. } if found == oldest + 1), "{error}");
+    assert!(started.load().is_ok(), "it is asked at each connection only");
     server.ask("CREATE DATABASE other");
     let mut other = Postgres::new(database(&server, "other")).unwrap();
     let mut first = Postgres::new(database(&server, "other")).unwrap();
