@@ -18,23 +18,28 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// A way to a control plane, which can be laid to another one: what an Envoy knows of several.
-struct Road {
-    address: SocketAddr,
+/// A way to a control plane or a database, which can be laid to another one, and on which nothing may get through, as behind
+/// a switch that drops everything.
+pub(super) struct Road {
+    pub(super) address: SocketAddr,
     target: watch::Sender<SocketAddr>,
+    free: watch::Sender<bool>,
     _work: JoinSet<()>,
 }
 
 impl Road {
-    async fn to(target: SocketAddr) -> Self {
+    pub(super) async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, mut targets) = watch::channel(target);
+        let (free, is_free) = watch::channel(true);
         let mut work = JoinSet::new();
         work.spawn(async move {
             let mut open = JoinSet::new();
@@ -42,10 +47,16 @@ impl Road {
                 tokio::select! {
                     Ok((mut near, _)) = listener.accept() => {
                         let target = *targets.borrow();
+                        let free = [is_free.clone(), is_free.clone()];
                         open.spawn(async move {
                             let Ok(mut far) = TcpStream::connect(target).await else { return };
+                            let [(near_in, near_out), (far_in, far_out)] = [near.split(), far.split()];
+                            let [there, back] = free;
                             // Either end may go away at any time.
-                            let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                            let _ = tokio::try_join!(
+                                carry(near_in, far_out, there),
+                                carry(far_in, near_out, back)
+                            );
                         });
                     }
                     Ok(()) = targets.changed() => open.abort_all(),
@@ -53,78 +64,126 @@ impl Road {
                 }
             }
         });
-        Self { address, target: sender, _work: work }
+        Self { address, target: sender, free, _work: work }
     }
 
-    fn lead(&self, target: SocketAddr) {
+    pub(super) fn lead(&self, target: SocketAddr) {
         self.target.send_replace(target);
+    }
+
+    /// From now on nothing gets through, and nobody is told; or what waits goes on.
+    pub(super) fn block(&self, is_blocked: bool) {
+        self.free.send_replace(!is_blocked);
     }
 }
 
-/// A release in many steps, each of which is short.
-fn release(v1: &Toy, v2: &Toy) -> String {
+/// Carries bytes one way, while the way is free.
+async fn carry(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    mut free: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let mut bytes = vec![0; 1 << 16];
+    loop {
+        let count = from.read(&mut bytes).await?;
+        // Who made the way is gone: so is the way.
+        free.wait_for(|free| *free).await.map_err(std::io::Error::other)?;
+        if count == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(&bytes[..count]).await?;
+    }
+}
+
+/// Steps from 30 % on, so many percent each.
+pub(super) fn steps_of(percent: f64) -> Vec<f64> {
+    std::iter::successors(Some(30.0), |step| Some(step + percent)).take_while(|step| *step < 100.0).collect()
+}
+
+/// A release in these steps, each of which takes so many seconds at least.
+pub(super) fn release_in(v1: &Toy, v2: &Toy, steps: &[f64], seconds: u32) -> String {
     let (v1, v2) = (v1.url(), v2.url());
     format!(
         "apiVersion: serin/v1\nname: fraud\npath: /predict\ntimeout: 2s\nupstreams: {{ v1: {v1}, v2: {v2} }}\n\
-         rollout: {{ primary: v1, canary: v2, metrics: [{{ name: error-rate }}], pause: 1s, bake: 1s, \
-         steps: [30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95] }}\n"
+         rollout: {{ primary: v1, canary: v2, metrics: [{{ name: error-rate }}], pause: {seconds}s, bake: 1s, \
+         steps: {steps:?} }}\n"
     )
 }
 
-/// Control planes of one database, each a process with files of its own.
-struct Replicas {
-    server: Server,
+/// A release in many steps, each of which is short.
+pub(super) fn release(v1: &Toy, v2: &Toy) -> String {
+    release_in(v1, v2, &steps_of(5.0), 1)
+}
+
+/// Control planes of one database, each a process with files of its own, and with a way of its own to the database.
+pub(super) struct Replicas {
+    pub(super) server: Server,
+    pub(super) ways: Vec<Road>,
     folders: Vec<TempDir>,
-    running: Vec<Option<Serve>>,
-    port: u16,
+    pub(super) running: Vec<Option<Serve>>,
+    pub(super) port: u16,
+    text: String,
 }
 
 impl Replicas {
-    async fn start(count: usize, text: &str) -> Self {
+    pub(super) async fn start(count: usize, text: &str) -> Self {
         let server = tokio::task::spawn_blocking(Server::start).await.unwrap();
-        let port = free_port();
-        let folder = |_| {
-            let folder = tempfile::tempdir().unwrap();
-            std::fs::create_dir(folder.path().join("gateways")).unwrap();
-            write(&folder.path().join("gateways"), "fraud.yaml", text);
-            let listener = format!("{{ default: {{ address: 127.0.0.1, port: {port} }} }}");
-            let settings =
-                format!("gateways: gateways\nlisteners: {listener}\nstore: \"{}\"\n", server.url("postgres"));
-            std::fs::write(folder.path().join("serin.yaml"), settings).unwrap();
-            folder
-        };
-        let folders: Vec<TempDir> = (0..count).map(folder).collect();
-        let mut replicas = Self { server, folders, running: Vec::new(), port };
-        for i in 0..count {
-            replicas.running.push(None);
-            replicas.up(i).await;
+        let (port, text) = (free_port(), text.to_owned());
+        let (ways, folders, running) = (Vec::new(), Vec::new(), Vec::new());
+        let mut replicas = Self { server, ways, folders, running, port, text };
+        for _ in 0..count {
+            replicas.add().await;
         }
         replicas
     }
 
-    async fn up(&mut self, i: usize) {
+    /// One more; says which.
+    pub(super) async fn add(&mut self) -> usize {
+        let way = Road::to((Ipv4Addr::LOCALHOST, self.server.port).into()).await;
+        let [direct, by_way] = [self.server.port, way.address.port()].map(|port| format!(":{port}/"));
+        let store = self.server.url("postgres").replace(&direct, &by_way);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("gateways")).unwrap();
+        write(&folder.path().join("gateways"), "fraud.yaml", &self.text);
+        let listener = format!("{{ default: {{ address: 127.0.0.1, port: {} }} }}", self.port);
+        let settings = format!("gateways: gateways\nlisteners: {listener}\nstore: \"{store}\"\n");
+        std::fs::write(folder.path().join("serin.yaml"), settings).unwrap();
+        self.ways.push(way);
+        self.folders.push(folder);
+        self.running.push(None);
+        let i = self.running.len() - 1;
+        self.up(i).await;
+        i
+    }
+
+    /// Ends one in good order.
+    pub(super) async fn stop(&mut self, i: usize) {
+        let mut serve = self.running[i].take().unwrap();
+        kill_process(Pid::from_child(&serve.child), Signal::TERM).unwrap();
+        eventually("it ends", || serve.child.try_wait().unwrap().is_some()).await;
+    }
+
+    pub(super) async fn up(&mut self, i: usize) {
         self.running[i] = Some(Serve::start(self.folders[i].path(), &["--insecure-admin"]).await);
     }
 
-    fn get(&self, i: usize) -> &Serve {
+    pub(super) fn get(&self, i: usize) -> &Serve {
         self.running[i].as_ref().unwrap()
     }
 
     /// Where the Envoys of a replica connect.
-    fn xds(&self, i: usize) -> SocketAddr {
+    pub(super) fn xds(&self, i: usize) -> SocketAddr {
         let said = self.get(i).said();
         let address = said.split("xDS on ").nth(1).unwrap().split(',').next().unwrap();
         address.parse().unwrap_or_else(|e| panic!("{address}: {e}"))
     }
 
     /// Waits until one of these leads; says which.
-    async fn leader(&self, among: &[usize]) -> usize {
+    pub(super) async fn leader(&self, among: &[usize]) -> usize {
         let wait = async {
             loop {
-                for i in among {
-                    if metric(&self.get(*i).url, "serin_leader").await == Some(1.0) {
-                        return *i;
-                    }
+                if let Some(leader) = self.leads(among).await {
+                    return leader;
                 }
                 let_pass(Duration::from_millis(20)).await;
             }
@@ -132,8 +191,29 @@ impl Replicas {
         soon("somebody leads", wait).await
     }
 
+    /// Who of these leads now.
+    pub(super) async fn leads(&self, among: &[usize]) -> Option<usize> {
+        for i in among {
+            if metric(&self.get(*i).url, "serin_leader").await == Some(1.0) {
+                return Some(*i);
+            }
+        }
+        None
+    }
+
+    /// Waits until so many decisions were kept.
+    pub(super) async fn decides(&self, wanted: usize) {
+        let wait = async {
+            while self.decisions().len() < wanted {
+                let_pass(Duration::from_millis(100)).await;
+            }
+        };
+        let decided = tokio::time::timeout(DEADLINE * 2, wait).await;
+        assert!(decided.is_ok(), "not {wanted} decisions: {:?}", self.decisions());
+    }
+
     /// The decisions, in their order: kind, revision, and the weight of the canary after it where that changed.
-    fn decisions(&self) -> Vec<(String, u64, Option<f64>)> {
+    pub(super) fn decisions(&self) -> Vec<(String, u64, Option<f64>)> {
         let sql = "SELECT kind, revision, coalesce(after, '') FROM serin.journal \
                    WHERE gateway = 'fraud' AND revision IS NOT NULL ORDER BY sequence";
         let row = |line: &str| {
@@ -145,7 +225,7 @@ impl Replicas {
     }
 
     /// Waits until so many steps were taken.
-    async fn steps(&self, wanted: usize) {
+    pub(super) async fn steps(&self, wanted: usize) {
         let wait = async {
             while self.decisions().iter().filter(|d| d.0 == "advanced").count() < wanted {
                 let_pass(Duration::from_millis(100)).await;
@@ -156,16 +236,16 @@ impl Replicas {
     }
 }
 
-async fn metric(url: &str, name: &str) -> Option<f64> {
+pub(super) async fn metric(url: &str, name: &str) -> Option<f64> {
     let text = reqwest::get(format!("{url}/metrics")).await.ok()?.text().await.ok()?;
     text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
-async fn gateway(url: &str) -> Option<Value> {
+pub(super) async fn gateway(url: &str) -> Option<Value> {
     reqwest::get(format!("{url}/api/v1/gateways/fraud")).await.ok()?.json().await.ok()
 }
 
-async fn envoys(roads: &[Road]) -> Vec<Envoy> {
+pub(super) async fn envoys(roads: &[Road]) -> Vec<Envoy> {
     let mut envoys = Vec::new();
     for road in roads {
         let mut envoy = envoy_on(road.address, "edge").await;
@@ -175,7 +255,7 @@ async fn envoys(roads: &[Road]) -> Vec<Envoy> {
     envoys
 }
 
-fn load(port: u16) -> Load {
+pub(super) fn load(port: u16) -> Load {
     Load::start(LoadOptions {
         url: format!("http://127.0.0.1:{port}/predict"),
         rate: Some(300.0),
@@ -187,7 +267,7 @@ fn load(port: u16) -> Load {
 }
 
 /// Looks at the weights that replicas show until it is told to stop: none is ever before the journal.
-async fn watched(replicas: &Replicas, among: &[usize]) -> usize {
+pub(super) async fn watched(replicas: &Replicas, among: &[usize]) -> usize {
     let mut looks = 0;
     for i in among {
         let Some(shown) = gateway(&replicas.get(*i).url).await else { continue };
@@ -201,12 +281,12 @@ async fn watched(replicas: &Replicas, among: &[usize]) -> usize {
 }
 
 /// Nothing is missing from the journal, and nothing was decided twice.
-fn assert_whole(decisions: &[(String, u64, Option<f64>)]) {
+pub(super) fn assert_whole(decisions: &[(String, u64, Option<f64>)], steps: &[f64]) {
     let revisions: Vec<u64> = decisions.iter().map(|d| d.1).collect();
     let counted: Vec<u64> = (1..=revisions.len() as u64).collect();
     assert_eq!(revisions, counted, "{decisions:?}");
     let weights: Vec<f64> = decisions.iter().filter(|d| d.0 == "advanced").filter_map(|d| d.2).collect();
-    let steps = [30.0, 35.0, 40.0, 45.0, 50.0, 55.0, 60.0, 65.0, 70.0, 75.0, 80.0, 85.0, 90.0, 95.0, 100.0];
+    let steps = [steps, &[100.0]].concat();
     assert_eq!(weights, steps[..weights.len()], "{decisions:?}");
 }
 
@@ -261,7 +341,7 @@ async fn leaders_end(how: End, usual: usize) {
         leader = next;
         assert_eq!(replicas.leader(&[0, 1, 2]).await, leader, "one leads");
         looks += watched(&replicas, &[0, 1, 2]).await;
-        assert_whole(&replicas.decisions());
+        assert_whole(&replicas.decisions(), &steps_of(5.0));
     }
     // All serve the same in the end.
     let same = async {
@@ -280,7 +360,7 @@ async fn leaders_end(how: End, usual: usize) {
     let report = load.stop().await;
     println!("until another one led: {took:?}; {looks} looks, {} requests", report.requests());
     assert_eq!((report.failed(), report.all.errors()), (0, 0), "{:?}", report.failures);
-    assert_whole(&replicas.decisions());
+    assert_whole(&replicas.decisions(), &steps_of(5.0));
     for envoy in envoys {
         envoy.stop().await.unwrap();
     }
@@ -298,7 +378,13 @@ async fn a_leader_that_was_frozen_writes_nothing_late() {
 
 /// A control plane in this process.
 async fn app(gateways: &Path, server: &Server, port: u16) -> App {
-    let store = serin::config::store_at(&server.url("postgres")).unwrap();
+    app_of(gateways, server, port, &server.path("cache.db")).await
+}
+
+/// The same, which remembers in this file what was kept.
+pub(super) async fn app_of(gateways: &Path, server: &Server, port: u16, cache: &Path) -> App {
+    let url = format!("{}&cache={}", server.url("postgres"), cache.display());
+    let store = serin::config::store_at(&url).unwrap();
     assert!(matches!(store, StoreAt::Postgres(_)));
     let settings = Settings { store: Some(store), ..super::stage::settings(gateways, port, None) };
     let app = App::start(settings, Options { insecure_admin: true, ..Options::default() }).await.unwrap();
@@ -306,7 +392,8 @@ async fn app(gateways: &Path, server: &Server, port: u16) -> App {
     app
 }
 
-const KINDS: [Kind; 5] = [Kind::Runtime, Kind::Cluster, Kind::Endpoint, Kind::Listener, Kind::Route];
+pub(super) const KINDS: [Kind; 5] =
+    [Kind::Runtime, Kind::Cluster, Kind::Endpoint, Kind::Listener, Kind::Route];
 
 #[tokio::test]
 async fn who_moves_to_another_replica_is_sent_nothing_that_it_has() {
