@@ -75,7 +75,7 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
         // One of several Serins writes for all. What the others hear of files is in their logs, and waits in the world.
         if let Ok(token) = world.token() {
             let (documents, switches) = (world.take_documents(), world.take_switches());
-            keep(&outputs.store, Commit { entries, documents, switches, token, ..Commit::default() });
+            keep(&outputs.store, Commit { token, entries, documents, switches, ..Commit::default() });
         }
         // Whoever sees it finds it in the journal.
         if changed {
