@@ -129,8 +129,8 @@ def measure(gateways, streams):
 
         with ThreadPoolExecutor(REPLICAS) as pool:
             answers = list(pool.map(load, replicas))
-        if sum(r.leads() for r in replicas) != 1:
-            sys.exit("not one leads")
+        # Where the machine was too busy for three seconds, nobody leads for a moment.
+        wait_until(replicas[0].child, lambda: sum(r.leads() for r in replicas) == 1)
         each = streams // REPLICAS
         per_stream = lambda key: statistics.mean(key(a) for a in answers) / each
         return {
