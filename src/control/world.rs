@@ -212,11 +212,6 @@ impl World {
         self.files.take_good()
     }
 
-    /// The same, once, while another Serin writes for all: for this one alone.
-    pub fn take_documents_aside(&mut self) -> BTreeMap<Arc<str>, Option<Arc<str>>> {
-        self.files.take_good_aside()
-    }
-
     /// What others want to be told, once.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)

@@ -74,6 +74,11 @@ impl World {
         self.files.keep_again();
     }
 
+    /// What [`World::take_documents`] would say, once, while another Serin writes for all: for this one alone.
+    pub fn take_documents_aside(&mut self) -> BTreeMap<Arc<str>, Option<Arc<str>>> {
+        self.files.take_good_aside()
+    }
+
     /// What the store is to keep before it counts, once. One proposal is under way at a time.
     pub fn take_proposal(&mut self) -> Option<Proposal> {
         self.rollouts.take_proposal()
