@@ -360,7 +360,7 @@ fn what_was_good_before_the_start_serves_while_the_file_is_broken() {
 fn what_cannot_be_listed_is_not_taken_for_nothing() {
     let mut play = Play::new();
     let unlisted =
-        |directories: &[(&'static str, &'static str)]| Unlisted::from_iter(directories.iter().copied());
+        |directories: &[(&'static str, &'static str)]| directories.iter().copied().collect::<Unlisted>();
     // At the start nobody is told that there is nothing, though keys and certificates are read.
     play.event(Event::Unlisted(unlisted(&[("", "permission denied")])));
     play.attach("keys", Attachment::Missing);

@@ -29,17 +29,17 @@ impl House {
     /// They hear what changes.
     async fn go_on(&self, streams: &mut [Response], weight: u32) {
         write(self.folder.path(), "a.yaml", &gateway("a", weight));
-        let told = format!("\"v1\":{weight}");
+        let written = format!("\"v1\":{weight}");
         let shown = format!("\"weight\":{weight}");
         for stream in streams {
             let mut heard = String::new();
-            let hears = async {
-                while !(heard.contains(&told) || heard.contains(&shown)) {
+            let told = async {
+                while !(heard.contains(&written) || heard.contains(&shown)) {
                     let chunk = stream.chunk().await.unwrap().expect("the stream goes on");
                     heard.push_str(&String::from_utf8_lossy(&chunk));
                 }
             };
-            soon("the change is heard", hears).await;
+            soon("the change is heard", told).await;
         }
     }
 }
