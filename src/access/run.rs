@@ -138,6 +138,8 @@ mod tests {
     use std::sync::atomic::{AtomicI64, Ordering};
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    /// When a test gives up.
+    const DEADLINE: Duration = Duration::from_secs(10);
     /// No test waits so long.
     const NEVER: Duration = Duration::from_hours(1);
 
@@ -157,6 +159,7 @@ mod tests {
         tokio::select! {
             () = work => panic!("the task has ended"),
             () = test(handle, tokens) => {}
+            () = tokio::time::sleep(DEADLINE) => panic!("somebody stays who should be out"),
         }
     }
 
