@@ -207,11 +207,13 @@ mod tests {
 
     #[tokio::test]
     async fn who_logs_in_too_often_loses_the_stay_of_the_oldest_session() {
-        play(NEVER, &AtomicI64::new(0), async |handle, _| {
+        let now = AtomicI64::new(0);
+        play(NEVER, &now, async |handle, _| {
             let bob = handle.login("token of bob".into(), "first".into(), HERE).await.unwrap();
             let stay = handle.until_out(Key::Session(digest("first")), &bob);
             let more = async {
                 for i in 0..guard::MAX_SESSIONS_OF_TOKEN {
+                    now.fetch_add(1, Ordering::Relaxed);
                     handle.login("token of bob".into(), i.to_string(), HERE).await.unwrap();
                 }
             };
