@@ -6,6 +6,7 @@ mod error;
 mod feed;
 mod opening;
 mod patient;
+mod peers;
 mod port;
 mod reopen;
 mod replicas;
@@ -19,7 +20,7 @@ use crate::client;
 use crate::clock;
 use crate::compare::Reports;
 use crate::control::run::{Outputs, run};
-use crate::control::{Event, Notice, Proposal, Questions, View, World};
+use crate::control::{Event, Handed, Notice, Proposal, Questions, View, World};
 use crate::issuer;
 use crate::latest::Latest;
 use crate::messages;
@@ -114,8 +115,9 @@ impl App {
         let questions = Latest::new(Questions::new());
         let (notices_in, notices) = mpsc::channel(1024);
         let told = Arc::<messages::Counters>::default();
-        let outputs =
-            outputs(credentials.as_ref(), &entrance, proposals_in, &wanted, &store, &questions, notices_in);
+        let (handed_in, handed) = mpsc::channel(store::peers::MOST);
+        let lines = Outlets { proposals: proposals_in, handed: handed_in, notices: notices_in };
+        let outputs = outputs(credentials.as_ref(), &entrance, lines, &wanted, &store, &questions);
         let registry = Arc::new(Registry::default());
         let (stop, stopped) = signal::channel(false);
         let table = Latest::new(Table::default());
@@ -124,6 +126,7 @@ impl App {
         let (hub, hub_work) = admin::watch::start(&outputs.view, Arc::clone(&table));
         let (editor, edits) = Editor::new(settings.gateways.clone(), options.environment.clone());
         let name = replicas::name(http_address);
+        let members = Latest::new(Vec::new());
         let sources = Sources {
             name: Arc::clone(&name),
             view: Arc::clone(&outputs.view),
@@ -136,6 +139,7 @@ impl App {
             access,
             editor,
             told: Arc::clone(&told),
+            members: Arc::clone(&members),
             hub,
         };
         let discovery = discovery(&outputs, &registry, verdicts_in, &stopped);
@@ -154,6 +158,11 @@ impl App {
         let session_key = session_key.map_err(Error::SessionKey)?;
         if let Some(inputs) = replicas::inputs(&settings, &name, &store, &failed, &stopped) {
             tasks.spawn(replicas::run(inputs, outputs.view.subscribe(), events_in.clone()));
+        }
+        let (to_loop, view) = (events_in.clone(), outputs.view.subscribe());
+        let lines = peers::Lines { handed, events: to_loop, view, members, stopped: stopped.clone() };
+        if let Some(work) = lines.run(&settings, &name) {
+            tasks.spawn(work);
         }
         let late = is_late.then(|| reopen::run(store.clone(), events_in.clone()));
         begin(&mut tasks, &stopped, late);
@@ -223,16 +232,23 @@ impl App {
     }
 }
 
+/// Where the loop says what is to be done elsewhere.
+struct Outlets {
+    proposals: mpsc::Sender<Proposal>,
+    handed: mpsc::Sender<Handed>,
+    notices: mpsc::Sender<Notice>,
+}
+
 /// Where the loop puts what others want to see.
 fn outputs(
     credentials: Option<&Credentials>,
     entrance: &Entrance,
-    proposals: mpsc::Sender<Proposal>,
+    outlets: Outlets,
     compared: &Arc<Latest<Wanted>>,
     store: &store::run::Handle,
     questions: &Arc<Latest<Questions>>,
-    notices: mpsc::Sender<Notice>,
 ) -> Outputs {
+    let Outlets { proposals, handed, notices } = outlets;
     Outputs {
         fleet: Latest::new(Fleet::default()),
         view: Latest::new(View::default()),
@@ -241,6 +257,7 @@ fn outputs(
         tokens: entrance.tokens.clone().map(Latest::new),
         notes: broadcast::Sender::new(1024),
         proposals,
+        handed,
         compared: Arc::clone(compared),
         store: store.clone(),
         questions: Arc::clone(questions),

@@ -11,6 +11,7 @@ use super::command::{Asker, Edit, Reply};
 use super::door::Door;
 use super::event::{Changes, Event, Note, NoteKind};
 use super::files::{Chosen, Files, Settled};
+use super::handed::Handed;
 use super::issuers::Issuers;
 use super::notice::Notice;
 use super::offer::{Offers, Version, sees};
@@ -69,6 +70,10 @@ pub struct World {
     notes: Vec<Note>,
     notices: Vec<Notice>,
     answers: Vec<(Asker, Reply)>,
+    /// Orders that another Serin has to carry out.
+    handed: Vec<Handed>,
+    /// Answers to switches that others threw here, to be kept with them.
+    settled: Vec<crate::store::Settled>,
     /// How many notes were taken.
     told: u64,
 }
@@ -120,6 +125,8 @@ impl World {
             notes: Vec::new(),
             notices: Vec::new(),
             answers: Vec::new(),
+            handed: Vec::new(),
+            settled: Vec::new(),
             told: 0,
             settings,
         }

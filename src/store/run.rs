@@ -277,7 +277,7 @@ impl Work {
                     state.failure = None;
                 }
                 // Somebody was slower, and the store is well.
-                Err(Error::Conflict { .. } | Error::Fenced) => {}
+                Err(Error::Conflict { .. } | Error::Fenced | Error::Late) => {}
                 Err(e) => state.failure = Some(e.clone()),
             }
             if let Some(id) = id {

@@ -3,6 +3,7 @@
 use super::super::command::{Asker, Command};
 use super::super::event::{Answered as Said, Note, NoteKind};
 use super::super::files::Chosen;
+use super::super::handed::Handed;
 use super::super::notice::{self, Notice, Release};
 use super::super::questions::News;
 use super::super::rollouts::{Answered, NotLeading, Proposal, Rollouts, Wants};
@@ -69,14 +70,25 @@ impl World {
         self.rollouts.take_proposal()
     }
 
+    /// The orders that another Serin has to carry out, once.
+    pub fn take_handed(&mut self) -> Vec<Handed> {
+        std::mem::take(&mut self.handed)
+    }
+
     /// What running releases live on; `None`: the same as when it was asked last.
     pub fn take_wants(&mut self) -> Option<Wants> {
         self.rollouts.take_wants()
     }
 
-    /// What an operator says.
+    /// What an operator says. Where another Serin leads, or soon will, the order goes there.
     pub(super) fn take_command(&mut self, command: Command, asker: Asker, now: Timestamp) {
-        if self.wanted.contains_key(&command.gateway) {
+        let leads_elsewhere = matches!(self.token(), Err(NotLeading::Leader(_) | NotLeading::Nobody));
+        if leads_elsewhere {
+            // One that was handed on to us waits in the store for whoever leads.
+            if command.ticket.is_none() {
+                self.handed.push(Handed::Command(command, asker));
+            }
+        } else if self.wanted.contains_key(&command.gateway) {
             self.rollouts.order(command, asker, now);
         } else {
             self.answers.push((asker, Err(Refusal::UnknownGateway(command.gateway))));
@@ -148,7 +160,7 @@ impl World {
         }
         self.shared_switches = Switches::restored(&kept.switches);
         let is_thrown = self.follow_switches();
-        let (gateways, alarms) = self.rollouts.follow(kept);
+        let (gateways, alarms) = self.rollouts.follow(kept, now);
         let alarm = |(gateway, message)| Note::new(now, Some(gateway), NoteKind::Alarm, message);
         self.notes.extend(alarms.into_iter().map(alarm));
         self.follow_states(&gateways, now) || is_thrown
