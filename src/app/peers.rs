@@ -23,18 +23,29 @@ const QUEUE: usize = peers::MOST;
 /// All ends of the lines.
 pub(super) struct Lines {
     /// Orders from the loop, for others.
-    pub(super) handed: mpsc::Receiver<Handed>,
+    handed: mpsc::Receiver<Handed>,
     /// Orders of others, for the loop.
-    pub(super) events: mpsc::Sender<Event>,
+    events: mpsc::Sender<Event>,
     /// Whether this one leads, and its files.
-    pub(super) view: Subscriber<View>,
+    view: Subscriber<View>,
     /// For people: who is there.
     pub(super) members: Arc<Latest<Vec<Member>>>,
     /// True: say farewell, and end.
-    pub(super) stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
 }
 
 impl Lines {
+    /// Nobody is known yet.
+    pub(super) fn new(
+        handed: mpsc::Receiver<Handed>,
+        events: &mpsc::Sender<Event>,
+        view: &Arc<Latest<View>>,
+        stopped: &watch::Receiver<bool>,
+    ) -> Self {
+        let (events, view) = (events.clone(), view.subscribe());
+        Self { handed, events, view, members: Latest::new(Vec::new()), stopped: stopped.clone() }
+    }
+
     /// Runs until it is stopped. `None`: nothing is shared.
     pub(super) fn run(self, settings: &Settings, name: &str) -> Option<impl Future<Output = ()> + use<>> {
         let Some(StoreAt::Postgres(at)) = &settings.store else { return None };

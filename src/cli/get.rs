@@ -122,30 +122,29 @@ fn leader(replicas: &Value) -> Option<String> {
         }
         (false, None) => "follows nobody: no control plane leads at the moment".to_owned(),
     };
-    let mut lines = format!("{} {decides}, since {}\n", text(replicas, "name"), text(replicas, "since"));
-    for replica in list(replicas, "replicas") {
-        let (name, differing) = (text(replica, "name"), &replica["differing"]);
-        match (replica["answers"] == true, replica["silent"] == true) {
-            (true, _) => {}
-            (false, true) => {
-                lines.push_str(name);
-                lines.push_str(" is silent\n");
-            }
-            (false, false) => {
-                let (gateways, version) = (&replica["gateways"], text(replica, "version"));
-                lines.push_str(&format!("{name} is there, with {gateways} gateways, version {version}\n"));
-            }
+    let first = format!("{} {decides}, since {}\n", text(replicas, "name"), text(replicas, "since"));
+    Some(list(replicas, "replicas").flat_map(presence).fold(first, |lines, line| lines + &line + "\n"))
+}
+
+/// What there is to say of one of several control planes.
+fn presence(replica: &Value) -> impl Iterator<Item = String> + use<> {
+    let (name, differing) = (text(replica, "name"), &replica["differing"]);
+    let is_there = match (replica["answers"] == true, replica["silent"] == true) {
+        (true, _) => None,
+        (false, true) => Some(format!("{name} is silent")),
+        (false, false) => {
+            let (gateways, version) = (&replica["gateways"], text(replica, "version"));
+            Some(format!("{name} is there, with {gateways} gateways, version {version}"))
         }
-        if let Some(count) = differing["count"].as_u64().filter(|count| *count > 0) {
-            let names: Vec<&str> = list(differing, "names").filter_map(Value::as_str).collect();
-            let more = if u64::try_from(names.len()).is_ok_and(|shown| shown < count) { ", ..." } else { "" };
-            let names = names.join(", ");
-            lines.push_str(&format!(
-                "{name} has other files than the leader, of {count} gateways: {names}{more}\n"
-            ));
-        }
-    }
-    Some(lines)
+    };
+    let count = differing["count"].as_u64().filter(|count| *count > 0);
+    let differs = count.map(|count| {
+        let names: Vec<&str> = list(differing, "names").filter_map(Value::as_str).collect();
+        let more = if u64::try_from(names.len()).is_ok_and(|shown| shown < count) { ", ..." } else { "" };
+        let names = names.join(", ");
+        format!("{name} has other files than the leader, of {count} gateways: {names}{more}")
+    });
+    is_there.into_iter().chain(differs)
 }
 
 fn row(gateway: &Value) -> Vec<String> {

@@ -81,7 +81,7 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
                 (world.take_documents(), world.take_switches(), world.take_settled());
             keep(
                 &outputs.store,
-                Commit { entries, documents, switches, settled, token, ..Commit::default() },
+                Commit { token, entries, documents, switches, settled, ..Commit::default() },
             );
         }
         // Whoever sees it finds it in the journal.

@@ -400,10 +400,7 @@ fn who_is_there_is_one_row_each_and_who_was_removed_comes_back() {
     let differing = |store: &mut Postgres| {
         store.ask(ANSWER, async |client| roster::differing(client, "a").await).unwrap()
     };
-    assert_eq!(
-        (differing(&mut other)["b"].count, &*differing(&mut other)["b"].names[0]),
-        (1, "spam")
-    );
+    assert_eq!((differing(&mut other)["b"].count, &*differing(&mut other)["b"].names[0]), (1, "spam"));
     let changed = [("spam".into(), Some("1".into())), ("fraud".into(), None)].into();
     let beat = other.ask(ANSWER, async |client| roster::beat(client, "b", None, &changed, 1).await);
     assert_eq!(beat, Ok(true));

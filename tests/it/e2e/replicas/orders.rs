@@ -13,6 +13,7 @@ use serin::launch::{Toy, VERSION_HEADER};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 /// What is answered: the status, the entity tag, and the body.
 type Answer = (u16, Option<String>, Value);
@@ -241,10 +242,11 @@ async fn an_order_is_carried_out_once_though_its_leader_ends() {
     for round in 0..runs(4) {
         let others = [(leader + 1) % 3, (leader + 2) % 3];
         let (stop, stopped) = tokio::sync::watch::channel(false);
-        let asking = others.map(|i| {
+        let mut asking = JoinSet::new();
+        for i in others {
             let name = format!("round {round} at {i}:");
-            tokio::task::spawn(orders(replicas.get(i).url.clone(), name, stopped.clone()))
-        });
+            asking.spawn(orders(replicas.get(i).url.clone(), name, stopped.clone()));
+        }
         // In the middle of whatever it does then.
         let before = journaled(&replicas.server, "revision IS NOT NULL");
         eventually("orders are carried out", || {
@@ -266,9 +268,8 @@ async fn an_order_is_carried_out_once_though_its_leader_ends() {
             End::Frozen => kill_process(pid, Signal::CONT).unwrap(),
         }
         stop.send(true).unwrap();
-        for task in asking {
-            let answers = soon("all are answered", task).await.unwrap();
-            for (reason, (status, _, body)) in answers {
+        while let Some(answers) = soon("all are answered", asking.join_next()).await {
+            for (reason, (status, _, body)) in answers.unwrap() {
                 let times = journaled(&replicas.server, &format!("reason = '{reason}'"));
                 let detail = body["detail"].as_str().unwrap_or_default();
                 let said = match detail.split(':').next().unwrap() {
