@@ -83,7 +83,7 @@ impl Lines {
 fn id() -> Option<Arc<str>> {
     let mut bytes = [0; 12];
     if let Err(error) = getrandom::fill(&mut bytes) {
-        tracing::error!("others do not see this control plane, and it hands on no order: {error}");
+        tracing::error!("this control plane has to stop, since it cannot make a name for itself: {error}");
         return None;
     }
     let mut text = String::new();

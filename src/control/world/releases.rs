@@ -82,13 +82,15 @@ impl World {
 
     /// What an operator says. Where another Serin leads, or soon will, the order goes there.
     pub(super) fn take_command(&mut self, command: Command, asker: Asker, now: Timestamp) {
-        let leads_elsewhere = matches!(self.token(), Err(NotLeading::Leader(_) | NotLeading::Nobody));
-        if leads_elsewhere {
+        match (self.token(), &command.ticket) {
             // One that was handed on to us waits in the store for whoever leads.
-            if command.ticket.is_none() {
-                self.handed.push(Handed::Command(command, asker));
+            (Err(_), Some(_)) => return,
+            (Err(NotLeading::Leader(_) | NotLeading::Nobody), None) => {
+                return self.handed.push(Handed::Command(command, asker));
             }
-        } else if self.wanted.contains_key(&command.gateway) {
+            (Ok(_) | Err(NotLeading::Cut(_)), _) => {}
+        }
+        if self.wanted.contains_key(&command.gateway) {
             self.rollouts.order(command, asker, now);
         } else {
             self.answers.push((asker, Err(Refusal::UnknownGateway(command.gateway))));

@@ -46,17 +46,18 @@ export function settings(main) {
 /** All control planes with the same store. */
 function replicas({ leader, failure, replicas: all }) {
   const who = failure ? `It is not known who leads: ${failure}.` : leader ? `${leader} leads the releases. Orders are carried out there, wherever they are given; files change there.` : "No control plane leads at the moment.";
+  const row = (one) => h("tr", {},
+    h("th", { scope: "row" }, one.name, one.answers && " (this one)"),
+    h("td", {}, h("span", { class: "pill", "data-state": one.silent ? "refused" : "good" }, one.silent ? "Silent" : one.leads ? "Leads" : "Follows")),
+    h("td", {}, one.version),
+    h("td", {}, one.since ? moment(one.since) : "–"),
+    h("td", {}, count(one.gateways)),
+    h("td", {}, files(one)));
+  const heads = ["Name", "State", "Version", "Since", "Gateways", "Files"].map((name) => h("th", { scope: "col" }, name));
+  const what = "All control planes with the same store";
   return h("section", { class: "card", "aria-labelledby": "planes" }, h("h2", { id: "planes" }, "Control planes"), h("p", {}, who),
-    wide("All control planes with the same store", h("table", { class: "plain-table" },
-      h("caption", { class: "unseen" }, "All control planes with the same store"),
-      h("thead", {}, h("tr", {}, ["Name", "State", "Version", "Since", "Gateways", "Files"].map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, all.map((one) => h("tr", {},
-        h("th", { scope: "row" }, one.name, one.answers && " (this one)"),
-        h("td", {}, h("span", { class: "pill", "data-state": one.silent ? "refused" : "good" }, one.silent ? "Silent" : one.leads ? "Leads" : "Follows")),
-        h("td", {}, one.version),
-        h("td", {}, one.since ? moment(one.since) : "–"),
-        h("td", {}, count(one.gateways)),
-        h("td", {}, files(one)))))));
+    wide(what, h("table", { class: "plain-table" }, h("caption", { class: "unseen" }, what),
+      h("thead", {}, h("tr", {}, heads)), h("tbody", {}, all.map(row)))));
 }
 
 function files({ leads, differing }) {

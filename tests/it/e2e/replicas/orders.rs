@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use serin::app::App;
 use serin::launch::{Toy, VERSION_HEADER};
+use serin::store::Seat;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -55,6 +56,8 @@ impl Two {
             let is_known = || app.view.load().gateways.get("fraud").is_some_and(|g| g.rollout.is_some());
             eventually("the release is known", is_known).await;
         }
+        let is_known = || matches!(follower.view.load().seat, Some((Seat::Follows { leader: Some(_) }, _)));
+        eventually("the leader is known", is_known).await;
         Self { server, _folder: folder, leader, follower, port, _toys: toys }
     }
 }
@@ -107,7 +110,7 @@ async fn an_order_at_a_follower_is_answered_as_at_the_leader() {
         ("set-weight", json!({ "weight": 5, "ifRevision": 1 }), &[], 409),
         ("retry", json!({}), &[], 409),
         ("undo", json!({ "toRevision": 77 }), &[], 422),
-        ("set-weight", json!({ "weight": 100 }), &[], 200),
+        ("pause", json!({}), &[], 200),
     ] {
         let there = order(&leader, verb, body.clone(), headers).await;
         assert_eq!(there.0, status, "{verb}: {there:?}");
@@ -213,6 +216,34 @@ async fn an_order_that_nobody_takes_is_withdrawn_and_never_carried_out() {
         order(&replicas.get(next).url, "set-weight", json!({ "weight": 34, "reason": "next" }), &[]).await;
     assert_eq!(status, 200);
     assert_eq!(journaled(&replicas.server, "reason = 'late'"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_whose_leader_is_killed_as_it_decides_is_carried_out_by_the_next() {
+    serin::client::choose_provider();
+    let (v1, v2) = (toy("v1").await, toy("v2").await);
+    let mut replicas = Replicas::start(2, &release(&v1, &v2)).await;
+    let leader = replicas.leader(&[0, 1]).await;
+    let url = replicas.get(1 - leader).url.clone();
+    let follows =
+        async { while replicas.get(1 - leader).json("/api/v1/replicas").await["leader"].is_null() {} };
+    soon("it follows", follows).await;
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+    let (answer, ()) =
+        tokio::join!(order(&url, "set-weight", json!({ "weight": 44, "reason": "in hand" }), &[]), async {
+            let server = &replicas.server;
+            // Nobody writes the journal for a while: the order is decided, and its decision not kept.
+            let held = "LOCK TABLE serin.journal IN EXCLUSIVE MODE; SELECT pg_sleep(3)";
+            let mut hold = server.ask_beside(held);
+            eventually("the decision waits", || server.ask(waiting) != "0").await;
+            let taken = "SELECT count(*) FROM serin.orders WHERE answer IS NULL";
+            assert_eq!(server.ask(taken), "1", "and so does who asked");
+            replicas.running[leader].take().unwrap().kill();
+            tokio::task::block_in_place(|| assert!(hold.wait().unwrap().success()));
+        });
+    assert_eq!(answer.0, 200, "{answer:?}");
+    assert_eq!(journaled(&replicas.server, "reason = 'in hand'"), 1);
+    assert_eq!(replicas.server.ask("SELECT count(*) FROM serin.orders WHERE answer IS NULL"), "0");
 }
 
 /// Gives one order after the other, each by a name of its own, until it is told to stop. What was answered to each.
