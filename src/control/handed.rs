@@ -21,6 +21,15 @@ pub enum Handed {
     Throw(Throw),
 }
 
+/// What the world has to say to other Serins about orders.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    /// Orders that another Serin has to carry out.
+    pub(super) handed: Vec<Handed>,
+    /// Answers to switches that others threw here, to be kept with them.
+    pub(super) settled: Vec<Settled>,
+}
+
 /// An order as it is handed on.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

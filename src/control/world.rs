@@ -11,7 +11,7 @@ use super::command::{Asker, Edit, Reply};
 use super::door::Door;
 use super::event::{Changes, Event, Note, NoteKind};
 use super::files::{Chosen, Files, Settled};
-use super::handed::Handed;
+use super::handed::Outbox;
 use super::issuers::Issuers;
 use super::notice::Notice;
 use super::offer::{Offers, Version, sees};
@@ -70,10 +70,7 @@ pub struct World {
     notes: Vec<Note>,
     notices: Vec<Notice>,
     answers: Vec<(Asker, Reply)>,
-    /// Orders that another Serin has to carry out.
-    handed: Vec<Handed>,
-    /// Answers to switches that others threw here, to be kept with them.
-    settled: Vec<crate::store::Settled>,
+    outbox: Outbox,
     /// How many notes were taken.
     told: u64,
 }
@@ -125,8 +122,7 @@ impl World {
             notes: Vec::new(),
             notices: Vec::new(),
             answers: Vec::new(),
-            handed: Vec::new(),
-            settled: Vec::new(),
+            outbox: Outbox::default(),
             told: 0,
             settings,
         }

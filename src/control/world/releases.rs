@@ -72,7 +72,7 @@ impl World {
 
     /// The orders that another Serin has to carry out, once.
     pub fn take_handed(&mut self) -> Vec<Handed> {
-        std::mem::take(&mut self.handed)
+        std::mem::take(&mut self.outbox.handed)
     }
 
     /// What running releases live on; `None`: the same as when it was asked last.
@@ -86,7 +86,7 @@ impl World {
             // One that was handed on to us waits in the store for whoever leads.
             (Err(_), Some(_)) => return,
             (Err(NotLeading::Leader(_) | NotLeading::Nobody), None) => {
-                return self.handed.push(Handed::Command(command, asker));
+                return self.outbox.handed.push(Handed::Command(command, asker));
             }
             (Ok(_) | Err(NotLeading::Cut(_)), _) => {}
         }

@@ -35,7 +35,7 @@ impl World {
 
     /// The answers to switches that other Serins handed on, to be kept with the switches, once.
     pub fn take_settled(&mut self) -> Vec<Settled> {
-        std::mem::take(&mut self.settled)
+        std::mem::take(&mut self.outbox.settled)
     }
 
     /// Throws a switch; where another Serin leads, that one does, and all follow. Unlike a step of a rollout it does not wait for
@@ -43,7 +43,7 @@ impl World {
     pub(super) fn throw(&mut self, throw: Throw, now: Timestamp) -> bool {
         match (self.token(), &throw.ticket) {
             (Err(NotLeading::Leader(_)), None) => {
-                self.handed.push(Handed::Throw(throw));
+                self.outbox.handed.push(Handed::Throw(throw));
                 return false;
             }
             // It waits in the store for whoever leads.
@@ -62,7 +62,7 @@ impl World {
         }
         match ticket {
             // Who handed it on hears of it when it is kept.
-            Some(ticket) if changed => self.settled.push(handed::thrown(ticket, self.switches)),
+            Some(ticket) if changed => self.outbox.settled.push(handed::thrown(ticket, self.switches)),
             _ => asker.answer(Ok(self.switches)),
         }
         changed

@@ -250,7 +250,8 @@ fn who_leads_next_knows_the_keys_of_orders() {
     let mut next = Kept::new("steps: [50]");
     next.play = replica(release("steps: [50]"));
     let replies = vec![(Duration::from_mins(1), settled.paper, settled.answer.clone())];
-    next.play.event(Event::Kept(store::Kept { all: true, replies, ..store::Kept::default() }));
+    let Event::Kept(all) = next.all() else { unreachable!() };
+    next.play.event(Event::Kept(store::Kept { replies, ..all }));
     next.play.event(Event::Seat(Seat::Leads { token: 4 }));
     next.keep();
     for (verb, is_same) in [(Verb::Promote { full: false }, true), (Verb::Abort, false)] {
