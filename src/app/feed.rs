@@ -87,7 +87,7 @@ async fn healthy(view: Arc<Latest<View>>, table: Arc<Latest<Table>>, events: mps
 }
 
 fn healthy_canaries(view: &View, table: &Table) -> BTreeMap<GatewayName, u32> {
-    let waiting = view.gateways.values().filter(|g| g.phase == Phase::Waiting);
+    let waiting = view.busy.values().filter(|g| g.phase == Phase::Waiting);
     let count = |name: &str, canary: &str| {
         let numbers = table.gateway(name, clock::now());
         let known = numbers.into_iter().find(|(upstream, _)| upstream.as_str() == canary);

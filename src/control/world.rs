@@ -1,5 +1,6 @@
 //! All state of the control plane, and how one event changes it. Pure: no clock, no I/O.
 
+mod change;
 mod doors;
 mod logins;
 mod releases;
@@ -26,9 +27,9 @@ use crate::model::{Authentication, Gateway, SessionKey, Settings, Switches};
 use crate::names::GatewayName;
 use crate::resource::{Kind, Resource};
 use crate::snapshot::Fleet;
-use crate::store::Weights;
 use crate::translate;
 use crate::xds::Verdict;
+use change::{change_sentence, differ_by_rollout, weights};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -230,8 +231,10 @@ impl World {
             issuers: &self.issuers,
             rollouts: &self.rollouts,
         };
+        self.views.renew(std::mem::take(&mut self.unseen), facts);
         View {
-            gateways: self.views.renew(std::mem::take(&mut self.unseen), facts),
+            gateways: self.views.gateways().clone(),
+            busy: self.views.busy().clone(),
             fleet: self.fleet.clone(),
             all_vanished: self.files.all_vanished,
             leads: self.rollouts.token().is_ok(),
@@ -572,29 +575,4 @@ fn place(place: &crate::diag::Place) -> String {
         0 => place.file.to_string(),
         line => format!("{}:{line}:{}", place.file, place.column),
     }
-}
-
-/// Whether the weights of a rollout are all that is different.
-fn differ_by_rollout(old: &Gateway, new: &Gateway) -> bool {
-    let (traffic, shadow) = (new.traffic.clone(), new.shadow.clone());
-    new.rollout.is_some() && Gateway { traffic, shadow, ..old.clone() } == *new
-}
-
-fn weights(gateway: &Gateway) -> Weights {
-    gateway.traffic.parts().iter().cloned().collect()
-}
-
-/// What a change is, for the log: a change of weights is the one people look for.
-fn change_sentence(old: &Gateway, new: &Gateway) -> String {
-    if old.authentication != new.authentication {
-        return format!("gateway {}: who may use it changed", new.name);
-    }
-    if old.traffic == new.traffic {
-        return format!("gateway {} changed", new.name);
-    }
-    let split = |gateway: &Gateway| {
-        let parts = gateway.traffic.parts().iter().rev().map(|(u, w)| format!("{u} {w} %"));
-        parts.collect::<Vec<_>>().join(", ")
-    };
-    format!("gateway {}: traffic was {}, is {}", new.name, split(old), split(new))
 }

@@ -233,13 +233,13 @@ async fn an_order_whose_leader_is_killed_as_it_decides_is_carried_out_by_the_nex
         tokio::join!(order(&url, "set-weight", json!({ "weight": 44, "reason": "in hand" }), &[]), async {
             let server = &replicas.server;
             // Nobody writes the journal for a while: the order is decided, and its decision not kept.
-            let held = "LOCK TABLE serin.journal IN EXCLUSIVE MODE; SELECT pg_sleep(3)";
-            let mut hold = server.ask_beside(held);
+            let sql = "LOCK TABLE serin.journal IN EXCLUSIVE MODE; SELECT pg_sleep(3)";
+            let mut holder = server.ask_beside(sql);
             eventually("the decision waits", || server.ask(waiting) != "0").await;
             let taken = "SELECT count(*) FROM serin.orders WHERE answer IS NULL";
             assert_eq!(server.ask(taken), "1", "and so does who asked");
             replicas.running[leader].take().unwrap().kill();
-            tokio::task::block_in_place(|| assert!(hold.wait().unwrap().success()));
+            tokio::task::block_in_place(|| assert!(holder.wait().unwrap().success()));
         });
     assert_eq!(answer.0, 200, "{answer:?}");
     assert_eq!(journaled(&replicas.server, "reason = 'in hand'"), 1);
