@@ -6,6 +6,7 @@ mod error;
 mod feed;
 mod opening;
 mod patient;
+mod peers;
 mod port;
 mod reopen;
 mod replicas;
@@ -19,7 +20,7 @@ use crate::client;
 use crate::clock;
 use crate::compare::Reports;
 use crate::control::run::{Outputs, run};
-use crate::control::{Event, Notice, Proposal, Questions, Unlisted, View, World};
+use crate::control::{Event, Handed, Notice, Proposal, Questions, Unlisted, View, World};
 use crate::issuer;
 use crate::latest::Latest;
 use crate::messages;
@@ -107,14 +108,11 @@ impl App {
         let Opened { store, work, answers, before, is_late } = open_store(&settings).await?;
 
         let ((events_in, events), (verdicts_in, verdicts)) = (mpsc::channel(1024), mpsc::channel(1024));
-        // One at a time is under way.
-        let (proposals_in, proposals) = mpsc::channel(1);
+        let (outlets, Inlets { proposals, handed, notices }) = Outlets::new();
         let wanted = Latest::new(Wanted::new());
         let questions = Latest::new(Questions::new());
-        let (notices_in, notices) = mpsc::channel(1024);
         let told = Arc::<messages::Counters>::default();
-        let outputs =
-            outputs(credentials.as_ref(), &entrance, proposals_in, &wanted, &store, &questions, notices_in);
+        let outputs = outputs(credentials.as_ref(), &entrance, outlets, &wanted, &store, &questions);
         let registry = Arc::new(Registry::default());
         let (stop, stopped) = signal::channel(false);
         let table = Latest::new(Table::default());
@@ -123,6 +121,7 @@ impl App {
         let (hub, hub_work) = admin::watch::start(&outputs.view, Arc::clone(&table));
         let (editor, edits) = Editor::new(settings.gateways.clone(), options.environment.clone());
         let name = replicas::name(http_address);
+        let lines = peers::Lines::new(handed, &events_in, &outputs.view, &stopped);
         let sources = Sources {
             name: Arc::clone(&name),
             view: Arc::clone(&outputs.view),
@@ -136,6 +135,7 @@ impl App {
             access,
             editor,
             told: Arc::clone(&told),
+            members: Arc::clone(&lines.members),
             hub,
         };
         let discovery = discovery(&outputs, &registry, verdicts_in, &stopped);
@@ -150,13 +150,15 @@ impl App {
         let mut tasks = JoinSet::new();
         tasks.spawn_blocking(|| work.run());
         begin(&mut tasks, &stopped, sessions);
-        let session_key = session::key(options.session_key.as_deref(), &store).await;
-        let session_key = session_key.map_err(Error::SessionKey)?;
+        let session_key =
+            session::key(options.session_key.as_deref(), &store).await.map_err(Error::SessionKey)?;
         if let Some(inputs) = replicas::inputs(&settings, &name, &store, &failed, &stopped) {
             tasks.spawn(replicas::run(inputs, outputs.view.subscribe(), events_in.clone()));
         }
-        let late = is_late.then(|| reopen::run(store.clone(), events_in.clone()));
-        begin(&mut tasks, &stopped, late);
+        if let Some(work) = lines.run(&settings, &name) {
+            tasks.spawn(work);
+        }
+        begin(&mut tasks, &stopped, is_late.then(|| reopen::run(store.clone(), events_in.clone())));
         let feed = feed::Feed {
             failed,
             measured,
@@ -169,14 +171,12 @@ impl App {
             events: events_in.clone(),
         };
         tasks.spawn(until(stopped.clone(), feed.run()));
-        tasks.spawn(until(stopped.clone(), hub_work.run()));
         tasks.spawn(edits.run(stopped.clone()));
         let view = Arc::clone(&outputs.view);
         let found = Arc::clone(&comparing.reports);
         tasks.spawn(until(stopped.clone(), comparing.run(events_in.clone())));
-        tasks.spawn(until(stopped.clone(), issuer::run(view.subscribe(), events_in.clone())));
-        tasks.spawn(until(stopped.clone(), provider::run(questions.subscribe(), events_in.clone())));
-        tasks.spawn(until(stopped.clone(), messages::run(notices, told)));
+        ask_and_tell(&mut tasks, &stopped, &outputs, &events_in, messages::run(notices, told));
+        tasks.spawn(until(stopped.clone(), hub_work.run()));
         tasks.spawn(serve_xds(xds, door(&settings, &outputs, &registry), grpc, stopped.clone()));
         tasks.spawn(port::serve(http, outputs.http_credentials.clone(), sources, stopped.clone()));
         let world = world(settings, credentials, entrance, before).with_session_key(session_key);
@@ -223,16 +223,41 @@ impl App {
     }
 }
 
+/// Where the loop says what is to be done elsewhere.
+struct Outlets {
+    proposals: mpsc::Sender<Proposal>,
+    handed: mpsc::Sender<Handed>,
+    notices: mpsc::Sender<Notice>,
+}
+
+/// Where that comes.
+struct Inlets {
+    proposals: mpsc::Receiver<Proposal>,
+    handed: mpsc::Receiver<Handed>,
+    notices: mpsc::Receiver<Notice>,
+}
+
+impl Outlets {
+    fn new() -> (Self, Inlets) {
+        // One at a time is under way.
+        let (proposals_in, proposals) = mpsc::channel(1);
+        let (handed_in, handed) = mpsc::channel(store::peers::MOST);
+        let (notices_in, notices) = mpsc::channel(1024);
+        let outlets = Self { proposals: proposals_in, handed: handed_in, notices: notices_in };
+        (outlets, Inlets { proposals, handed, notices })
+    }
+}
+
 /// Where the loop puts what others want to see.
 fn outputs(
     credentials: Option<&Credentials>,
     entrance: &Entrance,
-    proposals: mpsc::Sender<Proposal>,
+    outlets: Outlets,
     compared: &Arc<Latest<Wanted>>,
     store: &store::run::Handle,
     questions: &Arc<Latest<Questions>>,
-    notices: mpsc::Sender<Notice>,
 ) -> Outputs {
+    let Outlets { proposals, handed, notices } = outlets;
     Outputs {
         fleet: Latest::new(Fleet::default()),
         view: Latest::new(View::default()),
@@ -242,6 +267,7 @@ fn outputs(
         tokens: entrance.tokens.clone().map(Latest::new),
         notes: broadcast::Sender::new(1024),
         proposals,
+        handed,
         compared: Arc::clone(compared),
         store: store.clone(),
         questions: Arc::clone(questions),
@@ -376,6 +402,20 @@ fn begin(
     if let Some(work) = work {
         tasks.spawn(until(stopped.clone(), work));
     }
+}
+
+/// Begins to ask issuers and those who know metrics, and to tell others.
+fn ask_and_tell(
+    tasks: &mut JoinSet<()>,
+    stopped: &signal::Receiver<bool>,
+    outputs: &Outputs,
+    events: &mpsc::Sender<Event>,
+    telling: impl Future<Output = ()> + Send + 'static,
+) {
+    let (view, questions) = (outputs.view.subscribe(), outputs.questions.subscribe());
+    tasks.spawn(until(stopped.clone(), issuer::run(view, events.clone())));
+    tasks.spawn(until(stopped.clone(), provider::run(questions, events.clone())));
+    tasks.spawn(until(stopped.clone(), telling));
 }
 
 /// Work, cut short by the stop.

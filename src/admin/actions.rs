@@ -58,7 +58,7 @@ pub(super) async fn act(
     let key = key(&headers)?;
     let (asker, answer) = Asker::new();
     // A queue without a reader drops the asker, which the answer then tells.
-    let _ = sources.events.send(Event::Command(Command { gateway, order, key }, asker)).await;
+    let _ = sources.events.send(Event::Command(Command { gateway, order, key, ticket: None }, asker)).await;
     let stopping = |_| {
         let why = "Serin is stopping; ask again, and look first whether the order was carried out";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, why)
@@ -156,7 +156,7 @@ fn status(refusal: &Refusal, matched: bool) -> StatusCode {
         Refusal::Conflict { .. } if matched => StatusCode::PRECONDITION_FAILED,
         Refusal::NoRollout(_) | Refusal::NotNow { .. } | Refusal::Conflict { .. } => StatusCode::CONFLICT,
         Refusal::Revision { .. } | Refusal::KeyUsed => StatusCode::UNPROCESSABLE_ENTITY,
-        Refusal::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Store(_) | Refusal::Elsewhere(_) | Refusal::Unknown(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

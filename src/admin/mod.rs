@@ -28,13 +28,14 @@ pub use api::{GatewayList, ProxyList, ProxyView, ResourceView, TypeView, resourc
 pub use editor::{Editor, Edits};
 pub use files::{GatewayFile, Validation, Written};
 pub use numbers::{Difference, GatewayNumbers, Recent, UpstreamNumbers};
-pub use replicas::Replicas;
+pub use replicas::{Differing, Replica, Replicas};
 pub use session::{Editing, Session};
 
 use crate::compare::Reports;
 use crate::control::{Event, Unlisted, View};
 use crate::latest::Latest;
 use crate::messages::Counters;
+use crate::store::roster::Member;
 use crate::store::run::Handle;
 use crate::telemetry::Table;
 use crate::xds::Registry;
@@ -69,6 +70,8 @@ pub struct Sources {
     pub reports: Arc<Latest<Reports>>,
     /// What became of messages to others.
     pub told: Arc<Counters>,
+    /// Which control planes share the store.
+    pub members: Arc<Latest<Vec<Member>>>,
     /// What changes, for pages that stay open.
     pub hub: watch::Hub,
 }

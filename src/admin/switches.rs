@@ -5,6 +5,7 @@ use super::access::{self, Actor};
 use super::problem::Problem;
 use crate::control::{Asker, By, Event, Throw};
 use crate::model::Switch;
+use crate::rollout::Refusal;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Extension, Path, State};
@@ -53,10 +54,12 @@ pub(super) async fn throw(
     }
     let (asker, answer) = Asker::new();
     // A queue without a reader drops the asker, which the answer then tells.
-    let _ = sources.events.send(Event::Throw(Throw { switch, on, by: By { actor, reason }, asker })).await;
+    let _ = sources
+        .events
+        .send(Event::Throw(Throw { switch, on, by: By { actor, reason }, asker, ticket: None }))
+        .await;
     let stopping = |_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Serin is stopping; ask again");
     let switches = answer.await.map_err(stopping)?;
-    let elsewhere =
-        |who| Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("nothing was changed: {who}"));
-    switches.map(|switches| Json(switches.positions())).map_err(elsewhere)
+    let refused = |why: Refusal| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why.to_string());
+    switches.map(|switches| Json(switches.positions())).map_err(refused)
 }

@@ -100,8 +100,8 @@ fn out_value(args: &GetArgs, value: &Value, out: &Output) -> Outcome {
     if args.name.is_some() {
         out.text(&tree(value, clock::now()));
     } else {
-        if let Some(line) = leader(&value["replicas"]) {
-            out.text(&line);
+        if let Some(lines) = leader(&value["replicas"]) {
+            out.text(&lines);
         }
         let rows: Vec<_> = shown.as_array().into_iter().flatten().map(row).collect();
         out.table(&["NAME", "HOSTS", "PATH", "TRAFFIC", "PHASE", "FILE"], &rows);
@@ -109,7 +109,7 @@ fn out_value(args: &GetArgs, value: &Value, out: &Output) -> Outcome {
     Ok(())
 }
 
-/// Who of several control planes decides about releases.
+/// Who of several control planes decides about releases, who is there, and how far their files differ.
 fn leader(replicas: &Value) -> Option<String> {
     if replicas["shared"] != true {
         return None;
@@ -122,7 +122,29 @@ fn leader(replicas: &Value) -> Option<String> {
         }
         (false, None) => "follows nobody: no control plane leads at the moment".to_owned(),
     };
-    Some(format!("{} {decides}, since {}\n", text(replicas, "name"), text(replicas, "since")))
+    let first = format!("{} {decides}, since {}\n", text(replicas, "name"), text(replicas, "since"));
+    Some(list(replicas, "replicas").flat_map(presence).fold(first, |lines, line| lines + &line + "\n"))
+}
+
+/// What there is to say of one of several control planes.
+fn presence(replica: &Value) -> impl Iterator<Item = String> + use<> {
+    let (name, differing) = (text(replica, "name"), &replica["differing"]);
+    let is_there = match (replica["answers"] == true, replica["silent"] == true) {
+        (true, _) => None,
+        (false, true) => Some(format!("{name} is silent")),
+        (false, false) => {
+            let (gateways, version) = (&replica["gateways"], text(replica, "version"));
+            Some(format!("{name} is there, with {gateways} gateways, version {version}"))
+        }
+    };
+    let count = differing["count"].as_u64().filter(|count| *count > 0);
+    let differs = count.map(|count| {
+        let names: Vec<&str> = list(differing, "names").filter_map(Value::as_str).collect();
+        let more = if u64::try_from(names.len()).is_ok_and(|shown| shown < count) { ", ..." } else { "" };
+        let names = names.join(", ");
+        format!("{name} has other files than the leader, of {count} gateways: {names}{more}")
+    });
+    is_there.into_iter().chain(differs)
 }
 
 fn row(gateway: &Value) -> Vec<String> {
@@ -182,5 +204,17 @@ mod tests {
         assert_eq!(said(json!({ "failure": "no way" })).unwrap(), "b knows no leader: no way, since noon\n");
         assert_eq!(said(json!({ "shared": false, "leads": true })), None, "one alone need not say so");
         assert_eq!(leader(&Value::Null), None, "an older server");
+        let replica = |name: &str, silent: bool, differing: Value| {
+            json!({ "name": name, "answers": name == "b", "silent": silent, "gateways": 3, "version": "1.0.0",
+                    "differing": differing })
+        };
+        let replicas = json!([
+            replica("a", false, json!({ "count": 0, "names": [] })),
+            replica("b", false, json!({ "count": 7, "names": ["fraud", "spam"] })),
+            replica("c", true, Value::Null),
+        ]);
+        let expected = "b follows a, since noon\na is there, with 3 gateways, version 1.0.0\n\
+                        b has other files than the leader, of 7 gateways: fraud, spam, ...\nc is silent\n";
+        assert_eq!(said(json!({ "leader": "a", "replicas": replicas })).unwrap(), expected);
     }
 }

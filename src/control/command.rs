@@ -4,7 +4,9 @@ use crate::config::{Attachment, Document, Reference};
 use crate::model::{Switch, Switches};
 use crate::names::GatewayName;
 use crate::rollout::{Order, Outcome, Refusal};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// What an operator says about a gateway.
@@ -16,6 +18,8 @@ pub struct Command {
     pub order: Order,
     /// Said again with the same key, it is not carried out again.
     pub key: Option<String>,
+    /// Under which it waits for its answer in the store, where another Serin has handed it on.
+    pub ticket: Option<Arc<str>>,
 }
 
 /// What it came to: after it was kept, and before any Envoy hears of it.
@@ -52,12 +56,14 @@ pub struct Throw {
     pub on: bool,
     /// Who and why.
     pub by: By,
-    /// Is told where all switches stand then, or who is to be asked instead.
-    pub asker: Asker<Result<Switches, String>>,
+    /// Is told where all switches stand then, or why nothing was switched.
+    pub asker: Asker<Result<Switches, Refusal>>,
+    /// Under which it waits for its answer in the store, where another Serin has handed it on.
+    pub ticket: Option<Arc<str>>,
 }
 
 /// Who did something, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct By {
     /// As the journal names them.
     pub actor: String,

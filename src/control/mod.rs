@@ -27,6 +27,7 @@ mod command;
 mod door;
 mod event;
 mod files;
+mod handed;
 mod issuers;
 mod journal;
 mod notice;
@@ -45,6 +46,7 @@ mod world;
 
 pub use command::{Asker, By, Command, Draft, Edit, Reply, Throw};
 pub use event::{Answered, Changes, Event, Measured, Note, NoteKind, Outcome, Point};
+pub use handed::{Handed, Pending, taken};
 pub use issuers::{Fetch, Fetched};
 pub use notice::{Notice, Release};
 pub use questions::{Question, Questions};

@@ -1,5 +1,6 @@
 //! Orders that were carried out, by the keys that came with them: whoever got no answer may ask again with the same
-//! key, and nothing is done twice. After a restart nothing is known of them.
+//! key, and nothing is done twice. Several Serins with one store keep them there; of one alone, nothing is known of them
+//! after a restart.
 
 use super::command::Command;
 use crate::clock::Timestamp;
@@ -29,6 +30,11 @@ impl Replies {
         self.0.push_back((now, command, outcome));
     }
 
+    /// What all have kept, in place of what was kept here: how long ago, which order, and what came of it, the oldest first.
+    pub(super) fn restore(&mut self, kept: Vec<(Duration, Command, Outcome)>, now: Timestamp) {
+        self.0 = kept.into_iter().map(|(ago, command, outcome)| (now.minus(ago), command, outcome)).collect();
+    }
+
     /// The answer to an order that was carried out before; `None`: it is new.
     pub(super) fn find(&self, command: &Command, now: Timestamp) -> Option<Result<Outcome, Refusal>> {
         let known = self.0.iter().rev().filter(|(then, ..)| now.since(*then) < KEPT);
@@ -42,7 +48,7 @@ pub(super) fn again(
     (before, outcome): (&Command, &Outcome),
 ) -> Option<Result<Outcome, Refusal>> {
     let is_same = command.key.is_some() && command.key == before.key && command.gateway == before.gateway;
-    let answer = || if command == before { Ok(outcome.clone()) } else { Err(Refusal::KeyUsed) };
+    let answer = || if command.order == before.order { Ok(outcome.clone()) } else { Err(Refusal::KeyUsed) };
     is_same.then(answer)
 }
 
@@ -55,7 +61,12 @@ mod tests {
 
     fn command(key: &str, verb: Verb) -> Command {
         let order = Order { verb, actor: "ann".to_owned(), reason: None, if_revision: None };
-        Command { gateway: GatewayName::new("fraud").unwrap(), order, key: Some(key.to_owned()) }
+        Command {
+            gateway: GatewayName::new("fraud").unwrap(),
+            order,
+            key: Some(key.to_owned()),
+            ticket: None,
+        }
     }
 
     fn outcome(revision: u64) -> Outcome {

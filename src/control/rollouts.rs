@@ -12,6 +12,7 @@ pub(super) use others::NotLeading;
 use super::agreements::Agreements;
 use super::command::{Asker, Command, Reply};
 use super::event::{Answered as Said, Measured};
+use super::handed;
 use super::questions::{self, Answers, News, Questions};
 use super::replies::{self, Replies};
 use crate::clock::Timestamp;
@@ -340,7 +341,7 @@ impl Rollouts {
         }
         let no_rollout = || Refusal::NoRollout(name.clone());
         let plan = self.plans.get(name).ok_or_else(no_rollout)?;
-        self.token().map_err(|who| Refusal::Store(who.to_string()))?;
+        self.token().map_err(|who| Refusal::Elsewhere(who.to_string()))?;
         if let Some((why, _)) = &self.failure {
             return Err(Refusal::Store(why.clone()));
         }
@@ -356,9 +357,13 @@ impl Rollouts {
         let decided = std::mem::take(&mut self.next);
         let states = decided.states.iter().map(|(name, state)| self.change(name, state.as_ref())).collect();
         let entries = decided.entries.iter().map(|(name, entry)| journaled(name, entry)).collect();
+        // Who is the only one keeps no answers for others.
+        let carried_out = decided.answers.iter().filter(|_| self.seat.is_some());
+        let settled =
+            carried_out.filter_map(|(_, command, outcome)| handed::settled(command, outcome)).collect();
         self.count += 1;
         self.under_way = Some((self.count, decided));
-        let commit = Commit { token, states, entries, ..Commit::default() };
+        let commit = Commit { token, states, entries, settled, ..Commit::default() };
         Some(Proposal { id: self.count, commit })
     }
 
@@ -404,9 +409,11 @@ impl Rollouts {
                 }
             }
             Err(why) => {
-                let refused =
-                    |(asker, ..): (Asker, Command, Outcome)| (asker, Err(Refusal::Store(why.clone())));
-                self.answers.extend(decided.answers.into_iter().map(refused));
+                let is_shared = self.seat.is_some();
+                let refusal =
+                    || if is_shared { Refusal::Elsewhere(why.clone()) } else { Refusal::Store(why.clone()) };
+                let refused = decided.answers.into_iter().map(|(asker, ..)| (asker, Err(refusal())));
+                self.answers.extend(refused);
                 decided.states.keys().for_each(|name| self.note_deadline(name));
                 self.unseen.extend(decided.states.into_keys());
                 if self.seat.is_some() {

@@ -1,11 +1,12 @@
 //! The loop itself: waits, applies, publishes. It decides nothing.
 
 use super::journal::Journal;
-use super::{Compared, Event, Note, NoteKind, Notice, Proposal, Questions, Unlisted, View, Wants, World};
+use super::{Compared, Event, Handed, Note, NoteKind, Notice, Proposal, Questions, Unlisted, View, Wants, World};
 use crate::access::Tokens;
 use crate::clock;
 use crate::latest::Latest;
 use crate::mtls::Credentials;
+use crate::rollout::Refusal;
 use crate::snapshot::Fleet;
 use crate::store::run::Handle;
 use crate::store::{Commit, Memory, Query};
@@ -29,6 +30,8 @@ pub struct Outputs {
     pub compared: Arc<Latest<Compared>>,
     /// For whoever asks others.
     pub questions: Arc<Latest<Questions>>,
+    /// For the Serin that leads, where that is another one.
+    pub handed: mpsc::Sender<Handed>,
     /// For whoever tells others.
     pub notices: mpsc::Sender<Notice>,
     /// For those who come next to the xDS port, when certificates matter there.
@@ -78,8 +81,12 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
         let entries = journal.entries(&notes, now);
         // One of several Serins writes for all. What the others hear of files is in their logs, and waits in the world.
         if let Ok(token) = world.token() {
-            let (documents, switches) = (world.take_documents(), world.take_switches());
-            keep(&outputs.store, Commit { token, entries, documents, switches, ..Commit::default() });
+            let (documents, switches, settled) =
+                (world.take_documents(), world.take_switches(), world.take_settled());
+            keep(
+                &outputs.store,
+                Commit { token, entries, documents, switches, settled, ..Commit::default() },
+            );
         } else {
             remember(&outputs.store, world.take_documents_aside(), world.take_switches());
         }
@@ -122,6 +129,12 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
         }
         if let (Some(latest), Some(tokens)) = (&outputs.tokens, world.take_tokens()) {
             latest.publish(tokens);
+        }
+        for order in world.take_handed() {
+            if let Err(lost) = outputs.handed.try_send(order) {
+                let why = "too many orders wait for the control plane that leads; try again in a few seconds";
+                lost.into_inner().refuse(Refusal::Elsewhere(why.to_owned()));
+            }
         }
         for (asker, reply) in world.take_answers() {
             asker.answer(reply);

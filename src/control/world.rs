@@ -13,6 +13,7 @@ use super::command::{Asker, Edit, Reply};
 use super::door::Door;
 use super::event::{Changes, Event, Note, NoteKind};
 use super::files::{Chosen, Files, Settled};
+use super::handed::Outbox;
 use super::issuers::Issuers;
 use super::notice::Notice;
 use super::offer::{Offers, Version, sees};
@@ -72,6 +73,7 @@ pub struct World {
     notes: Vec<Note>,
     notices: Vec<Notice>,
     answers: Vec<(Asker, Reply)>,
+    outbox: Outbox,
     /// How many notes were taken.
     told: u64,
     /// The directories that cannot be listed, when nobody was told yet.
@@ -125,6 +127,7 @@ impl World {
             notes: Vec::new(),
             notices: Vec::new(),
             answers: Vec::new(),
+            outbox: Outbox::default(),
             told: 0,
             unlisted: None,
             settings,

@@ -208,7 +208,7 @@ impl Told<'_> {
     }
 
     fn not_now(&self, why: impl Into<String>) -> Refusal {
-        Refusal::NotNow { verb: self.verb.as_str(), phase: self.state.phase, why: why.into() }
+        Refusal::NotNow { verb: self.verb.as_str().to_owned(), phase: self.state.phase, why: why.into() }
     }
 
     fn after_roll_back(&self) -> Refusal {

@@ -3,10 +3,11 @@
 use super::Phase;
 use crate::names::GatewayName;
 use crate::weight::Weight;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What an operator wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Verb {
     /// The next step, now; after the last one the end.
     Promote {
@@ -46,7 +47,8 @@ impl Verb {
 }
 
 /// What an operator says about one rollout.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Order {
     /// What to do.
     pub verb: Verb,
@@ -59,7 +61,7 @@ pub struct Order {
 }
 
 /// What an order came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
     /// Whether anything is different now.
@@ -78,7 +80,7 @@ pub struct Outcome {
 }
 
 /// Why an order is not carried out. The texts are for people.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
     /// There is no such gateway.
     #[error("there is no gateway {0}")]
@@ -90,7 +92,7 @@ pub enum Refusal {
     #[error("`{verb}` is not possible in phase {phase}: {why}")]
     NotNow {
         /// The word of the order.
-        verb: &'static str,
+        verb: String,
         /// Where the rollout stands.
         phase: Phase,
         /// Why that does not go together, and what does.
@@ -118,4 +120,12 @@ pub enum Refusal {
     /// It could not be kept, so it is not done.
     #[error("nothing was changed: {0}")]
     Store(String),
+    /// Another control plane decides, or nobody does at the moment, and nothing was done here.
+    #[error("nothing was changed: {0}")]
+    Elsewhere(String),
+    /// Another control plane decides, and what became of the order there is not known.
+    #[error(
+        "it is not known whether this was carried out: {0}; look before you give the order again, or give it again with the same `Idempotency-Key`"
+    )]
+    Unknown(String),
 }

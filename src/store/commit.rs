@@ -5,6 +5,7 @@ use crate::names::GatewayName;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Changes that are kept together or not at all.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,6 +21,23 @@ pub struct Commit {
     pub documents: BTreeMap<Arc<str>, Option<Arc<str>>>,
     /// Positions of switches by their names.
     pub switches: BTreeMap<Arc<str>, bool>,
+    /// Answers to orders that were carried out by this, where several Serins share a store.
+    pub settled: Vec<Settled>,
+}
+
+/// An order that was carried out, and what it came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Under which it waits for its answer; `None`: it was given to the one that carried it out.
+    pub ticket: Option<Arc<str>>,
+    /// The order, as it is handed on.
+    pub paper: String,
+    /// Whether it has a key, under which it may be given again.
+    pub is_keyed: bool,
+    /// What is answered.
+    pub answer: String,
+    /// Whether the commit is refused where nobody waits for the answer any more.
+    pub is_binding: bool,
 }
 
 /// How the state of one gateway's rollout changes.
@@ -44,6 +62,9 @@ pub struct Kept {
     pub states: BTreeMap<GatewayName, Option<(u64, Value)>>,
     /// Positions of all switches that were ever thrown.
     pub switches: BTreeMap<Arc<str>, bool>,
+    /// Where these are all there are: how long ago orders with a key were carried out, the orders, and their answers, the
+    /// oldest first.
+    pub replies: Vec<(Duration, String, String)>,
 }
 
 /// What was kept.

@@ -18,6 +18,11 @@ pub enum Error {
     /// It was decided by a Serin that does not lead any more, or never did.
     #[error("another serin leads the rollouts by now, so that nothing of this was kept")]
     Fenced,
+    /// Whoever gave an order that is carried out by it does not wait any more.
+    #[error(
+        "it was too late for an order, whose giver was told that it was not carried out, so that nothing of this was kept"
+    )]
+    Late,
     /// It cannot be reached, read or written now: a full disk, a file that may only be read, a lost server. The same
     /// may succeed later.
     #[error("{place} cannot be used now: {why}; rollouts wait until it can")]

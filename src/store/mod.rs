@@ -14,13 +14,15 @@ mod commit;
 mod entry;
 mod error;
 pub mod lease;
+pub mod peers;
 mod postgres;
 pub mod replica;
+pub mod roster;
 pub mod run;
 mod sqlite;
 
 pub use cache::Memory;
-pub use commit::{Commit, Kept, Restored, StateChange};
+pub use commit::{Commit, Kept, Restored, Settled, StateChange};
 pub use entry::{Entry, Kind, NewEntry, Query, Weights};
 pub use error::Error;
 pub use lease::Seat;

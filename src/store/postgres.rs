@@ -10,6 +10,8 @@
 mod journal;
 pub(in crate::store) mod lease;
 pub(in crate::store) mod link;
+pub(in crate::store) mod orders;
+pub(in crate::store) mod roster;
 mod schema;
 mod tls;
 
@@ -100,14 +102,17 @@ impl Postgres {
                         part.commit().await?;
                         answers.push(Ok(sequence));
                     }
-                    Err(Failure::Store(conflict @ Error::Conflict { .. })) => {
+                    Err(Failure::Store(why @ (Error::Conflict { .. } | Error::Late))) => {
                         part.rollback().await?;
-                        answers.push(Err(conflict));
+                        answers.push(Err(why));
                     }
                     Err(other) => return Err(other),
                 }
             }
             transaction.batch_execute("NOTIFY serin").await?;
+            if commits.iter().any(|commit| !commit.settled.is_empty()) {
+                transaction.batch_execute(orders::NOTIFY).await?;
+            }
             transaction.commit().await?;
             Ok(answers)
         })?;
@@ -211,6 +216,9 @@ async fn keep(transaction: &Transaction<'_>, commit: &Commit) -> Result<Option<u
                    ON CONFLICT (name) DO UPDATE SET is_on = excluded.is_on";
         let values: [Value<'_>; 2] = [(&&**name, Type::TEXT), (is_on, Type::BOOL)];
         transaction.execute_typed(put, &values).await?;
+    }
+    for settled in &commit.settled {
+        orders::settle(transaction, settled).await?;
     }
     let mut last = None;
     for entry in &commit.entries {

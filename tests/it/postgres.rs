@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use tempfile::TempDir;
 
@@ -100,11 +100,22 @@ impl Server {
 
     /// What the database `postgres` says to a statement: a line for each row, with `|` between columns.
     pub(crate) fn ask(&self, sql: &str) -> String {
+        succeed(self.psql(sql), self.folder.path()).trim_end().to_owned()
+    }
+
+    /// Asks, and does not wait for the answer.
+    #[allow(dead_code, reason = "unit tests always wait")]
+    pub(crate) fn ask_beside(&self, sql: &str) -> Child {
+        let mut psql = self.psql(sql);
+        psql.current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()
+    }
+
+    fn psql(&self, sql: &str) -> Command {
         let mut psql = program("psql");
         psql.args(["--no-psqlrc", "--tuples-only", "--no-align", "--host=127.0.0.1", "--username=serin"]);
         psql.arg(format!("--port={}", self.port)).args(["--dbname=postgres", "--command", sql]);
         psql.env("PGPASSWORD", PASSWORD);
-        succeed(psql, self.folder.path()).trim_end().to_owned()
+        psql
     }
 
     fn control(&self, what: &str) -> Command {

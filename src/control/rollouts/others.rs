@@ -3,6 +3,7 @@
 //! Who follows decides nothing and proposes nothing. Which pair of upstreams a state is about is in the state, so a replica
 //! whose file is about another pair serves the safe state of its own file, as after an edit.
 
+use super::super::handed;
 use super::Rollouts;
 use crate::clock::Timestamp;
 use crate::names::GatewayName;
@@ -13,7 +14,7 @@ use crate::store::{Kept, Seat};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::control) enum NotLeading {
     /// That one.
-    #[error("the serin at {0} leads the rollouts; say it to that one")]
+    #[error("the serin at {0} leads the rollouts by now; give the order again")]
     Leader(String),
     /// Nobody at the moment, or it is not known who.
     #[error("no serin leads the rollouts at the moment; try again in a few seconds")]
@@ -61,12 +62,18 @@ impl Rollouts {
     pub(in crate::control) fn follow(
         &mut self,
         kept: Kept,
+        now: Timestamp,
     ) -> (Vec<GatewayName>, Vec<(GatewayName, String)>) {
         let (mut gateways, mut alarms) = (Vec::new(), Vec::new());
-        let Kept { all, mut states, .. } = kept;
+        let Kept { all, mut states, replies, .. } = kept;
         if all {
             // The store can be read, whatever was before.
             (self.failure, self.recalled) = (None, false);
+            let replies = replies.into_iter().filter_map(|(ago, paper, answer)| {
+                let (command, outcome) = handed::restored(&paper, &answer)?;
+                Some((ago, command, outcome))
+            });
+            self.replies.restore(replies.collect(), now);
             for name in self.kept.keys().chain(self.unreadable.keys()) {
                 states.entry(name.clone()).or_insert(None);
             }
@@ -134,6 +141,6 @@ impl Rollouts {
         let decided = std::mem::take(&mut self.next);
         self.unseen.extend(decided.states.into_keys());
         let refused = decided.answers.into_iter().map(|(asker, ..)| asker);
-        self.answers.extend(refused.map(|asker| (asker, Err(Refusal::Store(who.to_string())))));
+        self.answers.extend(refused.map(|asker| (asker, Err(Refusal::Elsewhere(who.to_string())))));
     }
 }

@@ -90,7 +90,7 @@ impl Kept {
         let (asker, reply) = Asker::new();
         let key = key.map(str::to_owned);
         let order = Order { verb, actor: "ann".to_owned(), reason: None, if_revision: None };
-        self.play.event(Event::Command(Command { gateway: fraud(), order, key }, asker));
+        self.play.event(Event::Command(Command { gateway: fraud(), order, key, ticket: None }, asker));
         reply
     }
 
@@ -276,7 +276,7 @@ fn orders_are_answered_when_they_are_kept_and_wait_for_their_turn() {
         let (asker, reply) = Asker::new();
         let order = Order { verb: Verb::Abort, actor: "ann".to_owned(), reason: None, if_revision: None };
         let gateway = GatewayName::new("spam").unwrap();
-        kept.play.event(Event::Command(Command { gateway, order, key: None }, asker));
+        kept.play.event(Event::Command(Command { gateway, order, key: None, ticket: None }, asker));
         kept.answer();
         reply
     };

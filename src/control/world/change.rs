@@ -9,6 +9,7 @@ pub(super) fn differ_by_rollout(old: &Gateway, new: &Gateway) -> bool {
     new.rollout.is_some() && Gateway { traffic, shadow, ..old.clone() } == *new
 }
 
+/// The share of each of its upstreams.
 pub(super) fn weights(gateway: &Gateway) -> Weights {
     gateway.traffic.parts().iter().cloned().collect()
 }

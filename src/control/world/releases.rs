@@ -3,6 +3,7 @@
 use super::super::command::{Asker, Command};
 use super::super::event::{Answered as Said, Note, NoteKind};
 use super::super::files::Chosen;
+use super::super::handed::Handed;
 use super::super::notice::{self, Notice, Release};
 use super::super::questions::News;
 use super::super::rollouts::{Answered, NotLeading, Proposal, Rollouts, Wants};
@@ -84,13 +85,26 @@ impl World {
         self.rollouts.take_proposal()
     }
 
+    /// The orders that another Serin has to carry out, once.
+    pub fn take_handed(&mut self) -> Vec<Handed> {
+        std::mem::take(&mut self.outbox.handed)
+    }
+
     /// What running releases live on; `None`: the same as when it was asked last.
     pub fn take_wants(&mut self) -> Option<Wants> {
         self.rollouts.take_wants()
     }
 
-    /// What an operator says.
+    /// What an operator says. Where another Serin leads, or soon will, the order goes there.
     pub(super) fn take_command(&mut self, command: Command, asker: Asker, now: Timestamp) {
+        match (self.token(), &command.ticket) {
+            // One that was handed on to us waits in the store for whoever leads.
+            (Err(_), Some(_)) => return,
+            (Err(NotLeading::Leader(_) | NotLeading::Nobody), None) => {
+                return self.outbox.handed.push(Handed::Command(command, asker));
+            }
+            (Ok(_) | Err(NotLeading::Cut(_)), _) => {}
+        }
         if self.wanted.contains_key(&command.gateway) {
             self.rollouts.order(command, asker, now);
         } else {
@@ -163,7 +177,7 @@ impl World {
         }
         self.shared_switches = Switches::restored(&kept.switches);
         let is_thrown = self.follow_switches();
-        let (gateways, alarms) = self.rollouts.follow(kept);
+        let (gateways, alarms) = self.rollouts.follow(kept, now);
         let alarm = |(gateway, message)| Note::new(now, Some(gateway), NoteKind::Alarm, message);
         self.notes.extend(alarms.into_iter().map(alarm));
         self.follow_states(&gateways, now) || is_thrown

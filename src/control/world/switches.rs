@@ -3,8 +3,10 @@
 use super::{Note, NoteKind, World};
 use crate::clock::Timestamp;
 use crate::control::Throw;
+use crate::control::handed::{self, Handed};
 use crate::control::rollouts::NotLeading;
 use crate::model::{Switch, Switches};
+use crate::store::Settled;
 use crate::translate;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,13 +33,24 @@ impl World {
         if std::mem::take(&mut self.unkept) { self.thrown.clone() } else { BTreeMap::new() }
     }
 
-    /// Throws a switch, unless another Serin leads, who would tell all. Unlike a step of a rollout it does not wait for
+    /// The answers to switches that other Serins handed on, to be kept with the switches, once.
+    pub fn take_settled(&mut self) -> Vec<Settled> {
+        std::mem::take(&mut self.outbox.settled)
+    }
+
+    /// Throws a switch; where another Serin leads, that one does, and all follow. Unlike a step of a rollout it does not wait for
     /// the store: it takes load away from something, and that is most urgent when something does not work.
-    pub(super) fn throw(&mut self, Throw { switch, on, by, asker }: Throw, now: Timestamp) -> bool {
-        if let Err(who @ NotLeading::Leader(_)) = self.token() {
-            asker.answer(Err(who.to_string()));
-            return false;
+    pub(super) fn throw(&mut self, throw: Throw, now: Timestamp) -> bool {
+        match (self.token(), &throw.ticket) {
+            (Err(NotLeading::Leader(_)), None) => {
+                self.outbox.handed.push(Handed::Throw(throw));
+                return false;
+            }
+            // It waits in the store for whoever leads.
+            (Err(_), Some(_)) => return false,
+            (Ok(_) | Err(_), _) => {}
         }
+        let Throw { switch, on, by, asker, ticket } = throw;
         let changed = self.switches.is_on(switch) != on;
         if changed {
             self.switches.set(switch, on);
@@ -47,7 +60,11 @@ impl World {
             let message = format!("{} switched {}", switch.name(), if on { "on" } else { "off" });
             self.notes.push(Note { by: Some(by), ..Note::new(now, None, NoteKind::Switched, message) });
         }
-        asker.answer(Ok(self.switches));
+        match ticket {
+            // Who handed it on hears of it when it is kept.
+            Some(ticket) if changed => self.outbox.settled.push(handed::thrown(ticket, self.switches)),
+            _ => asker.answer(Ok(self.switches)),
+        }
         changed
     }
 

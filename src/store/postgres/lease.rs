@@ -3,6 +3,7 @@
 use super::Value;
 use super::journal::number;
 use super::link::Failure;
+use super::orders;
 use crate::names::GatewayName;
 use crate::store::lease::{Answer, Ask, Row};
 use crate::store::{Error, Kept};
@@ -76,6 +77,9 @@ pub(in crate::store) async fn states(
     }
     for row in client.query_typed("SELECT name, is_on FROM serin.switch", &[]).await? {
         kept.switches.insert(row.get::<_, String>(0).into(), row.get(1));
+    }
+    if kept.all {
+        kept.replies = orders::replies(client).await?;
     }
     Ok((kept, mark))
 }

@@ -50,7 +50,28 @@ pub(super) const MIGRATIONS: &[&str] = &["
     "
     -- How many of these migrations a Serin has to know to use what they made.
     ALTER TABLE serin.schema_version ADD COLUMN oldest BIGINT NOT NULL DEFAULT 1;
-"];
+", PEERS];
+
+/// What several Serins say to each other.
+const PEERS: &str = "
+    -- Orders that were handed on to whoever leads, and those with a key, which may be given again. `paper` and `answer` are
+    -- JSON; without an answer it was not carried out, and after `until` it never will be.
+    CREATE SEQUENCE serin.ticket;
+    CREATE TABLE serin.orders (
+        ticket TEXT PRIMARY KEY, paper TEXT NOT NULL, is_keyed BOOLEAN NOT NULL, until TIMESTAMPTZ NOT NULL, answer TEXT
+    );
+    -- Who is there. `beat` counts up as long as it is; `token` is that under which it leads; `copy` counts up with each
+    -- change of its gateway files.
+    CREATE TABLE serin.replicas (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, version TEXT NOT NULL, since TIMESTAMPTZ NOT NULL,
+        beat BIGINT NOT NULL, token BIGINT, gateways BIGINT NOT NULL, copy BIGINT NOT NULL
+    );
+    -- Which version of the file of each gateway it has.
+    CREATE TABLE serin.copies (
+        replica TEXT NOT NULL REFERENCES serin.replicas ON DELETE CASCADE, gateway TEXT NOT NULL, tag TEXT NOT NULL,
+        PRIMARY KEY (replica, gateway)
+    );
+";
 
 /// How many of the migrations a Serin has to know at least to use a database with all of them.
 pub(super) const OLDEST: i64 = 1;

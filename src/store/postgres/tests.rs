@@ -280,3 +280,158 @@ fn a_row_of_the_lease_is_what_the_machine_thinks_it_is() {
     let held = Row { token: 1, beat: 2, holder: Some("10.0.0.1:18000".into()) };
     assert_eq!(ask(Ask::Look), Answer::Is(held));
 }
+
+/// What an order that was carried out leaves.
+fn settled(ticket: Option<&str>, key: bool) -> crate::store::Settled {
+    crate::store::Settled {
+        ticket: ticket.map(Arc::from),
+        paper: "{}".into(),
+        is_keyed: key,
+        answer: "done".into(),
+        is_binding: true,
+    }
+}
+
+fn order(ticket: &str) -> orders::Order {
+    orders::Order { ticket: ticket.into(), paper: "{}".into(), is_keyed: false }
+}
+
+const LONG: Duration = Duration::from_mins(1);
+
+impl Postgres {
+    fn put(&mut self, ticket: &str, left: Duration) {
+        self.ask(ANSWER, async |client| orders::put(client, &order(ticket), left).await).unwrap();
+    }
+
+    fn end(&mut self, ticket: &str) -> orders::End {
+        self.ask(ANSWER, async |client| orders::give_up(client, ticket).await).unwrap()
+    }
+
+    fn open_orders(&mut self) -> Vec<String> {
+        let nothing = std::collections::BTreeSet::new();
+        let left = Duration::from_secs(2);
+        let open = self.ask(ANSWER, async |client| orders::open(client, &nothing, left, 64).await);
+        open.unwrap().into_iter().map(|(ticket, _)| ticket.to_string()).collect()
+    }
+}
+
+#[test]
+fn an_order_is_carried_out_once_or_withdrawn() {
+    let server = Server::start();
+    let (mut leader, mut asker) = (Led::new(open(&server)), open(&server));
+    let decide = |leader: &mut Led, revision: u64, ticket: &str| {
+        let states = vec![state("fraud", (revision > 1).then_some(revision - 1), revision, 5)];
+        let commit = Commit { settled: vec![settled(Some(ticket), false)], ..commit(states, vec![]) };
+        leader.commit(&[commit]).remove(0)
+    };
+    for ticket in ["a-1", "a-2", "a-3", "a-4"] {
+        asker.put(ticket, LONG);
+        asker.put(ticket, LONG);
+    }
+    asker.put("a-5", Duration::from_secs(1));
+    assert_eq!(
+        asker.open_orders(),
+        ["a-1", "a-2", "a-3", "a-4"],
+        "nobody waits long enough for the last one"
+    );
+    assert_eq!(decide(&mut leader, 1, "a-1"), Ok(None));
+    assert_eq!(decide(&mut leader, 2, "a-1"), Err(Error::Late), "once");
+    assert_eq!(asker.end("a-1"), orders::End::Answered("done".into()));
+    // Given up, it is never carried out, and neither is anything that was decided with it.
+    assert_eq!(asker.end("a-2"), orders::End::Removed);
+    assert_eq!(decide(&mut leader, 2, "a-2"), Err(Error::Late));
+    assert_eq!(leader.load().unwrap().states[&gateway("fraud")].0, 1);
+    assert_eq!(asker.end("a-2"), orders::End::Unknown);
+    // By the clock of the database alone.
+    server.ask("UPDATE serin.orders SET until = clock_timestamp() WHERE ticket = 'a-3'");
+    assert_eq!(decide(&mut leader, 2, "a-3"), Err(Error::Late));
+    // A refusal is written by who leads now, and by nobody else.
+    let answer = |store: &mut Postgres, token| {
+        store.ask(ANSWER, async |client| orders::answer(client, "a-4", "refused", token).await).unwrap();
+    };
+    answer(&mut asker, leader.1 + 1);
+    assert_eq!(asker.open_orders(), ["a-4"]);
+    answer(&mut leader.0, leader.1);
+    assert_eq!(asker.end("a-4"), orders::End::Answered("refused".into()));
+    // Who led before carries nothing out.
+    asker.put("b-1", LONG);
+    let mut next = open(&server);
+    let token = next.take();
+    assert_eq!(decide(&mut leader, 2, "b-1"), Err(Error::Fenced));
+    assert_eq!(decide(&mut Led(next, token), 2, "b-1"), Ok(None));
+}
+
+#[test]
+fn keys_are_known_to_the_next_leader_for_some_minutes() {
+    let server = Server::start();
+    let mut leader = Led::new(open(&server));
+    let keyed =
+        Commit { settled: vec![settled(None, true)], ..commit(vec![state("fraud", None, 1, 5)], vec![]) };
+    assert_eq!(leader.commit(&[keyed]), [Ok(None)]);
+    let replies = |leader: &mut Led, all: bool| {
+        let after = (!all).then_some(0);
+        let kept = leader.0.ask(ANSWER, async |client| lease::states(client, after, "here").await);
+        kept.unwrap().0.replies
+    };
+    let found = replies(&mut leader, true);
+    assert_eq!(found.len(), 1);
+    assert_eq!((&*found[0].1, &*found[0].2), ("{}", "done"));
+    assert_eq!(replies(&mut leader, false), [], "only with all that is kept");
+    let prune = |leader: &mut Led| leader.0.ask(ANSWER, async |client| orders::prune(client).await).unwrap();
+    let count = || server.ask("SELECT count(*) FROM serin.orders");
+    leader.0.put("a-1", LONG);
+    for (age, left) in [("9 minutes", "2"), ("11 minutes", "1")] {
+        server.ask(&format!(
+            "UPDATE serin.orders SET until = clock_timestamp() - interval '{age}' WHERE is_keyed"
+        ));
+        prune(&mut leader);
+        assert_eq!(count(), left, "{age}");
+    }
+    server.ask("UPDATE serin.orders SET until = clock_timestamp() - interval '2 minutes'");
+    prune(&mut leader);
+    assert_eq!(count(), "0");
+}
+
+#[test]
+fn who_is_there_is_one_row_each_and_who_was_removed_comes_back() {
+    let server = Server::start();
+    let (mut leader, mut other) = (open(&server), open(&server));
+    let token = leader.take();
+    let entry = |id: &str| roster::Entry {
+        id: id.into(),
+        name: format!("{id} on host"),
+        version: "1.0.0",
+        since: Timestamp(1_790_000_000_123),
+    };
+    let copies = |tag: &str| [("fraud".into(), Arc::from("1")), ("spam".into(), Arc::from(tag))].into();
+    for (store, id, token, tag) in
+        [(&mut leader, "a", Some(token), "1"), (&mut other, "b", Some(token - 1), "2")]
+    {
+        store
+            .ask(ANSWER, async |client| roster::register(client, &entry(id), token, &copies(tag)).await)
+            .unwrap();
+    }
+    let rows = other.ask(ANSWER, async |client| roster::rows(client).await).unwrap();
+    assert_eq!(rows.iter().map(|row| (&*row.id, row.leads)).collect::<Vec<_>>(), [("a", true), ("b", false)]);
+    assert_eq!((rows[0].since, rows[0].gateways, rows[0].beat), (Timestamp(1_790_000_000_123), 2, 0));
+    let differing = |store: &mut Postgres| {
+        store.ask(ANSWER, async |client| roster::differing(client, "a").await).unwrap()
+    };
+    assert_eq!((differing(&mut other)["b"].count, &*differing(&mut other)["b"].names[0]), (1, "spam"));
+    let changed = [("spam".into(), Some("1".into())), ("fraud".into(), None)].into();
+    let beat = other.ask(ANSWER, async |client| roster::beat(client, "b", None, &changed, 1).await);
+    assert_eq!(beat, Ok(true));
+    assert_eq!(&*differing(&mut other)["b"].names[0], "fraud");
+    let rows = other.ask(ANSWER, async |client| roster::rows(client).await).unwrap();
+    assert_eq!((rows[1].beat, rows[1].copy, rows[1].gateways), (1, 1, 1));
+    // One that was heard of just now stays.
+    let remove = |store: &mut Postgres, beat| {
+        store.ask(ANSWER, async |client| roster::remove(client, "b", Some(beat)).await).unwrap();
+        store.ask(ANSWER, async |client| roster::rows(client).await).unwrap().len()
+    };
+    assert_eq!((remove(&mut leader, 0), remove(&mut leader, 1)), (2, 1));
+    let nothing = std::collections::BTreeMap::new();
+    let beat = other.ask(ANSWER, async |client| roster::beat(client, "b", None, &nothing, 1).await);
+    assert_eq!(beat, Ok(false), "it has to register anew");
+    assert_eq!(server.ask("SELECT count(*) FROM serin.copies WHERE replica = 'b'"), "0");
+}

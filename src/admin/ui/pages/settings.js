@@ -1,8 +1,8 @@
 // What this Serin is, who you are here, and how the pages look.
 
-import { h, replace } from "../lib/dom.js";
+import { h, replace, wide } from "../lib/dom.js";
 import { get } from "../lib/api.js";
-import { count } from "../lib/format.js";
+import { count, moment } from "../lib/format.js";
 import { poll } from "../lib/live.js";
 import { onSession, who } from "../lib/session.js";
 import { THEMES, setTheme, theme } from "../lib/theme.js";
@@ -10,10 +10,12 @@ import { THEMES, setTheme, theme } from "../lib/theme.js";
 export function settings(main) {
   const facts = h("dl", { class: "facts" });
   const person = h("div", {});
+  const others = h("div", {});
   main.append(
     h("div", { class: "head" }, h("h1", {}, "Settings")),
     h("section", { class: "card", "aria-labelledby": "here" }, h("h2", { id: "here" }, "This Serin"), facts,
       h("p", {}, "Everything on these pages is in the API at ", h("code", {}, "/api/v1"), "; metrics for Prometheus are at ", h("a", { href: "/metrics" }, "/metrics"), ".")),
+    others,
     h("section", { class: "card", "aria-labelledby": "you" }, h("h2", { id: "you" }, "You"), person),
     h("section", { class: "card", "aria-labelledby": "look" }, h("h2", { id: "look" }, "Look"), look()));
 
@@ -26,10 +28,11 @@ export function settings(main) {
       loginNeeded && !who().role && h("a", { class: "button primary", href: "/login" }, "Log in"));
   });
   const end = poll(5000, async () => {
-    const [{ gateways }, { proxies }] = await Promise.all([get("gateways"), get("proxies")]);
+    const [{ gateways }, { proxies }, planes] = await Promise.all([get("gateways"), get("proxies"), get("replicas")]);
     const invalid = gateways.filter((g) => g.phase === "Invalid").length;
     replace(facts, [["Address", location.host], ["Gateways", count(gateways.length)], ["In error", count(invalid)], ["Envoys", count(proxies.length)]]
       .map(([key, value]) => h("div", {}, h("dt", {}, key), h("dd", {}, value))));
+    replace(others, planes.shared && replicas(planes));
   });
   return {
     title: "Settings",
@@ -38,6 +41,30 @@ export function settings(main) {
       end();
     },
   };
+}
+
+/** All control planes with the same store. */
+function replicas({ leader, failure, replicas: all }) {
+  const who = failure ? `It is not known who leads: ${failure}.` : leader ? `${leader} leads the releases. Orders are carried out there, wherever they are given; files change there.` : "No control plane leads at the moment.";
+  const row = (one) => h("tr", {},
+    h("th", { scope: "row" }, one.name, one.answers && " (this one)"),
+    h("td", {}, h("span", { class: "pill", "data-state": one.silent ? "refused" : "good" }, one.silent ? "Silent" : one.leads ? "Leads" : "Follows")),
+    h("td", {}, one.version),
+    h("td", {}, one.since ? moment(one.since) : "–"),
+    h("td", {}, count(one.gateways)),
+    h("td", {}, files(one)));
+  const heads = ["Name", "State", "Version", "Since", "Gateways", "Files"].map((name) => h("th", { scope: "col" }, name));
+  const what = "All control planes with the same store";
+  return h("section", { class: "card", "aria-labelledby": "planes" }, h("h2", { id: "planes" }, "Control planes"), h("p", {}, who),
+    wide(what, h("table", { class: "plain-table" }, h("caption", { class: "unseen" }, what),
+      h("thead", {}, h("tr", {}, heads)), h("tbody", {}, all.map(row)))));
+}
+
+function files({ leads, differing }) {
+  if (leads || differing === null) return leads ? "The leader’s" : "Not known";
+  if (differing.count === 0) return "As the leader’s";
+  const more = differing.count > differing.names.length ? ", …" : "";
+  return h("span", { class: "pill", "data-state": "refused" }, `${count(differing.count)} differ: ${differing.names.join(", ")}${more}`);
 }
 
 function look() {

@@ -56,7 +56,10 @@ fn a_switch_that_was_thrown_while_there_was_no_store_stays_and_is_kept() {
     let mut world = World::new(Settings::default());
     let (asker, mut answer) = Asker::new();
     let by = By { actor: "ada".into(), reason: None };
-    world.apply(Event::Throw(Throw { switch: Switch::Shadow, on: false, by, asker }), Timestamp(1));
+    world.apply(
+        Event::Throw(Throw { switch: Switch::Shadow, on: false, by, asker, ticket: None }),
+        Timestamp(1),
+    );
     assert!(!answer.try_recv().unwrap().unwrap().shadow);
     assert_eq!(world.take_switches(), [("shadow".into(), false)].into());
     assert_eq!(world.take_switches(), std::collections::BTreeMap::new(), "once");

@@ -1,8 +1,9 @@
 //! Several Serins with one store: who decides, and what the others serve.
 
 use super::*;
-use crate::control::{By, Throw};
+use crate::control::{By, Handed, Pending, Throw, taken};
 use crate::model::{Switch, Switches};
+use crate::rollout::{self, Refusal};
 use crate::store::{self, Seat};
 use std::collections::BTreeMap;
 
@@ -37,7 +38,7 @@ impl Kept {
     fn all(&mut self) -> Event {
         let found = self.store.load().unwrap();
         let states = found.states.into_iter().map(|(name, state)| (name, Some(state))).collect();
-        Event::Kept(store::Kept { all: true, states, switches: found.switches })
+        Event::Kept(store::Kept { all: true, states, switches: found.switches, ..store::Kept::default() })
     }
 }
 
@@ -68,10 +69,20 @@ fn who_follows_serves_what_is_kept_and_decides_nothing() {
     );
     let (asker, mut reply) = Asker::new();
     let order = Order { verb: Verb::Pause, actor: "ann".to_owned(), reason: None, if_revision: None };
-    other.event(Event::Command(Command { gateway: fraud(), order, key: None }, asker));
-    other.world.take_answers().into_iter().for_each(|(asker, reply)| asker.answer(reply));
-    let said = reply.try_recv().unwrap().unwrap_err().to_string();
-    assert!(said.contains("the serin at a leads"), "{said}");
+    other.event(Event::Command(Command { gateway: fraud(), order, key: None, ticket: None }, asker));
+    assert!(other.world.take_answers().is_empty(), "it is not answered here");
+    let mut handed = other.world.take_handed();
+    assert!(handed.len() == 1 && other.world.take_handed().is_empty(), "{handed:?}");
+    let (event, pending) = taken(&"b-1".into(), &handed[0].paper()).unwrap();
+    leader.play.event(event);
+    leader.keep();
+    leader.answer();
+    assert_eq!(leader.phase(), Phase::Paused, "carried out by the one that leads");
+    handed.remove(0).answer(&answer(pending).unwrap());
+    assert_eq!(reply.try_recv().unwrap().unwrap().phase, rollout::Phase::Paused);
+    leader.order(Verb::Resume);
+    leader.keep();
+    other.event(leader.all());
 
     // The other one is gone: it goes on from what was kept.
     other.event(Event::Seat(Seat::Leads { token: 2 }));
@@ -116,8 +127,8 @@ fn a_switch_holds_until_others_have_led() {
     let throw = |play: &mut Play, on| {
         let (asker, mut answer) = Asker::new();
         let by = By { actor: "ada".into(), reason: None };
-        play.event(Event::Throw(Throw { switch: Switch::Shadow, on, by, asker }));
-        answer.try_recv().unwrap().map(|switches: Switches| switches.shadow)
+        play.event(Event::Throw(Throw { switch: Switch::Shadow, on, by, asker, ticket: None }));
+        answer.try_recv().ok()?.ok().map(|switches: Switches| switches.shadow)
     };
     let is = |shadow| {
         let switches = [("shadow".into(), shadow)].into();
@@ -125,7 +136,7 @@ fn a_switch_holds_until_others_have_led() {
     };
     let off = BTreeMap::from([("shadow".into(), false)]);
 
-    assert_eq!(throw(&mut play, false), Ok(false), "nobody leads");
+    assert_eq!(throw(&mut play, false), Some(false), "nobody leads");
     play.event(is(true));
     assert!(!play.world.view().switches.shadow, "what is kept is older");
     play.event(Event::Seat(Seat::Leads { token: 4 }));
@@ -147,14 +158,118 @@ fn a_switch_holds_until_others_have_led() {
     assert_eq!(play.world.take_switches(), BTreeMap::new());
 
     // Another one leads, and says where it stands.
-    assert_eq!(throw(&mut play, false), Ok(false));
+    assert_eq!(throw(&mut play, false), Some(false));
     play.event(Event::Seat(Seat::Cut { why: "no way".into() }));
     play.event(follows("b"));
     play.event(is(true));
     assert!(play.world.view().switches.shadow);
-    let said = throw(&mut play, false).unwrap_err();
-    assert!(said.contains("the serin at b leads"), "{said}");
+    assert_eq!(throw(&mut play, false), None, "it is handed on");
+    assert!(matches!(&play.world.take_handed()[..], [Handed::Throw(throw)] if !throw.on));
     assert!(play.world.view().switches.shadow);
     play.event(is(false));
     assert!(!play.world.view().switches.shadow);
+}
+
+/// What is answered at once to the one who handed an order on.
+fn answer(pending: Pending) -> Option<String> {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(pending.answer())
+}
+
+/// One that leads, with the release of the others.
+fn leads(token: u64) -> Kept {
+    let mut leader = Kept::new("steps: [50]");
+    leader.healthy();
+    leader.keep();
+    let all = leader.all();
+    leader.play = replica(release("steps: [50]"));
+    leader.play.event(all);
+    leader.play.event(Event::Seat(Seat::Leads { token }));
+    leader
+}
+
+fn handed(verb: Verb, key: Option<&str>) -> String {
+    let order = Order { verb, actor: "ann".to_owned(), reason: None, if_revision: None };
+    let key = key.map(str::to_owned);
+    Handed::Command(Command { gateway: fraud(), order, key, ticket: None }, Asker::new().0).paper()
+}
+
+#[test]
+fn the_answer_to_an_order_is_kept_with_what_it_decided() {
+    let mut leader = leads(3);
+    let (event, pending) = taken(&"b-1".into(), &handed(Verb::Pause, None)).unwrap();
+    leader.play.event(event);
+    let proposal = leader.play.world.take_proposal().unwrap();
+    let [settled] = &proposal.commit.settled[..] else { panic!("{proposal:?}") };
+    assert_eq!((settled.ticket.as_deref(), settled.is_keyed, settled.is_binding), (Some("b-1"), false, true));
+    assert_eq!(proposal.commit.token, Some(3));
+    assert!(settled.answer.contains("Paused"), "{settled:?}");
+    // Whether it was kept is not known: nobody is told that it was not, and who leads next looks.
+    leader.play.event(Event::Committed(proposal.id, Err("no way".into())));
+    leader.answer();
+    assert_eq!(answer(pending), None);
+    assert!(leader.play.world.take_handed().is_empty());
+}
+
+#[test]
+fn an_order_that_was_handed_on_waits_for_whoever_leads() {
+    let mut other = replica(release("steps: [50]"));
+    other.event(follows("a"));
+    for paper in [handed(Verb::Abort, None), thrown_off()] {
+        let (event, pending) = taken(&"b-1".into(), &paper).unwrap();
+        other.event(event);
+        assert!(other.world.take_answers().is_empty() && other.world.take_handed().is_empty());
+        assert_eq!(answer(pending), None, "it is not handed on twice");
+    }
+    assert!(other.world.view().switches.shadow);
+    // What nobody can keep is refused at once.
+    other.event(Event::Seat(Seat::Cut { why: "no way".into() }));
+    let (asker, mut reply) = Asker::new();
+    let order = Order { verb: Verb::Pause, actor: "ann".to_owned(), reason: None, if_revision: None };
+    other.event(Event::Kept(store::Kept { all: true, ..store::Kept::default() }));
+    other.event(Event::Command(Command { gateway: fraud(), order, key: None, ticket: None }, asker));
+    other.world.take_answers().into_iter().for_each(|(asker, reply)| asker.answer(reply));
+    assert_eq!(reply.try_recv().unwrap(), Err(Refusal::Elsewhere("no way".into())));
+}
+
+fn thrown_off() -> String {
+    let by = By { actor: "ada".into(), reason: None };
+    let throw = Throw { switch: Switch::Shadow, on: false, by, asker: Asker::new().0, ticket: None };
+    Handed::Throw(throw).paper()
+}
+
+#[test]
+fn the_answer_to_a_switch_is_kept_with_its_position() {
+    let mut leader = leads(3);
+    let mut throw = || {
+        let (event, pending) = taken(&"b-1".into(), &thrown_off()).unwrap();
+        leader.play.event(event);
+        (leader.play.world.take_settled(), leader.play.world.take_switches().len(), answer(pending))
+    };
+    let (settled, switches, first) = throw();
+    assert_eq!((settled.len(), switches, first), (1, 1, None), "it is answered by what is kept");
+    let (again, switches, second) = throw();
+    assert_eq!((again.len(), switches, second.as_deref()), (0, 0, Some(&*settled[0].answer)));
+}
+
+#[test]
+fn who_leads_next_knows_the_keys_of_orders() {
+    let mut first = leads(3);
+    first.play.event(taken(&"b-1".into(), &handed(Verb::Promote { full: false }, Some("k"))).unwrap().0);
+    let settled = first.play.world.take_proposal().unwrap().commit.settled.remove(0);
+    assert!(settled.is_keyed);
+    let mut next = Kept::new("steps: [50]");
+    next.play = replica(release("steps: [50]"));
+    let replies = vec![(Duration::from_mins(1), settled.paper, settled.answer.clone())];
+    let Event::Kept(all) = next.all() else { unreachable!() };
+    next.play.event(Event::Kept(store::Kept { replies, ..all }));
+    next.play.event(Event::Seat(Seat::Leads { token: 4 }));
+    next.keep();
+    for (verb, is_same) in [(Verb::Promote { full: false }, true), (Verb::Abort, false)] {
+        let (event, pending) = taken(&"c-1".into(), &handed(verb, Some("k"))).unwrap();
+        next.play.event(event);
+        assert!(next.play.world.take_proposal().is_none(), "it is not carried out again");
+        next.answer();
+        let said = answer(pending).unwrap();
+        assert_eq!(said == settled.answer, is_same, "{said}");
+    }
 }
