@@ -3,6 +3,7 @@
 mod comparisons;
 mod doors;
 mod error;
+mod evidence;
 mod feed;
 mod opening;
 mod patient;
@@ -28,6 +29,7 @@ use crate::mtls::{self, Connection, Credentials, Door};
 use crate::provider;
 use crate::snapshot::Fleet;
 use crate::source::{Environment, Scanner, Watched, Watching, watch};
+use crate::store::measured::Duty;
 use crate::store::{self, Restored};
 use crate::telemetry::run::{Inputs, Outputs as Numbers};
 use crate::telemetry::sink::{QUEUE, Sink};
@@ -111,11 +113,11 @@ impl App {
         // One at a time is under way.
         let (proposals_in, proposals) = mpsc::channel(1);
         let wanted = Latest::new(Wanted::new());
-        let questions = Latest::new(Questions::new());
         let (notices_in, notices) = mpsc::channel(1024);
         let told = Arc::<messages::Counters>::default();
-        let outputs =
-            outputs(credentials.as_ref(), &entrance, proposals_in, &wanted, &store, &questions, notices_in);
+        let outputs = outputs(credentials.as_ref(), &entrance, proposals_in, &wanted, &store, notices_in);
+        let (parts, counted, lines) = evidence::start(&settings, &outputs.duty);
+        let (elsewhere, exchange) = lines.unzip();
         let registry = Arc::new(Registry::default());
         let (stop, stopped) = signal::channel(false);
         let table = Latest::new(Table::default());
@@ -136,6 +138,7 @@ impl App {
             access,
             editor,
             told: Arc::clone(&told),
+            counted,
             hub,
         };
         let discovery = discovery(&outputs, &registry, verdicts_in, &stopped);
@@ -144,8 +147,8 @@ impl App {
         let sink = Sink::new(reports_in, Arc::clone(&ended), Arc::clone(&registry), stopped.clone());
         let (measurements_in, measured) = mpsc::channel(16);
         let (copies, measurements) = broadcast::channel(64);
-        let measured_and_compared = sink.routes().merge(comparing.receiver.routes());
-        let grpc = grpc_routes(&discovery, &sources, &outputs)?.merge(measured_and_compared);
+        let grpc = grpc_routes(&discovery, &sources, &outputs)?.merge(sink.routes());
+        let grpc = grpc.merge(comparing.receiver.routes());
         let watching = follow(&settings, options.environment, &restored, events_in.clone())?;
         let mut tasks = JoinSet::new();
         tasks.spawn_blocking(|| work.run());
@@ -155,9 +158,10 @@ impl App {
         if let Some(inputs) = replicas::inputs(&settings, &name, &store, &failed, &stopped) {
             tasks.spawn(replicas::run(inputs, outputs.view.subscribe(), events_in.clone()));
         }
-        let late = is_late.then(|| reopen::run(store.clone(), events_in.clone()));
-        begin(&mut tasks, &stopped, late);
+        begin(&mut tasks, &stopped, is_late.then(|| reopen::run(store.clone(), events_in.clone())));
+        begin(&mut tasks, &stopped, exchange);
         let feed = feed::Feed {
+            elsewhere,
             failed,
             measured,
             copies,
@@ -174,17 +178,15 @@ impl App {
         let view = Arc::clone(&outputs.view);
         let found = Arc::clone(&comparing.reports);
         tasks.spawn(until(stopped.clone(), comparing.run(events_in.clone())));
-        tasks.spawn(until(stopped.clone(), issuer::run(view.subscribe(), events_in.clone())));
-        tasks.spawn(until(stopped.clone(), provider::run(questions.subscribe(), events_in.clone())));
-        tasks.spawn(until(stopped.clone(), messages::run(notices, told)));
+        ask_and_tell(&mut tasks, &stopped, &outputs, &events_in, (notices, told));
         tasks.spawn(serve_xds(xds, door(&settings, &outputs, &registry), grpc, stopped.clone()));
         tasks.spawn(port::serve(http, outputs.http_credentials.clone(), sources, stopped.clone()));
         let world = world(settings, credentials, entrance, restored, failure).with_session_key(session_key);
         tasks.spawn(until(stopped.clone(), run(world, events, outputs)));
         tasks.spawn(until(stopped.clone(), forward(verdicts, events_in)));
-        let inputs = Inputs { reports, ended, wanted: wanted.subscribe() };
         let numbers = Numbers { table: Arc::clone(&table), measurements: measurements_in };
-        tasks.spawn(until(stopped, telemetry::run::run(inputs, numbers)));
+        let measuring = Inputs { reports, ended, wanted: wanted.subscribe(), parts };
+        tasks.spawn(until(stopped, telemetry::run::run(measuring, numbers)));
         Ok(Self {
             xds: xds_address,
             http: http_address,
@@ -230,7 +232,6 @@ fn outputs(
     proposals: mpsc::Sender<Proposal>,
     compared: &Arc<Latest<Wanted>>,
     store: &store::run::Handle,
-    questions: &Arc<Latest<Questions>>,
     notices: mpsc::Sender<Notice>,
 ) -> Outputs {
     Outputs {
@@ -242,8 +243,9 @@ fn outputs(
         notes: broadcast::Sender::new(1024),
         proposals,
         compared: Arc::clone(compared),
+        duty: Latest::new(Duty::default()),
         store: store.clone(),
-        questions: Arc::clone(questions),
+        questions: Latest::new(Questions::new()),
         notices,
     }
 }
@@ -357,6 +359,20 @@ async fn serve_grpc<T>(
     if let Err(e) = served.await {
         tracing::error!("xDS is not served any more: {e}");
     }
+}
+
+/// Asks those who know about tokens and canaries, and tells those who want to hear of them.
+fn ask_and_tell(
+    tasks: &mut JoinSet<()>,
+    stopped: &signal::Receiver<bool>,
+    outputs: &Outputs,
+    events: &mpsc::Sender<Event>,
+    (notices, told): (mpsc::Receiver<Notice>, Arc<messages::Counters>),
+) {
+    let (view, questions) = (outputs.view.subscribe(), outputs.questions.subscribe());
+    tasks.spawn(until(stopped.clone(), issuer::run(view, events.clone())));
+    tasks.spawn(until(stopped.clone(), provider::run(questions, events.clone())));
+    tasks.spawn(until(stopped.clone(), messages::run(notices, told)));
 }
 
 /// Begins work that not every control plane has.

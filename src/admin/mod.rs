@@ -32,6 +32,7 @@ use crate::compare::Reports;
 use crate::control::{Event, View};
 use crate::latest::Latest;
 use crate::messages::Counters;
+use crate::store::measured::Counters as Counted;
 use crate::store::run::Handle;
 use crate::telemetry::Table;
 use crate::xds::Registry;
@@ -64,6 +65,8 @@ pub struct Sources {
     pub reports: Arc<Latest<Reports>>,
     /// What became of messages to others.
     pub told: Arc<Counters>,
+    /// What became of what Envoys measured elsewhere, or here for others.
+    pub counted: Arc<Counted>,
     /// What changes, for pages that stay open.
     pub hub: watch::Hub,
 }

@@ -18,10 +18,12 @@ use crate::clock::Timestamp;
 use crate::model::Gateway;
 use crate::names::{GatewayName, UpstreamName};
 use crate::rollout::{
-    self, Entry, EntryKind, FILE, Identity, Input, Order, Outcome, Plan, Reading, Refusal, Report, State,
-    Transition,
+    self, Entry, EntryKind, FILE, Identity, Input, Order, Outcome, Phase, Plan, Reading, Refusal, Report,
+    State, Transition,
 };
+use crate::store::measured::{Duty, Mark, Stage};
 use crate::store::{Commit, Kind, NewEntry, Seat, StateChange};
+use crate::weight::Weight;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -43,6 +45,8 @@ pub struct Wants {
     pub compared: Compared,
     /// What others are asked.
     pub questions: Questions,
+    /// What becomes of what Envoys measure.
+    pub duty: Duty,
 }
 
 /// What the store is asked to keep; [`Event::Committed`](super::Event::Committed) answers it.
@@ -85,6 +89,8 @@ pub(super) struct Rollouts {
     count: u64,
     /// Where this Serin stands among several, and since when; `None`: it is the only one.
     seat: Option<(Seat, Timestamp)>,
+    /// Counts up whenever it is not known which rows of others were counted: those that are still there are read anew.
+    term: u64,
     /// Why nothing can be kept, and when that is tried again.
     failure: Option<(String, Timestamp)>,
     answers: Vec<(Asker, Reply)>,
@@ -104,11 +110,16 @@ struct Decided {
     states: BTreeMap<GatewayName, Option<State>>,
     entries: Vec<(GatewayName, Entry)>,
     answers: Vec<(Asker, Command, Outcome)>,
+    /// The rows of others that are counted in these states, or for nothing.
+    taken: Vec<Mark>,
+    /// Under which term they were read.
+    term: u64,
 }
 
 #[derive(Debug)]
 enum Waiting {
-    Input(GatewayName, Input),
+    /// With the rows of others that are in it.
+    Input(GatewayName, Input, Vec<Mark>),
     Order(Command, Asker),
 }
 
@@ -223,12 +234,20 @@ impl Rollouts {
 
     /// What Envoys measured.
     pub(super) fn measured(&mut self, measured: Vec<Measured>, now: Timestamp) {
-        for Measured { gateway, from, to, mut upstreams } in measured {
-            let Some(plan) = self.plans.get(&gateway) else { continue };
+        for Measured { gateway, from, to, mut upstreams, others } in measured {
+            if !others.marks.is_empty() && others.term != self.term {
+                // They are read anew, or were counted already.
+                continue;
+            }
+            let Some(plan) = self.plans.get(&gateway) else {
+                self.next.taken.extend(others.marks);
+                continue;
+            };
             let Identity { primary, canary } = &plan.identity;
             let (Some(canary), Some(primary)) =
                 (upstreams.remove(&canary.name), upstreams.remove(&primary.name))
             else {
+                self.next.taken.extend(others.marks);
                 continue;
             };
             let [canary, primary] = [canary, primary].map(|mut did| {
@@ -239,7 +258,8 @@ impl Rollouts {
             });
             let user = self.said.take_points(&gateway);
             let shadow = self.pairs.take(&gateway);
-            self.input(gateway, Input::Report(Report { from, to, canary, primary, user, shadow }), now);
+            let report = Input::Report(Report { from, to, canary, primary, user, shadow });
+            self.count(gateway, report, others.marks, now);
         }
     }
 
@@ -347,16 +367,16 @@ impl Rollouts {
 
     /// What is to be kept next, once.
     pub(super) fn take_proposal(&mut self) -> Option<Proposal> {
-        if self.under_way.is_some() || self.next.states.is_empty() {
+        if self.under_way.is_some() || (self.next.states.is_empty() && self.next.taken.is_empty()) {
             return None;
         }
         let token = self.token().ok()?;
-        let decided = std::mem::take(&mut self.next);
+        let decided = Decided { term: self.term, ..std::mem::take(&mut self.next) };
         let states = decided.states.iter().map(|(name, state)| self.change(name, state.as_ref())).collect();
         let entries = decided.entries.iter().map(|(name, entry)| journaled(name, entry)).collect();
         self.count += 1;
+        let commit = Commit { token, states, entries, taken: decided.taken.clone(), ..Commit::default() };
         self.under_way = Some((self.count, decided));
-        let commit = Commit { token, states, entries, ..Commit::default() };
         Some(Proposal { id: self.count, commit })
     }
 
@@ -382,6 +402,10 @@ impl Rollouts {
                 answered.alarm = self.failure.take().map(|_| Ok(()));
                 // Who does not lead any more hears of it from the store, after what was kept since.
                 let is_newest = self.token().is_ok();
+                if decided.term != self.term {
+                    // Kept late: what it counted may have been read again since.
+                    self.read_again();
+                }
                 for (name, state) in decided.states.into_iter().filter(|_| is_newest) {
                     if let Some(state) = state {
                         self.kept.insert(name.clone(), state);
@@ -418,7 +442,7 @@ impl Rollouts {
         }
         for waiting in std::mem::take(&mut self.waiting) {
             match waiting {
-                Waiting::Input(name, input) => self.input(name, input, now),
+                Waiting::Input(name, input, marks) => self.count(name, input, marks, now),
                 Waiting::Order(command, asker) => self.order(command, asker, now),
             }
         }
@@ -437,14 +461,26 @@ impl Rollouts {
         if !std::mem::take(&mut self.is_compared_anew) {
             return None;
         }
-        let mut wants = Wants { compared: Compared::new(), questions: Questions::new() };
         let decides = self.token().is_ok();
-        for (name, plan) in self.plans.iter().filter(|_| decides) {
+        let duty = Duty { counts: decides, term: self.term, ..Duty::default() };
+        let mut wants = Wants { compared: Compared::new(), questions: Questions::new(), duty };
+        for (name, plan) in &self.plans {
             let running = |s: &&State| s.phase.is_running() && s.identity == plan.identity;
             let Some(state) = self.kept.get(name).filter(running) else { continue };
-            let Identity { primary, canary } = &plan.identity;
-            let arms = [primary.name.clone(), canary.name.clone()].into();
-            wants.compared.insert(name.clone(), arms);
+            wants.duty.waits |= state.phase == Phase::Waiting;
+            if state.weight > Weight::NONE {
+                let revision = state.weights.last().map_or(0, |at| at.revision);
+                wants.duty.stages.insert(name.clone(), Stage { revision, began: state.stage.began });
+            }
+            // What the leader measures at once, the others write down only when it counts.
+            if decides || state.weight > Weight::NONE {
+                let Identity { primary, canary } = &plan.identity;
+                let arms = [primary.name.clone(), canary.name.clone()].into();
+                wants.compared.insert(name.clone(), arms);
+            }
+            if !decides {
+                continue;
+            }
             let asked = questions::of(name, plan, state);
             let asked = asked.map(|q| ((name.clone(), q.metric.name.clone()), Arc::new(q)));
             wants.questions.extend(asked);
@@ -503,9 +539,14 @@ impl Rollouts {
     }
 
     fn input(&mut self, name: GatewayName, input: Input, now: Timestamp) {
+        self.count(name, input, Vec::new(), now);
+    }
+
+    /// An input in which there are rows of others: they are removed with the decision that has them.
+    fn count(&mut self, name: GatewayName, input: Input, marks: Vec<Mark>, now: Timestamp) {
         if self.under_way.is_some() {
             if self.waiting.len() < MAX_WAITING {
-                self.waiting.push(Waiting::Input(name, input));
+                self.waiting.push(Waiting::Input(name, input, marks));
             } else {
                 self.lost += 1;
             }
@@ -514,6 +555,7 @@ impl Rollouts {
         if self.is_failing(now) || self.token().is_err() {
             return;
         }
+        self.next.taken.extend(marks);
         let (Some(plan), Some(state)) = (self.plans.get(&name), self.state(&name)) else { return };
         if state.identity == plan.identity
             && let Some(transition) = rollout::step(plan, state, &input, now)

@@ -7,6 +7,7 @@ use crate::clock;
 use crate::latest::Latest;
 use crate::mtls::Credentials;
 use crate::snapshot::Fleet;
+use crate::store::measured::Duty;
 use crate::store::run::Handle;
 use crate::store::{Commit, Query};
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub struct Outputs {
     pub proposals: mpsc::Sender<Proposal>,
     /// For whoever measures.
     pub compared: Arc<Latest<Compared>>,
+    /// For whoever brings what was measured to where it counts.
+    pub duty: Arc<Latest<Duty>>,
     /// For whoever asks others.
     pub questions: Arc<Latest<Questions>>,
     /// For whoever tells others.
@@ -75,7 +78,7 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
         // One of several Serins writes for all. What the others hear of files is in their logs, and waits in the world.
         if let Ok(token) = world.token() {
             let (documents, switches) = (world.take_documents(), world.take_switches());
-            keep(&outputs.store, Commit { entries, documents, switches, token, ..Commit::default() });
+            keep(&outputs.store, Commit { token, entries, documents, switches, ..Commit::default() });
         }
         // Whoever sees it finds it in the journal.
         if changed {
@@ -89,7 +92,10 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
             let id = lost.into_inner().id;
             world.apply(Event::Committed(id, Err("Serin is stopping".into())), now);
         }
-        if let Some(Wants { compared, questions }) = world.take_wants() {
+        if let Some(Wants { compared, questions, duty }) = world.take_wants() {
+            if duty != *outputs.duty.load() {
+                outputs.duty.publish(duty);
+            }
             if compared != *outputs.compared.load() {
                 outputs.compared.publish(compared);
             }

@@ -1,6 +1,7 @@
 //! What is kept at once, and what is found again.
 
 use super::NewEntry;
+use super::measured::Mark;
 use crate::names::GatewayName;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -20,6 +21,9 @@ pub struct Commit {
     pub documents: BTreeMap<Arc<str>, Option<Arc<str>>>,
     /// Positions of switches by their names.
     pub switches: BTreeMap<Arc<str>, bool>,
+    /// The rows of other Serins that are in the evidence of these states, or count for nothing: they are removed. Only
+    /// where several share a store.
+    pub taken: Vec<Mark>,
 }
 
 /// How the state of one gateway's rollout changes.

@@ -4,7 +4,7 @@
 //! any Envoy hears of it, so that a restart never goes back behind what was served. The contract of a store is a
 //! generic test (`contract`), to which both are held: a file of `SQLite` for one Serin, a database of `PostgreSQL` for
 //! several. Of several one leads, by a [`lease`] whose token every write checks; [`replica`] is what each of them does
-//! for that, and for hearing what the leader keeps.
+//! for that, and for hearing what the leader keeps; by [`exchange`] the leader hears what Envoys measured elsewhere.
 //!
 //! What is not here: secrets of users, which stay in their files, and what Envoys were told, which follows from the
 //! files and the states.
@@ -12,7 +12,9 @@
 mod commit;
 mod entry;
 mod error;
+pub mod exchange;
 pub mod lease;
+pub mod measured;
 mod postgres;
 pub mod replica;
 pub mod run;

@@ -10,6 +10,7 @@
 mod journal;
 pub(in crate::store) mod lease;
 pub(in crate::store) mod link;
+pub(in crate::store) mod measured;
 mod schema;
 mod tls;
 
@@ -216,6 +217,7 @@ async fn keep(transaction: &Transaction<'_>, commit: &Commit) -> Result<Option<u
     for entry in &commit.entries {
         last = Some(journal::insert(transaction, entry).await?);
     }
+    measured::forget(transaction, &commit.taken).await?;
     Ok(last)
 }
 

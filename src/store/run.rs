@@ -74,9 +74,9 @@ impl Handle {
 
     /// Asks for a commit whose end nobody waits for, so that it may be a moment later than others; whoever reads sees it
     /// all the same. `Err`: too much is waiting.
-    pub fn note(&self, commit: Commit) -> Result<(), Commit> {
+    pub fn note(&self, commit: Commit) -> Result<(), Box<Commit>> {
         match self.requests.try_send(Request::Commit { commit, id: None }) {
-            Err(mpsc::error::TrySendError::Full(Request::Commit { commit, .. })) => Err(commit),
+            Err(mpsc::error::TrySendError::Full(Request::Commit { commit, .. })) => Err(Box::new(commit)),
             // There is no store any more, and soon nobody who could ask it.
             _ => Ok(()),
         }

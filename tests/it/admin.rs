@@ -123,6 +123,7 @@ async fn probes_know_when_files_are_read() {
         editor: serin::admin::Editor::new("gateways".into(), serin::source::Environment::default()).0,
         reports: Latest::new(serin::compare::Reports::default()),
         told: std::sync::Arc::default(),
+        counted: std::sync::Arc::default(),
         hub,
     });
     let status = |path: &'static str| {

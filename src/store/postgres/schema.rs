@@ -42,6 +42,29 @@ pub(super) const MIGRATIONS: &[&str] = &["
         one BOOLEAN PRIMARY KEY CHECK (one), token BIGINT NOT NULL, beat BIGINT NOT NULL, holder TEXT
     );
     INSERT INTO serin.lease VALUES (true, 0, 0, NULL);
+", "
+    -- What Envoys measured at those who follow, until it is counted. Not logged: each row is worth a second of evidence,
+    -- and after a crash of the server, which empties these tables, what was not counted is lost of all versions alike. In
+    -- milliseconds: `age`, of the end of the interval when it was written, and `length`.
+    CREATE UNLOGGED TABLE serin.measured (
+        source BIGINT NOT NULL,
+        sequence BIGINT NOT NULL,
+        gateway TEXT NOT NULL,
+        stage BIGINT NOT NULL,
+        age BIGINT NOT NULL,
+        length BIGINT NOT NULL,
+        measured TEXT NOT NULL,
+        written TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+        PRIMARY KEY (source, sequence)
+    );
+    -- How many endpoints of canaries that wait are healthy at those who follow.
+    CREATE UNLOGGED TABLE serin.sighted (
+        source BIGINT NOT NULL,
+        gateway TEXT NOT NULL,
+        healthy BIGINT NOT NULL,
+        written TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+        PRIMARY KEY (source, gateway)
+    );
 "];
 
 /// Of all Serins that start at once, one makes the tables.

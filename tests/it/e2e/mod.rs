@@ -12,6 +12,7 @@ mod comparers;
 mod demo;
 mod disk;
 mod edits;
+mod evidence;
 mod features;
 mod first;
 mod isolation;

@@ -24,14 +24,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// A way to a control plane, which can be laid to another one: what an Envoy knows of several.
-struct Road {
+pub(super) struct Road {
     address: SocketAddr,
     target: watch::Sender<SocketAddr>,
     _work: JoinSet<()>,
 }
 
 impl Road {
-    async fn to(target: SocketAddr) -> Self {
+    pub(super) async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, mut targets) = watch::channel(target);
@@ -56,7 +56,7 @@ impl Road {
         Self { address, target: sender, _work: work }
     }
 
-    fn lead(&self, target: SocketAddr) {
+    pub(super) fn lead(&self, target: SocketAddr) {
         self.target.send_replace(target);
     }
 }
@@ -72,15 +72,15 @@ fn release(v1: &Toy, v2: &Toy) -> String {
 }
 
 /// Control planes of one database, each a process with files of its own.
-struct Replicas {
-    server: Server,
+pub(super) struct Replicas {
+    pub(super) server: Server,
     folders: Vec<TempDir>,
-    running: Vec<Option<Serve>>,
-    port: u16,
+    pub(super) running: Vec<Option<Serve>>,
+    pub(super) port: u16,
 }
 
 impl Replicas {
-    async fn start(count: usize, text: &str) -> Self {
+    pub(super) async fn start(count: usize, text: &str) -> Self {
         let server = tokio::task::spawn_blocking(Server::start).await.unwrap();
         let port = free_port();
         let folder = |_| {
@@ -106,19 +106,19 @@ impl Replicas {
         self.running[i] = Some(Serve::start(self.folders[i].path(), &["--insecure-admin"]).await);
     }
 
-    fn get(&self, i: usize) -> &Serve {
+    pub(super) fn get(&self, i: usize) -> &Serve {
         self.running[i].as_ref().unwrap()
     }
 
     /// Where the Envoys of a replica connect.
-    fn xds(&self, i: usize) -> SocketAddr {
+    pub(super) fn xds(&self, i: usize) -> SocketAddr {
         let said = self.get(i).said();
         let address = said.split("xDS on ").nth(1).unwrap().split(',').next().unwrap();
         address.parse().unwrap_or_else(|e| panic!("{address}: {e}"))
     }
 
     /// Waits until one of these leads; says which.
-    async fn leader(&self, among: &[usize]) -> usize {
+    pub(super) async fn leader(&self, among: &[usize]) -> usize {
         let wait = async {
             loop {
                 for i in among {
@@ -133,7 +133,7 @@ impl Replicas {
     }
 
     /// The decisions, in their order: kind, revision, and the weight of the canary after it where that changed.
-    fn decisions(&self) -> Vec<(String, u64, Option<f64>)> {
+    pub(super) fn decisions(&self) -> Vec<(String, u64, Option<f64>)> {
         let sql = "SELECT kind, revision, coalesce(after, '') FROM serin.journal \
                    WHERE gateway = 'fraud' AND revision IS NOT NULL ORDER BY sequence";
         let row = |line: &str| {
@@ -156,16 +156,16 @@ impl Replicas {
     }
 }
 
-async fn metric(url: &str, name: &str) -> Option<f64> {
+pub(super) async fn metric(url: &str, name: &str) -> Option<f64> {
     let text = reqwest::get(format!("{url}/metrics")).await.ok()?.text().await.ok()?;
     text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
-async fn gateway(url: &str) -> Option<Value> {
+pub(super) async fn gateway(url: &str) -> Option<Value> {
     reqwest::get(format!("{url}/api/v1/gateways/fraud")).await.ok()?.json().await.ok()
 }
 
-async fn envoys(roads: &[Road]) -> Vec<Envoy> {
+pub(super) async fn envoys(roads: &[Road]) -> Vec<Envoy> {
     let mut envoys = Vec::new();
     for road in roads {
         let mut envoy = envoy_on(road.address, "edge").await;
