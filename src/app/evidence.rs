@@ -61,7 +61,7 @@ fn lines(
     let (rows_in, rows) = mpsc::channel(QUEUE);
     let (found_in, found) = mpsc::channel(1);
     let (healthy, sighted) = (Latest::new(Healthy::new()), Latest::new(Healthy::new()));
-    let inputs = Inputs { at: at.clone(), duty: duty.subscribe(), rows, healthy: Arc::clone(&healthy) };
+    let inputs = Inputs { at: at.clone(), duty: duty.subscribe(), rows, healthy: healthy.subscribe() };
     let outputs = Outputs { found: found_in, sighted: Arc::clone(&sighted), counters: Arc::clone(counters) };
     let elsewhere =
         Elsewhere { duty: Arc::clone(duty), healthy, sighted, rows: rows_in, counters: Arc::clone(counters) };

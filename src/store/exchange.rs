@@ -44,7 +44,7 @@ pub struct Inputs {
     /// What own Envoys measured, where another one counts it.
     pub rows: mpsc::Receiver<Vec<Measured>>,
     /// What own Envoys see.
-    pub healthy: Arc<Latest<Healthy>>,
+    pub healthy: Subscriber<Healthy>,
 }
 
 /// Where the task puts what it finds.
@@ -159,6 +159,7 @@ impl Exchange {
                 self.queue.push(rows, self.watch.elapsed());
             }
             more = self.inputs.duty.changed() => return more,
+            more = self.inputs.healthy.changed() => return more,
             heard = notified => {
                 self.look = Duration::ZERO;
                 if heard.is_err() {

@@ -237,7 +237,11 @@ fn each_version_is_brought_up_to_date_and_a_newer_one_is_not_touched() {
     migrate(&[change]).unwrap();
     assert_eq!(server.ask(columns), "1");
     let error = open(&server).load().unwrap_err();
-    assert!(matches!(error, Error::TooNew { found: 2, known: 1, .. }), "{error}");
+    let ours = i64::try_from(schema::MIGRATIONS.len()).unwrap();
+    assert!(
+        matches!(error, Error::TooNew { found, known, .. } if (found, known) == (ours + 1, ours)),
+        "{error}"
+    );
     server.ask("CREATE DATABASE other");
     let mut other = Postgres::new(database(&server, "other")).unwrap();
     let mut first = Postgres::new(database(&server, "other")).unwrap();

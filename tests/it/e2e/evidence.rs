@@ -245,3 +245,42 @@ async fn a_release_moves_and_is_rolled_back_by_envoys_of_others() {
     load.stop().await;
     play.end().await;
 }
+
+#[tokio::test]
+async fn many_releases_are_written_down_together() {
+    let play = Play::new(halves, &[1]).await;
+    let more: Vec<String> = (1..50).map(|n| format!("g{n}")).collect();
+    for name in &more {
+        let text = halves(&play.toys[0], &play.toys[1]).replace("name: fraud\n", &format!("name: {name}\n"));
+        let text = text.replace("path: /predict", &format!("path: /{name}"));
+        play.replicas.write(&format!("{name}.yaml"), &text);
+    }
+    let count = |sql: &str| play.replicas.server.ask(sql).parse::<u64>().unwrap();
+    let counted = "SELECT count(*) FROM serin.rollout WHERE state::json #>> '{evidence,analysis,at}' > '0'";
+    play.until("all counted", async || count(counted) == 50).await;
+    let follower = play.replicas.get((play.leader + 1) % 3).url.clone();
+    let written = async || metric(&follower, "serin_measurements_written_total").await.unwrap();
+    let look = async || {
+        let transactions = count("SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'");
+        (Instant::now(), written().await, transactions)
+    };
+    let load = play.load(Until::Stopped);
+    let before = look().await;
+    play.until("some hundreds of rows", async || written().await - before.1 >= 500.0).await;
+    let after = look().await;
+    let texts = "SELECT coalesce(round(avg(length(measured))), 0)::bigint FROM serin.measured WHERE gateway";
+    let (busy, idle) = (count(&format!("{texts} = 'fraud'")), count(&format!("{texts} <> 'fraud'")));
+    println!(
+        "{} rows and {} transactions of all in {:?}; bytes of a row: {busy} with requests, {idle} without",
+        after.1 - before.1,
+        after.2 - before.2,
+        after.0 - before.0,
+    );
+    load.stop().await;
+    let url = play.replicas.get(play.leader).url.clone();
+    for counter in ["written", "dropped"] {
+        let counter = format!("serin_measurements_{counter}_total");
+        assert_eq!(metric(&url, &counter).await, Some(0.0), "{counter}");
+    }
+    play.end().await;
+}
