@@ -178,7 +178,7 @@ fn rollouts(sources: &Sources, registry: &mut Registry) {
     let (evidence, needed) = (Family::<ByTest, Fraction>::default(), Family::<ByTest, Fraction>::default());
     let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     let view = sources.view.load();
-    for (name, rollout) in view.gateways.values().filter_map(|g| Some((&g.name, g.rollout.as_ref()?))) {
+    for (name, rollout) in view.busy.values().filter_map(|g| Some((&g.name, g.rollout.as_ref()?))) {
         let gateway = name.to_string();
         phases.get_or_create(&PhaseOf { gateway: gateway.clone(), phase: rollout.phase.as_str() }).set(1);
         let labels = ByGateway { gateway: gateway.clone() };

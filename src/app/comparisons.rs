@@ -54,7 +54,7 @@ async fn follow(mut views: Subscriber<View>, comparisons: Arc<Latest<Comparisons
 }
 
 fn of(view: &View) -> Comparisons {
-    let compared = view.gateways.values().filter_map(|gateway| {
+    let compared = view.busy.values().filter_map(|gateway| {
         let comparison = gateway.gateway.as_ref()?.shadow.as_ref()?.comparison.as_ref()?;
         Some((GatewayName::new(&gateway.name).ok()?, Arc::clone(comparison)))
     });

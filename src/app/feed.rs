@@ -116,7 +116,7 @@ async fn healthy(
 
 /// How many endpoints of the canaries that wait are healthy, where any Envoy knows.
 fn healthy_canaries(view: &View, table: &Table) -> Healthy {
-    let waiting = view.gateways.values().filter(|g| g.phase == Phase::Waiting);
+    let waiting = view.busy.values().filter(|g| g.phase == Phase::Waiting);
     waiting
         .filter_map(|gateway| {
             let name = GatewayName::new(&gateway.name).ok()?;

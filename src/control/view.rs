@@ -26,6 +26,8 @@ use std::sync::Arc;
 pub struct View {
     /// By name; a file whose name cannot be read stands under its path.
     pub gateways: OrdMap<Arc<str>, Arc<GatewayView>>,
+    /// Of these, the few that have a release or compare answers, so that who looks for them need not look at all.
+    pub busy: OrdMap<Arc<str>, Arc<GatewayView>>,
     /// What Envoys are told.
     pub fleet: Fleet,
     /// All gateway files are gone at once.
@@ -137,6 +139,12 @@ pub struct GatewayView {
 }
 
 impl GatewayView {
+    /// Whether it has a release, or answers of it are compared.
+    pub(super) fn is_busy(&self) -> bool {
+        let shadow = self.gateway.as_ref().and_then(|served| served.shadow.as_ref());
+        self.rollout.is_some() || shadow.is_some_and(|shadow| shadow.comparison.is_some())
+    }
+
     /// The same without the lines that its diagnostics quote: a line of a file that is wrong may hold a secret by mistake.
     #[must_use]
     pub fn without_lines(self: &Arc<Self>) -> Arc<Self> {
@@ -220,6 +228,7 @@ pub struct UpstreamView {
 #[derive(Debug, Default)]
 pub(super) struct Views {
     gateways: OrdMap<Arc<str>, Arc<GatewayView>>,
+    busy: OrdMap<Arc<str>, Arc<GatewayView>>,
     by_path: BTreeMap<Arc<str>, Shown>,
     /// The files that say or have a name.
     by_name: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
@@ -247,12 +256,8 @@ pub(super) struct Facts<'a> {
 }
 
 impl Views {
-    /// All views, after the facts of some files have changed.
-    pub(super) fn renew(
-        &mut self,
-        paths: BTreeSet<Arc<str>>,
-        facts: Facts<'_>,
-    ) -> OrdMap<Arc<str>, Arc<GatewayView>> {
+    /// Looks anew at files whose facts have changed.
+    pub(super) fn renew(&mut self, paths: BTreeSet<Arc<str>>, facts: Facts<'_>) {
         // Of those that say one name, only one is shown under it: they have to agree anew.
         let mut concerned = paths;
         let names = |path: &Arc<str>| {
@@ -267,7 +272,16 @@ impl Views {
         for path in &concerned {
             self.add(path, before.get(path), facts);
         }
-        self.gateways.clone()
+    }
+
+    /// All views.
+    pub(super) fn gateways(&self) -> &OrdMap<Arc<str>, Arc<GatewayView>> {
+        &self.gateways
+    }
+
+    /// Those of gateways with a release or a comparison.
+    pub(super) fn busy(&self) -> &OrdMap<Arc<str>, Arc<GatewayView>> {
+        &self.busy
     }
 
     fn remove(&mut self, path: &Arc<str>) -> Option<Arc<GatewayView>> {
@@ -280,6 +294,7 @@ impl Views {
                 }
             }
         }
+        self.busy.remove(&shown.key);
         self.gateways.remove(&shown.key)
     }
 
@@ -299,6 +314,9 @@ impl Views {
         let view = facts.view(&key, path, file, own);
         // An equal one stays the one that it was.
         let view = before.filter(|before| ***before == view).map_or_else(|| Arc::new(view), Arc::clone);
+        if view.is_busy() {
+            self.busy.insert(Arc::clone(&key), Arc::clone(&view));
+        }
         self.gateways.insert(Arc::clone(&key), view);
         self.by_path.insert(Arc::clone(path), Shown { key, names });
     }

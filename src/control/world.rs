@@ -227,8 +227,10 @@ impl World {
             issuers: &self.issuers,
             rollouts: &self.rollouts,
         };
+        self.views.renew(std::mem::take(&mut self.unseen), facts);
         View {
-            gateways: self.views.renew(std::mem::take(&mut self.unseen), facts),
+            gateways: self.views.gateways().clone(),
+            busy: self.views.busy().clone(),
             fleet: self.fleet.clone(),
             all_vanished: self.files.all_vanished,
             leads: self.rollouts.token().is_ok(),

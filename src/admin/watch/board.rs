@@ -104,11 +104,6 @@ impl Board {
         self.points = points;
     }
 
-    /// All gateways as they were taken last.
-    pub(super) fn views(&self) -> impl Iterator<Item = &Arc<GatewayView>> {
-        self.views.values()
-    }
-
     /// One of them.
     pub(super) fn view(&self, name: &str) -> Option<&Arc<GatewayView>> {
         self.views.get(name)

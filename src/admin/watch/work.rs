@@ -5,7 +5,7 @@ use super::board::{Board, text};
 use super::points::Points;
 use crate::admin::numbers;
 use crate::clock::{self, Timestamp};
-use crate::control::View;
+use crate::control::{GatewayView, View};
 use crate::latest::{Latest, Subscriber};
 use crate::telemetry::Table;
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,6 +55,7 @@ pub struct Work {
     looks: mpsc::Receiver<Look>,
     looked: Vec<Look>,
     board: Board,
+    shown: Arc<View>,
     points: BTreeMap<Arc<str>, Arc<Points>>,
 }
 
@@ -70,6 +71,7 @@ pub fn start(view: &Arc<Latest<View>>, table: Arc<Latest<Table>>) -> (Hub, Work)
         looks,
         looked: Vec::new(),
         board: Board::default(),
+        shown: Arc::default(),
         points: BTreeMap::new(),
     };
     (hub, work)
@@ -89,8 +91,8 @@ impl Work {
                     if !more {
                         return;
                     }
-                    let view = self.view.load();
-                    self.board.take(&view.gateways);
+                    self.shown = self.view.load();
+                    self.board.take(&self.shown.gateways);
                     self.out.publish(self.board.clone());
                     tokio::time::sleep(PUBLISH).await;
                 }
@@ -132,7 +134,7 @@ impl Work {
         self.points.retain(|name, points| board.view(name).is_some() && !points.is_old(now));
         let mut is_idle = self.points.len() == before;
         let mut wanted: BTreeSet<Arc<str>> = looked.take(FOLLOWED).collect();
-        for view in board.views().filter(|view| is_running(view)) {
+        for view in self.shown.busy.values().filter(|view| is_running(view)) {
             if wanted.len() < FOLLOWED {
                 wanted.insert(Arc::clone(&view.name));
             }
@@ -154,14 +156,14 @@ impl Work {
     }
 }
 
-fn is_running(view: &crate::control::GatewayView) -> bool {
+fn is_running(view: &GatewayView) -> bool {
     view.rollout.as_ref().is_some_and(|rollout| rollout.phase.is_running())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::{GatewayView, Phase};
+    use crate::control::Phase;
 
     #[test]
     fn places_are_for_what_is_there_and_wanted() {

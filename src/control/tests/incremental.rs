@@ -57,12 +57,15 @@ fn text(name: usize, path: usize, proxies: usize, weight: u32) -> String {
     let upstream = |n: u32| format!("v{n}: {{ endpoints: [\"10.0.0.{n}:80\"], protocol: {protocol} }}");
     let traffic = match weight {
         0 => format!("upstreams: {{ {} }}\n", upstream(1)),
-        n => format!(
-            "traffic: {{ v1: {n}, v2: {} }}\nupstreams: {{ {}, {} }}\n",
-            100 - n,
-            upstream(1),
-            upstream(2)
-        ),
+        n => {
+            let compared = if protocol == "http1" { "shadow: { upstream: v2, compare: {} }\n" } else { "" };
+            format!(
+                "traffic: {{ v1: {n}, v2: {} }}\nupstreams: {{ {}, {} }}\n{compared}",
+                100 - n,
+                upstream(1),
+                upstream(2)
+            )
+        }
     };
     format!(
         "apiVersion: serin/v1\nname: g{name}\nhosts: [h{path}.example.com, all.example.com]\npath: /p{path}\n{proxies}{traffic}"
@@ -126,7 +129,9 @@ proptest! {
         for step in &steps {
             often.step(step);
             once.step(step);
-            often.world.view();
+            let view = often.world.view();
+            let busy: Vec<_> = view.gateways.values().filter(|gateway| gateway.is_busy()).collect();
+            prop_assert_eq!(busy, view.busy.values().collect::<Vec<_>>());
         }
         prop_assert_eq!(often.world.view().gateways, once.world.view().gateways);
     }
