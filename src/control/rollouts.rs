@@ -6,24 +6,25 @@
 //! time is lost, in both versions alike.
 
 mod others;
+mod wants;
 
 pub(super) use others::NotLeading;
+pub use wants::{Compared, Wants};
 
 use super::agreements::Agreements;
 use super::command::{Asker, Command, Reply};
 use super::event::{Answered as Said, Measured};
-use super::questions::{self, Answers, News, Questions};
+use super::questions::{self, Answers, News};
 use super::replies::{self, Replies};
 use crate::clock::Timestamp;
 use crate::model::Gateway;
-use crate::names::{GatewayName, UpstreamName};
+use crate::names::GatewayName;
 use crate::rollout::{
-    self, Entry, EntryKind, FILE, Identity, Input, Order, Outcome, Phase, Plan, Reading, Refusal, Report,
-    State, Transition,
+    self, Entry, EntryKind, FILE, Identity, Input, Order, Outcome, Plan, Reading, Refusal, Report, State,
+    Transition,
 };
-use crate::store::measured::{Duty, Mark, Stage};
+use crate::store::measured::Mark;
 use crate::store::{Commit, Kind, NewEntry, Seat, StateChange};
-use crate::weight::Weight;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,20 +35,6 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Reports that wait for the store, of all gateways together. More are dropped, in both versions alike, and people are
 /// told.
 const MAX_WAITING: usize = 10_000;
-
-/// The gateways that are measured for decisions, and which of their upstreams are compared.
-pub type Compared = BTreeMap<GatewayName, BTreeSet<UpstreamName>>;
-
-/// What running releases live on.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Wants {
-    /// What Envoys measure.
-    pub compared: Compared,
-    /// What others are asked.
-    pub questions: Questions,
-    /// What becomes of what Envoys measure.
-    pub duty: Duty,
-}
 
 /// What the store is asked to keep; [`Event::Committed`](super::Event::Committed) answers it.
 #[derive(Debug)]
@@ -454,38 +441,6 @@ impl Rollouts {
     /// What operators are answered, once.
     pub(super) fn take_answers(&mut self) -> Vec<(Asker, Reply)> {
         std::mem::take(&mut self.answers)
-    }
-
-    /// What the releases that are under way live on; `None`: the same as when it was asked last.
-    pub(super) fn take_wants(&mut self) -> Option<Wants> {
-        if !std::mem::take(&mut self.is_compared_anew) {
-            return None;
-        }
-        let decides = self.token().is_ok();
-        let duty = Duty { counts: decides, term: self.term, ..Duty::default() };
-        let mut wants = Wants { compared: Compared::new(), questions: Questions::new(), duty };
-        for (name, plan) in &self.plans {
-            let running = |s: &&State| s.phase.is_running() && s.identity == plan.identity;
-            let Some(state) = self.kept.get(name).filter(running) else { continue };
-            wants.duty.waits |= state.phase == Phase::Waiting;
-            if state.weight > Weight::NONE {
-                let revision = state.weights.last().map_or(0, |at| at.revision);
-                wants.duty.stages.insert(name.clone(), Stage { revision, began: state.stage.began });
-            }
-            // What the leader measures at once, the others write down only when it counts.
-            if decides || state.weight > Weight::NONE {
-                let Identity { primary, canary } = &plan.identity;
-                let arms = [primary.name.clone(), canary.name.clone()].into();
-                wants.compared.insert(name.clone(), arms);
-            }
-            if !decides {
-                continue;
-            }
-            let asked = questions::of(name, plan, state);
-            let asked = asked.map(|q| ((name.clone(), q.metric.name.clone()), Arc::new(q)));
-            wants.questions.extend(asked);
-        }
-        Some(wants)
     }
 
     /// How many decisions of each kind were kept since the start.
