@@ -13,7 +13,7 @@ mod flush;
 use flush::{ENVOYS, GATEWAYS, messages};
 use serin::clock::Timestamp;
 use serin::config::{Content, Document};
-use serin::control::{Changes, Event, Measured, Outcome, World};
+use serin::control::{Changes, Event, Measured, Others, Outcome, World};
 use serin::model::Settings;
 use serin::names::GatewayName;
 use serin::store::{Sqlite, Store};
@@ -133,7 +133,7 @@ fn measure(rollouts: usize) {
 fn measurement(m: Measurement) -> Measured {
     let outcome = |o: telemetry::Outcome| Outcome { counts: o.counts, client_errors: o.client_errors };
     let upstreams = m.upstreams.into_iter().map(|(name, o)| (name, outcome(o))).collect();
-    Measured { gateway: m.gateway, from: m.from, to: m.to, upstreams }
+    Measured { gateway: m.gateway, from: m.from, to: m.to, upstreams, others: Others::default() }
 }
 
 /// The store answers, and what follows is made ready for Envoys and people, as the loop does.

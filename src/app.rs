@@ -3,6 +3,7 @@
 mod comparisons;
 mod doors;
 mod error;
+mod evidence;
 mod feed;
 mod opening;
 mod patient;
@@ -29,6 +30,7 @@ use crate::mtls::{self, Connection, Credentials, Door};
 use crate::provider;
 use crate::snapshot::Fleet;
 use crate::source::{Environment, Scanner, Watched, Watching, watch};
+use crate::store::measured::Duty;
 use crate::store::{self, Restored};
 use crate::telemetry::run::{Inputs, Outputs as Numbers};
 use crate::telemetry::sink::{QUEUE, Sink};
@@ -110,9 +112,10 @@ impl App {
         let ((events_in, events), (verdicts_in, verdicts)) = (mpsc::channel(1024), mpsc::channel(1024));
         let (outlets, Inlets { proposals, handed, notices }) = Outlets::new();
         let wanted = Latest::new(Wanted::new());
-        let questions = Latest::new(Questions::new());
         let told = Arc::<messages::Counters>::default();
-        let outputs = outputs(credentials.as_ref(), &entrance, outlets, &wanted, &store, &questions);
+        let outputs = outputs(credentials.as_ref(), &entrance, outlets, &wanted, &store);
+        let (parts, counted, evidence) = evidence::start(&settings, &outputs.duty);
+        let (elsewhere, exchange) = evidence.unzip();
         let registry = Arc::new(Registry::default());
         let (stop, stopped) = signal::channel(false);
         let table = Latest::new(Table::default());
@@ -136,6 +139,7 @@ impl App {
             editor,
             told: Arc::clone(&told),
             members: Arc::clone(&lines.members),
+            counted,
             hub,
         };
         let discovery = discovery(&outputs, &registry, verdicts_in, &stopped);
@@ -159,7 +163,9 @@ impl App {
             tasks.spawn(work);
         }
         begin(&mut tasks, &stopped, is_late.then(|| reopen::run(store.clone(), events_in.clone())));
+        begin(&mut tasks, &stopped, exchange);
         let feed = feed::Feed {
+            elsewhere,
             failed,
             measured,
             copies,
@@ -182,9 +188,9 @@ impl App {
         let world = world(settings, credentials, entrance, before).with_session_key(session_key);
         tasks.spawn(until(stopped.clone(), run(world, events, outputs)));
         tasks.spawn(until(stopped.clone(), forward(verdicts, events_in)));
-        let inputs = Inputs { reports, ended, wanted: wanted.subscribe() };
         let numbers = Numbers { table: Arc::clone(&table), measurements: measurements_in };
-        tasks.spawn(until(stopped, telemetry::run::run(inputs, numbers)));
+        let measuring = Inputs { reports, ended, wanted: wanted.subscribe(), parts };
+        tasks.spawn(until(stopped, telemetry::run::run(measuring, numbers)));
         Ok(Self {
             xds: xds_address,
             http: http_address,
@@ -255,7 +261,6 @@ fn outputs(
     outlets: Outlets,
     compared: &Arc<Latest<Wanted>>,
     store: &store::run::Handle,
-    questions: &Arc<Latest<Questions>>,
 ) -> Outputs {
     let Outlets { proposals, handed, notices } = outlets;
     Outputs {
@@ -269,8 +274,9 @@ fn outputs(
         proposals,
         handed,
         compared: Arc::clone(compared),
+        duty: Latest::new(Duty::default()),
         store: store.clone(),
-        questions: Arc::clone(questions),
+        questions: Latest::new(Questions::new()),
         notices,
     }
 }

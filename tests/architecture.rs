@@ -79,6 +79,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("store/postgres.rs", "clock model", "tokio tokio_postgres tracing"),
     ("store/postgres/journal.rs", "clock names weight", "serde_json tokio_postgres"),
     ("store/postgres/lease.rs", "names", "serde_json tokio_postgres"),
+    ("store/postgres/measured.rs", "names", "tokio_postgres"),
     ("store/postgres/link.rs", "model", "tokio tokio_postgres"),
     ("store/postgres/schema.rs", "", "tokio_postgres"),
     (
@@ -90,9 +91,11 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("store/postgres/roster.rs", "clock", "tokio_postgres"),
     ("store/peers.rs", "clock latest model", "tokio tracing"),
     ("store/replica.rs", "clock model", "tokio tracing"),
+    ("store/exchange.rs", "clock latest model names", "tokio tracing"),
     ("store/roster.rs", "clock", ""),
     // What Envoys measured: pure, but for the service and the task that owns the numbers.
     ("telemetry", "clock names stats translate", "indexmap"),
+    ("telemetry/part.rs", "clock names stats", "serde serde_json"),
     ("telemetry/run.rs", "clock latest", "tokio"),
     ("telemetry/sink.rs", "clock xds", "axum bytes tokio tonic tracing"),
     // Do the answers of a shadow agree with those that clients get?
@@ -174,7 +177,8 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("app/comparisons.rs", "compare control latest names rollout", "tokio"),
     ("app/doors.rs", "access admin control model mtls", "tracing"),
     ("app/error.rs", "mtls store", "tonic_reflection"),
-    ("app/feed.rs", "clock control latest names rollout store telemetry", "tokio"),
+    ("app/evidence.rs", "clock latest model store telemetry", "tokio"),
+    ("app/feed.rs", "control latest names rollout store telemetry", "tokio"),
     ("app/opening.rs", "clock model store", "tokio tracing"),
     ("app/patient.rs", "", "tokio"),
     ("app/peers.rs", "clock control latest model rollout store", "getrandom imbl tokio tracing"),

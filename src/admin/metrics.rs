@@ -112,6 +112,7 @@ pub(super) fn render(sources: &Sources) -> String {
     keyless(sources, &mut registry);
     comparisons(sources, &mut registry);
     told(sources, &mut registry);
+    counted(sources, &mut registry);
     let mut text = String::new();
     match encode(&mut text, &registry) {
         Ok(()) => text,
@@ -367,4 +368,13 @@ fn told(sources: &Sources, registry: &mut Registry) {
     registry.register("notifications_delivered", "Messages that were taken", total(&told.delivered));
     registry.register("notification_failures", "Attempts that came to nothing", total(&told.failures));
     registry.register("notifications_undelivered", "Messages that were given up", total(&told.undelivered));
+}
+
+/// What Envoys measured, from those who follow to the leader.
+fn counted(sources: &Sources, registry: &mut Registry) {
+    let total = |counter: &std::sync::atomic::AtomicU64| ConstCounter::new(counter.load(Ordering::Relaxed));
+    let counted = &sources.counted;
+    registry.register("measurements_written", "Written for the leader", total(&counted.written));
+    registry.register("measurements_read", "Of other replicas, read as the leader", total(&counted.read));
+    registry.register("measurements_dropped", "Too many, too old, or cut off", total(&counted.dropped));
 }

@@ -35,6 +35,7 @@ use crate::compare::Reports;
 use crate::control::{Event, Unlisted, View};
 use crate::latest::Latest;
 use crate::messages::Counters;
+use crate::store::measured::Counters as Counted;
 use crate::store::roster::Member;
 use crate::store::run::Handle;
 use crate::telemetry::Table;
@@ -72,6 +73,8 @@ pub struct Sources {
     pub told: Arc<Counters>,
     /// Which control planes share the store.
     pub members: Arc<Latest<Vec<Member>>>,
+    /// What became of what Envoys measured elsewhere, or here for others.
+    pub counted: Arc<Counted>,
     /// What changes, for pages that stay open.
     pub hub: watch::Hub,
 }

@@ -1,14 +1,14 @@
 //! What rollouts live on: measurements and healthy endpoints go to the loop, proposals to the store, and its answers
 //! back.
 
-use crate::clock;
-use crate::control::{Event, Measured, Outcome, Phase, Proposal, View};
+use super::evidence::{Elsewhere, marks, rows};
+use crate::control::{Event, Measured, Others, Outcome, Phase, Proposal, View};
 use crate::latest::Latest;
 use crate::names::GatewayName;
 use crate::rollout;
+use crate::store::exchange::Healthy;
 use crate::store::run::{Answer, Handle};
 use crate::telemetry::{self, Measurement, Table};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, broadcast, mpsc};
@@ -32,6 +32,8 @@ pub(super) struct Feed {
     pub(super) store: Handle,
     /// From the store.
     pub(super) answers: mpsc::UnboundedReceiver<Answer>,
+    /// Other Serins with the same store, if there can be any.
+    pub(super) elsewhere: Option<Elsewhere>,
     /// Hears of each commit that failed.
     pub(super) failed: Arc<Notify>,
     /// To the loop.
@@ -42,26 +44,36 @@ impl Feed {
     /// Runs until one of the lines ends, which is when the loop or the store does.
     pub(super) async fn run(self) {
         tokio::select! {
-            () = measurements(self.measured, self.events.clone(), self.copies) => {}
-            () = healthy(self.view, self.table, self.events.clone()) => {}
+            () = measurements(self.measured, self.elsewhere.as_ref(), self.events.clone(), self.copies) => {}
+            () = healthy(self.view, self.table, self.elsewhere.as_ref(), self.events.clone()) => {}
             () = proposals(self.proposals, self.store, self.events.clone()) => {}
             () = answers(self.answers, self.events, &self.failed) => {}
         }
     }
 }
 
-/// Hands measurements to the loop, and a copy to whoever looks on.
+/// Hands measurements to the loop, or to the Serin whose loop decides, and a copy to whoever looks on.
 async fn measurements(
     mut from: mpsc::Receiver<Vec<Measurement>>,
+    elsewhere: Option<&Elsewhere>,
     events: mpsc::Sender<Event>,
     copies: broadcast::Sender<Vec<Measurement>>,
 ) {
     while let Some(batch) = from.recv().await {
+        if let Some(elsewhere) = elsewhere
+            && let duty = elsewhere.duty.load()
+            && !duty.counts
+        {
+            elsewhere.hand_on(rows(&batch, &duty));
+            let _ = copies.send(batch);
+            continue;
+        }
         let measured = batch.iter().map(|m| Measured {
             gateway: m.gateway.clone(),
             from: m.from,
             to: m.to,
             upstreams: m.upstreams.iter().map(|(name, o)| (name.clone(), outcome(o))).collect(),
+            others: Others { term: m.others.term, marks: marks(&m.others) },
         });
         let event = Event::Measured(measured.collect());
         // Nobody need look on.
@@ -76,33 +88,51 @@ fn outcome(measured: &telemetry::Outcome) -> Outcome {
     Outcome { counts: measured.counts.clone(), client_errors: measured.client_errors }
 }
 
-/// Tells the loop when canaries that wait have healthy endpoints.
-async fn healthy(view: Arc<Latest<View>>, table: Arc<Latest<Table>>, events: mpsc::Sender<Event>) {
+/// Tells the loop when canaries that wait have healthy endpoints; or the Serin whose loop decides how many there are.
+async fn healthy(
+    view: Arc<Latest<View>>,
+    table: Arc<Latest<Table>>,
+    elsewhere: Option<&Elsewhere>,
+    events: mpsc::Sender<Event>,
+) {
     loop {
         tokio::time::sleep(LOOK).await;
-        let healthy = healthy_canaries(&view.load(), &table.load());
+        let own = healthy_canaries(&view.load(), &table.load());
+        let all = match elsewhere {
+            Some(elsewhere) if !elsewhere.duty.load().counts => {
+                if own != *elsewhere.healthy.load() {
+                    elsewhere.healthy.publish(own);
+                }
+                continue;
+            }
+            Some(elsewhere) => fewest(own, &elsewhere.sighted.load()),
+            None => own,
+        };
+        let healthy: Healthy = all.into_iter().filter(|(_, count)| *count > 0).collect();
         if !healthy.is_empty() && events.send(Event::Healthy(healthy)).await.is_err() {
             return;
         }
     }
 }
 
-fn healthy_canaries(view: &View, table: &Table) -> BTreeMap<GatewayName, u32> {
+/// How many endpoints of the canaries that wait are healthy, where any Envoy knows.
+fn healthy_canaries(view: &View, table: &Table) -> Healthy {
     let waiting = view.busy.values().filter(|g| g.phase == Phase::Of(rollout::Phase::Waiting));
-    let count = |name: &str, canary: &str| {
-        let numbers = table.gateway(name, clock::now());
-        let known = numbers.into_iter().find(|(upstream, _)| upstream.as_str() == canary);
-        // A count of endpoints: small and whole.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "see above")]
-        known.map(|(_, numbers)| numbers.gauges.healthy as u32).filter(|n| *n > 0)
-    };
     waiting
         .filter_map(|gateway| {
             let name = GatewayName::new(&gateway.name).ok()?;
-            let canary = &gateway.rollout.as_ref()?.canary;
-            Some((name, count(&gateway.name, canary)?))
+            let healthy = table.healthy(&name, &gateway.rollout.as_ref()?.canary)?;
+            Some((name, healthy))
         })
         .collect()
+}
+
+/// As the one sees it that sees the fewest.
+fn fewest(mut own: Healthy, others: &Healthy) -> Healthy {
+    for (gateway, theirs) in others {
+        own.entry(gateway.clone()).and_modify(|ours| *ours = (*theirs).min(*ours)).or_insert(*theirs);
+    }
+    own
 }
 
 /// Hands proposals to the store.

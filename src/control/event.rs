@@ -7,6 +7,7 @@ use crate::diag::Diagnostic;
 use crate::names::{GatewayName, UpstreamName};
 use crate::rollout::Reading;
 use crate::stats::Counts;
+use crate::store::measured::Mark;
 use crate::store::{Kept, Restored, Seat, Weights};
 use crate::xds::Verdict;
 use serde::Serialize;
@@ -69,6 +70,17 @@ pub struct Measured {
     pub to: Timestamp,
     /// What each did.
     pub upstreams: BTreeMap<UpstreamName, Outcome>,
+    /// What of it other Serins measured.
+    pub others: Others,
+}
+
+/// The rows of other Serins in a measurement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Others {
+    /// Under which [`Duty::term`](crate::store::measured::Duty::term) they were read.
+    pub term: u64,
+    /// Which.
+    pub marks: Vec<Mark>,
 }
 
 /// What one upstream did.

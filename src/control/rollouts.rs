@@ -6,22 +6,25 @@
 //! time is lost, in both versions alike.
 
 mod others;
+mod wants;
 
 pub(super) use others::NotLeading;
+pub use wants::{Compared, Wants};
 
 use super::agreements::Agreements;
 use super::command::{Asker, Command, Reply};
 use super::event::{Answered as Said, Measured};
 use super::handed;
-use super::questions::{self, Answers, News, Questions};
+use super::questions::{self, Answers, News};
 use super::replies::{self, Replies};
 use crate::clock::Timestamp;
 use crate::model::Gateway;
-use crate::names::{GatewayName, UpstreamName};
+use crate::names::GatewayName;
 use crate::rollout::{
     self, Entry, EntryKind, FILE, Identity, Input, Order, Outcome, Plan, Reading, Refusal, Report, State,
     Transition,
 };
+use crate::store::measured::Mark;
 use crate::store::{Commit, Kind, NewEntry, Seat, StateChange};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,18 +36,6 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Reports that wait for the store, of all gateways together. More are dropped, in both versions alike, and people are
 /// told.
 const MAX_WAITING: usize = 10_000;
-
-/// The gateways that are measured for decisions, and which of their upstreams are compared.
-pub type Compared = BTreeMap<GatewayName, BTreeSet<UpstreamName>>;
-
-/// What running releases live on.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Wants {
-    /// What Envoys measure.
-    pub compared: Compared,
-    /// What others are asked.
-    pub questions: Questions,
-}
 
 /// What the store is asked to keep; [`Event::Committed`](super::Event::Committed) answers it.
 #[derive(Debug)]
@@ -88,6 +79,8 @@ pub(super) struct Rollouts {
     seat: Option<(Seat, Timestamp)>,
     /// What is kept is what this Serin remembers of a store that it could not read since the start.
     recalled: bool,
+    /// Counts up whenever it is not known which rows of others were counted: those that are still there are read anew.
+    term: u64,
     /// Why nothing can be kept, and when that is tried again.
     failure: Option<(String, Timestamp)>,
     answers: Vec<(Asker, Reply)>,
@@ -107,11 +100,16 @@ struct Decided {
     states: BTreeMap<GatewayName, Option<State>>,
     entries: Vec<(GatewayName, Entry)>,
     answers: Vec<(Asker, Command, Outcome)>,
+    /// The rows of others that are counted in these states, or for nothing.
+    taken: Vec<Mark>,
+    /// Under which term they were read.
+    term: u64,
 }
 
 #[derive(Debug)]
 enum Waiting {
-    Input(GatewayName, Input),
+    /// With the rows of others that are in it.
+    Input(GatewayName, Input, Vec<Mark>),
     Order(Command, Asker),
 }
 
@@ -226,12 +224,20 @@ impl Rollouts {
 
     /// What Envoys measured.
     pub(super) fn measured(&mut self, measured: Vec<Measured>, now: Timestamp) {
-        for Measured { gateway, from, to, mut upstreams } in measured {
-            let Some(plan) = self.plans.get(&gateway) else { continue };
+        for Measured { gateway, from, to, mut upstreams, others } in measured {
+            if !others.marks.is_empty() && others.term != self.term {
+                // They are read anew, or were counted already.
+                continue;
+            }
+            let Some(plan) = self.plans.get(&gateway) else {
+                self.next.taken.extend(others.marks);
+                continue;
+            };
             let Identity { primary, canary } = &plan.identity;
             let (Some(canary), Some(primary)) =
                 (upstreams.remove(&canary.name), upstreams.remove(&primary.name))
             else {
+                self.next.taken.extend(others.marks);
                 continue;
             };
             let [canary, primary] = [canary, primary].map(|mut did| {
@@ -242,7 +248,8 @@ impl Rollouts {
             });
             let user = self.said.take_points(&gateway);
             let shadow = self.pairs.take(&gateway);
-            self.input(gateway, Input::Report(Report { from, to, canary, primary, user, shadow }), now);
+            let report = Input::Report(Report { from, to, canary, primary, user, shadow });
+            self.count(gateway, report, others.marks, now);
         }
     }
 
@@ -350,11 +357,11 @@ impl Rollouts {
 
     /// What is to be kept next, once.
     pub(super) fn take_proposal(&mut self) -> Option<Proposal> {
-        if self.under_way.is_some() || self.next.states.is_empty() {
+        if self.under_way.is_some() || (self.next.states.is_empty() && self.next.taken.is_empty()) {
             return None;
         }
         let token = self.token().ok()?;
-        let decided = std::mem::take(&mut self.next);
+        let decided = Decided { term: self.term, ..std::mem::take(&mut self.next) };
         let states = decided.states.iter().map(|(name, state)| self.change(name, state.as_ref())).collect();
         let entries = decided.entries.iter().map(|(name, entry)| journaled(name, entry)).collect();
         // Who is the only one keeps no answers for others.
@@ -362,8 +369,9 @@ impl Rollouts {
         let settled =
             carried_out.filter_map(|(_, command, outcome)| handed::settled(command, outcome)).collect();
         self.count += 1;
+        let taken = decided.taken.clone();
+        let commit = Commit { token, states, entries, settled, taken, ..Commit::default() };
         self.under_way = Some((self.count, decided));
-        let commit = Commit { token, states, entries, settled, ..Commit::default() };
         Some(Proposal { id: self.count, commit })
     }
 
@@ -389,6 +397,10 @@ impl Rollouts {
                 answered.alarm = self.failure.take().map(|_| Ok(()));
                 // Who does not lead any more hears of it from the store, after what was kept since.
                 let is_newest = self.token().is_ok();
+                if decided.term != self.term {
+                    // Kept late: what it counted may have been read again since.
+                    self.read_again();
+                }
                 for (name, state) in decided.states.into_iter().filter(|_| is_newest) {
                     if let Some(state) = state {
                         self.kept.insert(name.clone(), state);
@@ -427,7 +439,7 @@ impl Rollouts {
         }
         for waiting in std::mem::take(&mut self.waiting) {
             match waiting {
-                Waiting::Input(name, input) => self.input(name, input, now),
+                Waiting::Input(name, input, marks) => self.count(name, input, marks, now),
                 Waiting::Order(command, asker) => self.order(command, asker, now),
             }
         }
@@ -439,26 +451,6 @@ impl Rollouts {
     /// What operators are answered, once.
     pub(super) fn take_answers(&mut self) -> Vec<(Asker, Reply)> {
         std::mem::take(&mut self.answers)
-    }
-
-    /// What the releases that are under way live on; `None`: the same as when it was asked last.
-    pub(super) fn take_wants(&mut self) -> Option<Wants> {
-        if !std::mem::take(&mut self.is_compared_anew) {
-            return None;
-        }
-        let mut wants = Wants { compared: Compared::new(), questions: Questions::new() };
-        let decides = self.token().is_ok();
-        for (name, plan) in self.plans.iter().filter(|_| decides) {
-            let running = |s: &&State| s.phase.is_running() && s.identity == plan.identity;
-            let Some(state) = self.kept.get(name).filter(running) else { continue };
-            let Identity { primary, canary } = &plan.identity;
-            let arms = [primary.name.clone(), canary.name.clone()].into();
-            wants.compared.insert(name.clone(), arms);
-            let asked = questions::of(name, plan, state);
-            let asked = asked.map(|q| ((name.clone(), q.metric.name.clone()), Arc::new(q)));
-            wants.questions.extend(asked);
-        }
-        Some(wants)
     }
 
     /// How many decisions of each kind were kept since the start.
@@ -512,9 +504,14 @@ impl Rollouts {
     }
 
     fn input(&mut self, name: GatewayName, input: Input, now: Timestamp) {
+        self.count(name, input, Vec::new(), now);
+    }
+
+    /// An input in which there are rows of others: they are removed with the decision that has them.
+    fn count(&mut self, name: GatewayName, input: Input, marks: Vec<Mark>, now: Timestamp) {
         if self.under_way.is_some() {
             if self.waiting.len() < MAX_WAITING {
-                self.waiting.push(Waiting::Input(name, input));
+                self.waiting.push(Waiting::Input(name, input, marks));
             } else {
                 self.lost += 1;
             }
@@ -523,6 +520,7 @@ impl Rollouts {
         if self.is_failing(now) || self.token().is_err() {
             return;
         }
+        self.next.taken.extend(marks);
         let (Some(plan), Some(state)) = (self.plans.get(&name), self.state(&name)) else { return };
         if state.identity == plan.identity
             && let Some(transition) = rollout::step(plan, state, &input, now)

@@ -1,13 +1,16 @@
 //! The loop itself: waits, applies, publishes. It decides nothing.
 
 use super::journal::Journal;
-use super::{Compared, Event, Handed, Note, NoteKind, Notice, Proposal, Questions, Unlisted, View, Wants, World};
+use super::{
+    Compared, Event, Handed, Note, NoteKind, Notice, Proposal, Questions, Unlisted, View, Wants, World,
+};
 use crate::access::Tokens;
 use crate::clock;
 use crate::latest::Latest;
 use crate::mtls::Credentials;
 use crate::rollout::Refusal;
 use crate::snapshot::Fleet;
+use crate::store::measured::Duty;
 use crate::store::run::Handle;
 use crate::store::{Commit, Memory, Query};
 use std::collections::BTreeMap;
@@ -28,6 +31,8 @@ pub struct Outputs {
     pub proposals: mpsc::Sender<Proposal>,
     /// For whoever measures.
     pub compared: Arc<Latest<Compared>>,
+    /// For whoever brings what was measured to where it counts.
+    pub duty: Arc<Latest<Duty>>,
     /// For whoever asks others.
     pub questions: Arc<Latest<Questions>>,
     /// For the Serin that leads, where that is another one.
@@ -105,7 +110,10 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
             let id = lost.into_inner().id;
             world.apply(Event::Committed(id, Err("Serin is stopping".into())), now);
         }
-        if let Some(Wants { compared, questions }) = world.take_wants() {
+        if let Some(Wants { compared, questions, duty }) = world.take_wants() {
+            if duty != *outputs.duty.load() {
+                outputs.duty.publish(duty);
+            }
             if compared != *outputs.compared.load() {
                 outputs.compared.publish(compared);
             }

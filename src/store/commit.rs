@@ -1,6 +1,7 @@
 //! What is kept at once, and what is found again.
 
 use super::NewEntry;
+use super::measured::Mark;
 use crate::names::GatewayName;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -23,6 +24,9 @@ pub struct Commit {
     pub switches: BTreeMap<Arc<str>, bool>,
     /// Answers to orders that were carried out by this, where several Serins share a store.
     pub settled: Vec<Settled>,
+    /// The rows of other Serins that are in the evidence of these states, or count for nothing: they are removed. Only
+    /// where several share a store.
+    pub taken: Vec<Mark>,
 }
 
 /// An order that was carried out, and what it came to.

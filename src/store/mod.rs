@@ -4,7 +4,8 @@
 //! any Envoy hears of it, so that a restart never goes back behind what was served. The contract of a store is a
 //! generic test (`contract`), to which both are held: a file of `SQLite` for one Serin, a database of `PostgreSQL` for
 //! several. Of several one leads, by a [`lease`] whose token every write checks; [`replica`] is what each of them does
-//! for that, and for hearing what the leader keeps; and each remembers that for a start without the database (`cache`).
+//! for that, and for hearing what the leader keeps; each remembers that for a start without the database (`cache`); and by
+//! [`exchange`] the leader hears what Envoys measured elsewhere.
 //!
 //! What is not here: secrets of users, which stay in their files, and what Envoys were told, which follows from the
 //! files and the states.
@@ -13,7 +14,9 @@ mod cache;
 mod commit;
 mod entry;
 mod error;
+pub mod exchange;
 pub mod lease;
+pub mod measured;
 pub mod peers;
 mod postgres;
 pub mod replica;

@@ -10,6 +10,7 @@
 mod journal;
 pub(in crate::store) mod lease;
 pub(in crate::store) mod link;
+pub(in crate::store) mod measured;
 pub(in crate::store) mod orders;
 pub(in crate::store) mod roster;
 mod schema;
@@ -224,6 +225,7 @@ async fn keep(transaction: &Transaction<'_>, commit: &Commit) -> Result<Option<u
     for entry in &commit.entries {
         last = Some(journal::insert(transaction, entry).await?);
     }
+    measured::forget(transaction, &commit.taken).await?;
     Ok(last)
 }
 

@@ -7,6 +7,8 @@
 //! 3. [`run`](mod@run): one task owns what is known of all streams. [`series`] makes measurements of the gateways that
 //!    somebody wants to decide about, [`table`] keeps numbers of all for people.
 //!
+//! Of several Serins with one database, what the Envoys of the others measured comes as [`Parts`], to the one that decides.
+//!
 //! # What an error is
 //! What the client saw: answers 5xx, and everything that Envoy answers so because there was no answer (resets,
 //! timeouts, refused connections, too many requests, nobody healthy). Answers 4xx are counted apart.
@@ -14,6 +16,7 @@
 mod buckets;
 pub mod flush;
 mod label;
+mod part;
 pub mod run;
 mod sample;
 pub mod series;
@@ -24,6 +27,7 @@ mod wire;
 pub use buckets::{Histogram, bounds, bucket, envoy_bounds};
 pub use flush::{BATCH, Flush};
 pub use label::{KEYLESS, statistics};
+pub use part::{Key, Others, Part, Parts};
 pub use sample::{Cluster, Gauges, Sample};
 pub use series::{Measurement, Outcome, Series, Wanted};
 pub use table::{Numbers, Table, Totals};

@@ -1,5 +1,6 @@
 //! The task that owns what Envoys measured: waits, takes, publishes. It decides nothing.
 
+use super::part::Parts;
 use super::series::{Measurement, Series, Wanted};
 use super::sink::Report;
 use super::table::Table;
@@ -22,6 +23,8 @@ pub struct Inputs {
     pub ended: Arc<Notify>,
     /// What is to be measured.
     pub wanted: Subscriber<Wanted>,
+    /// What other Serins measured, where it is counted here.
+    pub parts: mpsc::Receiver<Parts>,
 }
 
 /// Where the task puts what it knows.
@@ -70,6 +73,7 @@ pub async fn run(mut inputs: Inputs, outputs: Outputs) {
                     is_alive
                 });
             }
+            Some(parts) = inputs.parts.recv() => series.take_parts(parts, clock::now()),
             () = wait => {}
         }
         let now = clock::now();

@@ -152,6 +152,17 @@ impl Table {
         row.map(|(_, row)| row.numbers(now))
     }
 
+    /// How many endpoints of an upstream are healthy, as the Envoy sees it that sees the fewest; `None`: no Envoy that is
+    /// connected knows the upstream.
+    pub fn healthy(&self, gateway: &GatewayName, upstream: &str) -> Option<u32> {
+        let is_it = |(name, leg): &(UpstreamName, Leg)| name.as_str() == upstream && *leg == Leg::Live;
+        let (_, row) = self.gateways.get(gateway)?.iter().find(|(key, _)| is_it(key))?;
+        let fewest = row.gauges.values().map(|g| g.healthy).reduce(f64::min)?;
+        // A count of endpoints: small and whole.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "see above")]
+        Some(fewest as u32)
+    }
+
     /// The requests of a gateway that came without the key of its `sessionAffinity`: since the control plane was
     /// started, and in the last minute.
     pub fn keyless(&self, name: &str, now: Timestamp) -> (f64, f64) {

@@ -128,6 +128,7 @@ async fn probes_know_when_files_are_read() {
         reports: Latest::new(serin::compare::Reports::default()),
         told: std::sync::Arc::default(),
         members: Latest::new(Vec::new()),
+        counted: std::sync::Arc::default(),
         hub,
     });
     let status = |path: &'static str| {

@@ -4,7 +4,7 @@
 //! whose file is about another pair serves the safe state of its own file, as after an edit.
 
 use super::super::handed;
-use super::Rollouts;
+use super::{Rollouts, Waiting};
 use crate::clock::Timestamp;
 use crate::names::GatewayName;
 use crate::rollout::Refusal;
@@ -82,9 +82,12 @@ impl Rollouts {
             match state.map(|(_, state)| serde_json::from_value(state)).transpose() {
                 Ok(state) => {
                     self.unreadable.remove(&name);
-                    if self.kept.get(&name) == state.as_ref() {
+                    let before = self.kept.get(&name);
+                    if before == state.as_ref() {
                         continue;
                     }
+                    // New evidence alone changes nothing of what is to be measured.
+                    self.is_compared_anew |= before.map(|s| s.revision) != state.as_ref().map(|s| s.revision);
                     if let Some(state) = state {
                         self.kept.insert(name.clone(), state);
                     } else {
@@ -114,6 +117,7 @@ impl Rollouts {
         }
         if let Seat::Leads { .. } = seat {
             self.drop_decisions(&NotLeading::Nobody);
+            self.read_again();
             self.seat = Some((seat, now));
             self.failure = None;
             // Whatever files said meanwhile is compared with what is kept.
@@ -134,6 +138,13 @@ impl Rollouts {
         self.seat = Some((Seat::Cut { why: why.clone() }, now));
         self.drop_decisions(&NotLeading::Cut(why));
         self.is_compared_anew = true;
+    }
+
+    /// The rows of others that are still there are read anew: what was read before may be counted, or may not.
+    pub(super) fn read_again(&mut self) {
+        self.term += 1;
+        self.is_compared_anew = true;
+        self.waiting.retain(|w| !matches!(w, Waiting::Input(_, _, marks) if !marks.is_empty()));
     }
 
     /// What was decided and not proposed was decided from what may not be kept any more.

@@ -1,13 +1,14 @@
 //! Rollouts in the loop: what is kept counts, and nothing else.
 
 mod late;
+mod measured;
 mod others;
 mod recalled;
 mod shadowed;
 
 use super::*;
 use crate::config::{Attachment, Content, Document, Reference};
-use crate::control::{Answered, Asker, Command, Measured, Outcome, Point, Question, Reply};
+use crate::control::{Answered, Asker, Command, Measured, Others, Outcome, Point, Question, Reply};
 use crate::names::{GatewayName, UpstreamName};
 use crate::rollout::{Order, Refusal, Verb};
 use crate::stats::Counts;
@@ -31,11 +32,14 @@ fn release(more: &str) -> String {
 struct Kept {
     play: Play,
     store: Sqlite,
+    /// What of the next measurements others measured.
+    others: Others,
 }
 
 impl Kept {
     fn new(more: &str) -> Self {
-        let mut kept = Self { play: Play::new(), store: Sqlite::in_memory().unwrap() };
+        let mut kept =
+            Self { play: Play::new(), store: Sqlite::in_memory().unwrap(), others: Others::default() };
         kept.begin();
         kept.play.write("fraud.yaml", release(more));
         kept.keep();
@@ -77,7 +81,8 @@ impl Kept {
         let canary = (UpstreamName::new("v2").unwrap(), counts(requests * share, errors * share));
         let primary = (UpstreamName::new("v1").unwrap(), counts(requests * (1.0 - share), 0.0));
         let upstreams = [canary, primary].into();
-        let measured = Measured { gateway: fraud(), from, to: self.play.now, upstreams };
+        let measured =
+            Measured { gateway: fraud(), from, to: self.play.now, upstreams, others: self.others.clone() };
         self.play.event(Event::Measured(vec![measured]));
         self.play.event(Event::Tick);
     }
@@ -327,7 +332,7 @@ const TOLD: &str = "notify: [{ webhook: { env: HOOK } }]";
 
 /// A release with a metric that others measure, and somebody who wants to be told.
 fn asked() -> Kept {
-    let mut kept = Kept { play: Play::new(), store: Sqlite::in_memory().unwrap() };
+    let mut kept = Kept { play: Play::new(), store: Sqlite::in_memory().unwrap(), others: Others::default() };
     kept.begin();
     let text = release("").replace("metrics: [{ name: error-rate }],", &format!("{DRIFT},"));
     let hook = Attachment::private(*b"http://localhost:9/hook");
@@ -419,7 +424,13 @@ fn answers_4xx_are_failures_when_the_file_says_so() {
             Outcome { counts, client_errors }
         };
         let upstreams = [("v2", 50.0), ("v1", 0.0)].map(|(n, e)| (UpstreamName::new(n).unwrap(), did(e)));
-        let measured = Measured { gateway: fraud(), from, to: kept.play.now, upstreams: upstreams.into() };
+        let measured = Measured {
+            gateway: fraud(),
+            from,
+            to: kept.play.now,
+            upstreams: upstreams.into(),
+            others: Others::default(),
+        };
         kept.play.event(Event::Measured(vec![measured]));
         kept.keep();
     }

@@ -41,7 +41,7 @@ fn at(seconds: u64) -> Timestamp {
 fn kept(all: bool, weight: Option<u32>) -> Memory {
     let change = weight.map(|weight| (7, state("spam", None, 7, weight).state.unwrap()));
     let states = [(gateway("spam"), change)].into();
-    Memory::Kept(Kept { all, states, switches: [("shadow".into(), false)].into() })
+    Memory::Kept(Kept { all, states, switches: [("shadow".into(), false)].into(), ..Kept::default() })
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub(super) const MIGRATIONS: &[&str] = &["
     "
     -- How many of these migrations a Serin has to know to use what they made.
     ALTER TABLE serin.schema_version ADD COLUMN oldest BIGINT NOT NULL DEFAULT 1;
-", PEERS];
+", PEERS, MEASURED];
 
 /// What several Serins say to each other.
 const PEERS: &str = "
@@ -70,6 +70,32 @@ const PEERS: &str = "
     CREATE TABLE serin.copies (
         replica TEXT NOT NULL REFERENCES serin.replicas ON DELETE CASCADE, gateway TEXT NOT NULL, tag TEXT NOT NULL,
         PRIMARY KEY (replica, gateway)
+    );
+";
+
+/// What brings evidence to the leader.
+const MEASURED: &str = "
+    -- What Envoys measured at those who follow, until it is counted. Not logged: each row is worth a second of evidence,
+    -- and after a crash of the server, which empties these tables, what was not counted is lost of all versions alike. In
+    -- milliseconds: `age`, of the end of the interval when it was written, and `length`.
+    CREATE UNLOGGED TABLE serin.measured (
+        source BIGINT NOT NULL,
+        sequence BIGINT NOT NULL,
+        gateway TEXT NOT NULL,
+        stage BIGINT NOT NULL,
+        age BIGINT NOT NULL,
+        length BIGINT NOT NULL,
+        measured TEXT NOT NULL,
+        written TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+        PRIMARY KEY (source, sequence)
+    );
+    -- How many endpoints of canaries that wait are healthy at those who follow.
+    CREATE UNLOGGED TABLE serin.sighted (
+        source BIGINT NOT NULL,
+        gateway TEXT NOT NULL,
+        healthy BIGINT NOT NULL,
+        written TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+        PRIMARY KEY (source, gateway)
     );
 ";
 

@@ -6,6 +6,7 @@ mod server;
 use super::*;
 use crate::store::contract::{commit, contract, entry, gateway, state};
 use crate::store::lease::{Answer, Ask, Row};
+use crate::store::measured::{MOST, Mark, Measured};
 use server::{PASSWORD, Server};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -434,4 +435,81 @@ fn who_is_there_is_one_row_each_and_who_was_removed_comes_back() {
     let beat = other.ask(ANSWER, async |client| roster::beat(client, "b", None, &nothing, 1).await);
     assert_eq!(beat, Ok(false), "it has to register anew");
     assert_eq!(server.ask("SELECT count(*) FROM serin.copies WHERE replica = 'b'"), "0");
+}
+
+#[test]
+fn rows_are_there_until_what_they_came_to_is_kept() {
+    let server = Server::start();
+    let mut led = Led::new(open(&server));
+    let (mut writer, mut reader) = (open(&server), open(&server));
+    let length = Duration::from_secs(1);
+    let row = |stage| Measured { gateway: gateway("fraud"), stage, length, text: "{}".into() };
+    let mut write = |last, count: u64| {
+        let rows: Vec<_> = (0..count).map(|n| (Duration::from_millis(500), row(n))).collect();
+        writer.ask(ANSWER, async |client| {
+            measured::write(client, Mark { source: 5, sequence: last }, &rows).await
+        })
+    };
+    let mut read = |seen: &[(i64, i64)]| {
+        let seen = seen.iter().copied().collect();
+        let found = reader.ask(ANSWER, async |client| measured::read(client, &seen).await).unwrap();
+        found.into_iter().map(|f| (f.mark.sequence, f.measured.stage, f.ago)).collect::<Vec<_>>()
+    };
+    let numbers = |found: &[(i64, u64, Duration)]| found.iter().map(|f| (f.0, f.1)).collect::<Vec<_>>();
+    assert_eq!(write(3, 3), Ok(0));
+    let found = read(&[]);
+    assert_eq!(numbers(&found), [(1, 0), (2, 1), (3, 2)]);
+    assert!(found.iter().all(|f| f.2 >= Duration::from_millis(500)), "{found:?}");
+    assert_eq!(numbers(&read(&[(5, 2), (6, 9)])), [(3, 2)], "what was read is not read again");
+    assert!(write(3, 1).is_err(), "a number is used once");
+
+    let taken = |sequence| {
+        let taken = vec![Mark { source: 5, sequence }];
+        Commit { taken, ..commit(vec![], vec![entry(None, "alarm", 1)]) }
+    };
+    let conflict = Commit { states: vec![state("fraud", Some(9), 10, 5)], ..taken(2) };
+    let results = led.commit(&[taken(1), conflict]);
+    assert!(results[0].is_ok() && results[1].is_err(), "{results:?}");
+    assert_eq!(numbers(&read(&[])), [(2, 1), (3, 2)], "what was not kept is not counted");
+    let old = led.1;
+    let mut next = Led(second_take(&mut open(&server), old), old + 1);
+    assert_eq!(led.commit(&[taken(2)]), [Err(Error::Fenced)]);
+    assert_eq!(numbers(&read(&[])), [(2, 1), (3, 2)], "nor does it count for who leads no more");
+    assert!(next.commit(&[taken(2), taken(2)]).iter().all(Result::is_ok));
+    assert_eq!(numbers(&read(&[])), [(3, 2)]);
+
+    // Bounded by number, each source for itself, and by age.
+    let most = i64::try_from(MOST).unwrap();
+    assert_eq!(write(most + 3, 1), Ok(1));
+    assert_eq!(numbers(&read(&[])), [(most + 3, 0)]);
+    let prune = || open(&server).ask(ANSWER, async |client| measured::prune(client).await);
+    assert_eq!(prune(), Ok(0));
+    server.ask("UPDATE serin.measured SET written = written - interval '61 seconds'");
+    assert_eq!((prune(), numbers(&read(&[]))), (Ok(1), vec![]));
+}
+
+#[test]
+fn what_is_healthy_elsewhere_is_what_others_said_just_now() {
+    let server = Server::start();
+    let mut store = open(&server);
+    let mut say = |source, healthy: &[(&str, u32)]| {
+        let healthy = healthy.iter().map(|(name, n)| (gateway(name), *n)).collect();
+        store.ask(ANSWER, async |client| measured::sight(client, source, &healthy).await).unwrap();
+    };
+    say(1, &[("fraud", 3), ("other", 1)]);
+    say(2, &[("fraud", 2)]);
+    say(3, &[("fraud", 1)]);
+    say(3, &[("fraud", 9)]);
+    let mut store = open(&server);
+    let mut seen = |source| {
+        let seen = store.ask(ANSWER, async |client| measured::sighted(client, source).await).unwrap();
+        seen.into_iter().map(|(name, n)| (name.to_string(), n)).collect::<Vec<_>>()
+    };
+    let all = |fraud, other: Option<u32>| {
+        let other = other.map(|n| ("other".to_owned(), n));
+        [("fraud".to_owned(), fraud)].into_iter().chain(other).collect::<Vec<_>>()
+    };
+    assert_eq!((seen(9), seen(1), seen(2)), (all(2, Some(1)), all(2, None), all(3, Some(1))));
+    server.ask("UPDATE serin.sighted SET written = written - interval '4 seconds' WHERE source = 2");
+    assert_eq!(seen(9), all(3, Some(1)));
 }

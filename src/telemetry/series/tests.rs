@@ -2,7 +2,7 @@
 #![expect(clippy::float_cmp, reason = "counts are whole numbers, which floats hold exactly")]
 
 use super::*;
-use crate::telemetry::{Gauges, Histogram};
+use crate::telemetry::{Gauges, Histogram, Key};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -142,6 +142,74 @@ fn no_more_fail_than_are_completed_and_nothing_is_lost() {
     assert_eq!(errors, [4.0, 1.0]);
 }
 
+/// What the Envoys of another Serin did in the last second, each with one request in flight.
+fn part(source: i64, sequence: i64, now: Timestamp, upstreams: &[(&str, f64, f64)]) -> Part {
+    let did = |(name, n, e): &(&str, f64, f64)| {
+        let mut outcome = outcome(&sample(*n, *e), 1.0);
+        outcome.client_errors = 0.0;
+        (upstream(name), outcome)
+    };
+    Part {
+        key: Key(source, sequence),
+        gateway: gateway(),
+        from: now.minus(Duration::from_secs(1)),
+        proxies: 2,
+        upstreams: upstreams.iter().map(did).collect(),
+    }
+}
+
+#[test]
+fn what_others_measured_is_a_part_of_the_same_measurement() {
+    let mut series = series();
+    let both = |n| [("v1", n, 1.0), ("v2", n, 0.0)];
+    let parts = |term, sequence, now| Parts { term, parts: vec![part(7, sequence, now, &both(4.0))] };
+    series.take(1, &flush(&both(2.0)), at(0));
+    series.ready(at(0));
+    series.take_parts(parts(1, 1, at(400)), at(400));
+    assert_eq!(series.ready(at(400)), [], "our own Envoy is waited for");
+    series.take(1, &flush(&both(2.0)), at(1000));
+    let [seen] = &series.ready(at(1000))[..] else { panic!() };
+    let v1 = &seen.upstreams[&upstream("v1")].counts;
+    assert_eq!((v1.requests, v1.errors, v1.started, v1.active), (6.0, 2.0, Some(6.0), 2.0));
+    assert_eq!((v1.latency[&3], seen.proxies, seen.from, seen.to), (6.0, 3, at(-600), at(1000)));
+    assert_eq!(seen.others, Others { term: 1, keys: vec![Key(7, 1)] });
+    // The other one is late, and what was in flight there may have ended.
+    series.take(1, &flush(&both(2.0)), at(2000));
+    assert_eq!(series.ready(at(2000)), []);
+    let [seen] = &series.ready(series.deadline().unwrap())[..] else { panic!() };
+    assert_eq!((seen.upstreams[&upstream("v1")].counts.active, seen.proxies), (1.0, 1));
+    assert_eq!(seen.others, Others::default());
+    // It comes alone, at the end of another: the moments differ.
+    series.take_parts(parts(1, 2, at(2000)), at(2000));
+    series.end(1);
+    assert_eq!(series.ready(at(2000)), [], "two that end at once would be taken for one");
+    let [seen] = &series.ready(at(2001))[..] else { panic!() };
+    assert_eq!((requests(seen, "v1"), seen.to), (4.0, at(2001)));
+}
+
+#[test]
+fn what_may_come_again_is_forgotten() {
+    let mut series = series();
+    let both = [("v1", 4.0, 0.0), ("v2", 4.0, 0.0)];
+    let parts = |term, sequence| Parts { term, parts: vec![part(7, sequence, at(0), &both)] };
+    for stream in [1, 2] {
+        series.take(stream, &flush(&both), at(0));
+    }
+    series.ready(at(0));
+    series.take(1, &flush(&both), at(1000));
+    series.take_parts(parts(1, 1), at(1000));
+    series.take_parts(parts(2, 1), at(1100));
+    series.take_parts(parts(1, 2), at(1200));
+    series.take(2, &flush(&both), at(1300));
+    assert_eq!(series.ready(at(1300)), [], "the first Envoy may say more");
+    let [seen] = &series.ready(series.deadline().unwrap())[..] else { panic!() };
+    assert_eq!(seen.others, Others { term: 2, keys: vec![Key(7, 1)] });
+    assert_eq!(requests(seen, "v1"), 8.0, "of the first Envoy, the same of both versions is lost");
+    // One that does not have both versions counts for neither.
+    series.take_parts(Parts { term: 2, parts: vec![part(7, 3, at(1300), &both[..1])] }, at(2000));
+    assert_eq!(series.ready(at(60_000)), []);
+}
+
 /// What one Envoy says in one of its intervals.
 fn interval() -> impl Strategy<Value = (u64, f64, f64, f64, f64)> {
     let few = || (0..20_u32).prop_map(f64::from);
@@ -189,6 +257,33 @@ proptest! {
         let mut turned = fair.clone();
         turned.rotate_left(seed.index(fair.len()));
         prop_assert_eq!(told(&turned).1, sums);
+    }
+
+    #[test]
+    fn parts_and_flushes_are_their_sum_in_any_order(
+        intervals in proptest::collection::vec((interval(), any::<bool>()), 1..40),
+    ) {
+        let (mut series, mut all, mut wanted) = (series(), Vec::new(), [0.0; 2]);
+        for (n, ((stream, n1, _, n2, _), is_part)) in intervals.iter().enumerate() {
+            let n = i64::try_from(n).unwrap();
+            let (now, did) = (at(100 * n), [("v1", *n1, 0.0), ("v2", *n2, 0.0)]);
+            if *is_part {
+                let source = i64::try_from(*stream).unwrap();
+                series.take_parts(Parts { term: 1, parts: vec![part(source, n, now, &did)] }, now);
+            } else {
+                series.take(*stream, &flush(&did), now);
+            }
+            wanted = [wanted[0] + n1, wanted[1] + n2];
+            all.extend(series.ready(now));
+        }
+        all.extend(series.ready(at(1_000_000)));
+        let sum = |name: &str| all.iter().map(|m| requests(m, name)).sum::<f64>();
+        prop_assert_eq!([sum("v1"), sum("v2")], wanted);
+        prop_assert!(all.is_sorted_by(|a, b| a.to < b.to), "one after the other");
+        let keys: Vec<Key> = all.iter().flat_map(|m| m.others.keys.clone()).collect();
+        let parts = intervals.iter().filter(|(_, is_part)| *is_part).count();
+        prop_assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len());
+        prop_assert_eq!(keys.len(), parts);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod comparers;
 mod demo;
 mod disk;
 mod edits;
+mod evidence;
 mod failover;
 mod features;
 mod first;

@@ -170,6 +170,13 @@ impl Replicas {
         self.running[i] = Some(Serve::start(self.folders[i].path(), &["--insecure-admin"]).await);
     }
 
+    /// Gives all of them this gateway file.
+    pub(super) fn write(&self, name: &str, text: &str) {
+        for folder in &self.folders {
+            write(&folder.path().join("gateways"), name, text);
+        }
+    }
+
     pub(super) fn get(&self, i: usize) -> &Serve {
         self.running[i].as_ref().unwrap()
     }

@@ -35,7 +35,7 @@ fn parts(parts: &[(&str, u32)]) -> Vec<(String, u32)> {
 
 impl Kept {
     /// Everything that is kept, as those who follow read it.
-    fn all(&mut self) -> Event {
+    pub(super) fn all(&mut self) -> Event {
         let found = self.store.load().unwrap();
         let states = found.states.into_iter().map(|(name, state)| (name, Some(state))).collect();
         Event::Kept(store::Kept { all: true, states, switches: found.switches, ..store::Kept::default() })
@@ -62,11 +62,13 @@ fn who_follows_serves_what_is_kept_and_decides_nothing() {
     other.event(Event::Healthy([(fraud(), 1)].into()));
     other.wait(Duration::from_hours(1));
     assert!(other.world.take_proposal().is_none());
+    let wants = other.world.take_wants().unwrap();
     assert_eq!(
-        other.world.take_wants().map_or(0, |wants| wants.compared.len()),
-        0,
-        "nothing is measured for it"
+        (wants.compared.len(), wants.questions.len()),
+        (1, 0),
+        "it measures for the leader, and asks nobody"
     );
+    assert!(!wants.duty.counts && wants.duty.stages[&fraud()].revision == 2 && !wants.duty.waits);
     let (asker, mut reply) = Asker::new();
     let order = Order { verb: Verb::Pause, actor: "ann".to_owned(), reason: None, if_revision: None };
     other.event(Event::Command(Command { gateway: fraud(), order, key: None, ticket: None }, asker));
@@ -77,7 +79,7 @@ fn who_follows_serves_what_is_kept_and_decides_nothing() {
     leader.play.event(event);
     leader.keep();
     leader.answer();
-    assert_eq!(leader.phase(), Phase::Paused, "carried out by the one that leads");
+    assert_eq!(leader.phase(), Phase::Of(rollout::Phase::Paused), "carried out by the one that leads");
     handed.remove(0).answer(&answer(pending).unwrap());
     assert_eq!(reply.try_recv().unwrap().unwrap().phase, rollout::Phase::Paused);
     leader.order(Verb::Resume);

@@ -1,0 +1,193 @@
+//! What Envoys measured at other Serins with the same store: measurements become rows there, and rows parts here.
+
+use crate::clock::{self, Timestamp};
+use crate::latest::Latest;
+use crate::model::{Settings, StoreAt};
+use crate::store::exchange::{self, Healthy, Inputs, Outputs, Read};
+use crate::store::measured::{Counters, Duty, Found, Mark, Measured, OLDEST};
+use crate::telemetry::{self, Key, Measurement, Part, Parts};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Batches that wait for a task that is busy with the database: a few seconds of many gateways.
+const QUEUE: usize = 256;
+/// So long after a weight changed, others may still measure under the one before.
+const HEARD: Duration = Duration::from_secs(10);
+
+/// The ends of the lines to other Serins.
+#[derive(Debug)]
+pub(super) struct Elsewhere {
+    /// Whether they count, or this one.
+    pub(super) duty: Arc<Latest<Duty>>,
+    /// What own Envoys see.
+    pub(super) healthy: Arc<Latest<Healthy>>,
+    /// What theirs see.
+    pub(super) sighted: Arc<Latest<Healthy>>,
+    rows: mpsc::Sender<Vec<Measured>>,
+    counters: Arc<Counters>,
+}
+
+impl Elsewhere {
+    /// For whoever counts. Never waits: what is too much is dropped.
+    pub(super) fn hand_on(&self, rows: Vec<Measured>) {
+        if let Err(lost) = self.rows.try_send(rows) {
+            let lost = lost.into_inner().len() as u64;
+            self.counters.dropped.fetch_add(lost, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What others measured, how much that is, and the lines to them with the work on these; `None`: no other Serin has the
+/// store.
+pub(super) fn start(
+    settings: &Settings,
+    duty: &Arc<Latest<Duty>>,
+) -> (mpsc::Receiver<Parts>, Arc<Counters>, Option<(Elsewhere, impl Future<Output = ()> + Send + use<>)>) {
+    let (parts_in, parts) = mpsc::channel(1);
+    let counters = Arc::<Counters>::default();
+    let lines = lines(settings, duty, &counters, parts_in);
+    (parts, counters, lines)
+}
+
+fn lines(
+    settings: &Settings,
+    duty: &Arc<Latest<Duty>>,
+    counters: &Arc<Counters>,
+    parts: mpsc::Sender<Parts>,
+) -> Option<(Elsewhere, impl Future<Output = ()> + Send + use<>)> {
+    let Some(StoreAt::Postgres(at)) = &settings.store else { return None };
+    let (rows_in, rows) = mpsc::channel(QUEUE);
+    let (found_in, found) = mpsc::channel(1);
+    let (healthy, sighted) = (Latest::new(Healthy::new()), Latest::new(Healthy::new()));
+    let inputs = Inputs { at: at.clone(), duty: duty.subscribe(), rows, healthy: healthy.subscribe() };
+    let outputs = Outputs { found: found_in, sighted: Arc::clone(&sighted), counters: Arc::clone(counters) };
+    let elsewhere =
+        Elsewhere { duty: Arc::clone(duty), healthy, sighted, rows: rows_in, counters: Arc::clone(counters) };
+    let duty = Arc::clone(duty);
+    let work = async move {
+        tokio::select! {
+            () = exchange::run(inputs, outputs) => {}
+            () = deliver(found, duty, parts) => {}
+        }
+    };
+    Some((elsewhere, work))
+}
+
+/// Hands what was found to whoever measures, until either ends.
+async fn deliver(mut found: mpsc::Receiver<Read>, duty: Arc<Latest<Duty>>, parts: mpsc::Sender<Parts>) {
+    while let Some((term, rows)) = found.recv().await {
+        let read = parts_of(term, rows, &duty.load(), clock::now());
+        if parts.send(read).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Measurements as rows for the one who counts. What is in them of others stays where it is, and so do they.
+pub(super) fn rows(batch: &[Measurement], duty: &Duty) -> Vec<Measured> {
+    let own = batch.iter().filter(|m| m.others.keys.is_empty());
+    own.filter_map(|m| {
+        let stage = duty.stages.get(&m.gateway)?.revision;
+        Some(Measured { gateway: m.gateway.clone(), stage, length: m.to.since(m.from), text: m.text() })
+    })
+    .collect()
+}
+
+/// The rows that a measurement holds.
+pub(super) fn marks(others: &telemetry::Others) -> Vec<Mark> {
+    others.keys.iter().map(|Key(source, sequence)| Mark { source: *source, sequence: *sequence }).collect()
+}
+
+/// Rows as parts of measurements: those that say something of what is served now.
+fn parts_of(term: u64, rows: Vec<Found>, duty: &Duty, now: Timestamp) -> Parts {
+    let part = |found: Found| {
+        let Found { mark: Mark { source, sequence }, ago, measured } = found;
+        let stage = duty.stages.get(&measured.gateway).filter(|_| ago <= OLDEST && duty.term == term)?;
+        let mut from = now.minus(ago + measured.length);
+        if measured.stage != stage.revision {
+            // The weights before. For a moment that is as with Envoys that take their time, which is the time before the
+            // comparison begins; later it is somebody who was cut off.
+            if now.since(stage.began) > HEARD {
+                return None;
+            }
+            from = from.min(stage.began);
+        }
+        Part::read(Key(source, sequence), measured.gateway, from, &measured.text)
+    };
+    Parts { term, parts: rows.into_iter().filter_map(part).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::GatewayName;
+    use crate::store::measured::Stage;
+    use crate::telemetry::{Others, Outcome};
+
+    fn gateway() -> GatewayName {
+        GatewayName::new("fraud").unwrap()
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp(1_000_000 + seconds * 1000)
+    }
+
+    /// A weight that began at second 0.
+    fn duty() -> Duty {
+        let stages = [(gateway(), Stage { revision: 7, began: at(0) })].into();
+        Duty { counts: true, term: 3, stages, waits: false }
+    }
+
+    fn measurement() -> Measurement {
+        let mut did = Outcome::default();
+        (did.counts.requests, did.counts.errors, did.counts.started) = (20.0, 1.0, Some(21.0));
+        did.counts.latency = [(3, 19.0)].into();
+        let upstreams =
+            ["v1", "v2"].map(|name| (crate::names::UpstreamName::new(name).unwrap(), did.clone()));
+        let (from, to, others) = (at(90), at(91), Others::default());
+        Measurement { gateway: gateway(), from, to, proxies: 2, upstreams: upstreams.into(), others }
+    }
+
+    fn found(stage: u64, ago: Duration) -> Found {
+        let [mut measured] = rows(&[measurement()], &duty()).try_into().unwrap();
+        measured.stage = stage;
+        Found { mark: Mark { source: 5, sequence: 9 }, ago, measured }
+    }
+
+    #[test]
+    fn what_was_measured_arrives_as_it_was_and_by_our_clock() {
+        let read = parts_of(3, vec![found(7, Duration::from_millis(300))], &duty(), at(50));
+        let [part] = &read.parts[..] else { panic!() };
+        assert_eq!((part.key, part.proxies, part.from), (Key(5, 9), 2, Timestamp(at(50).0 - 1300)));
+        assert_eq!(part.upstreams, measurement().upstreams);
+    }
+
+    #[test]
+    fn what_says_nothing_of_what_is_served_now_is_left_out() {
+        let count = |term, found: Found, now| parts_of(term, vec![found], &duty(), now).parts.len();
+        let now = Duration::ZERO;
+        assert_eq!(count(3, found(7, OLDEST), at(100)), 1);
+        assert_eq!(count(3, found(7, OLDEST + Duration::from_millis(1)), at(100)), 0, "too old");
+        assert_eq!(count(2, found(7, now), at(100)), 0, "it comes again");
+        assert_eq!(count(3, found(6, now), at(10)), 1);
+        assert_eq!(count(3, found(6, now), at(11)), 0, "somebody still serves the weight before");
+        let [part] = &parts_of(3, vec![found(6, now)], &duty(), at(9)).parts[..] else { panic!() };
+        assert_eq!(part.from, at(0), "and that is not compared");
+        let mut strange = found(7, now);
+        strange.measured.text = strange.measured.text.replace("20.0", "-1.0");
+        assert_eq!(count(3, strange, at(9)), 0);
+        let mut other = found(7, now);
+        other.measured.gateway = GatewayName::new("other").unwrap();
+        assert_eq!(count(3, other, at(9)), 0);
+    }
+
+    #[test]
+    fn what_holds_parts_of_others_is_not_handed_on() {
+        let mut both = measurement();
+        both.others.keys.push(Key(5, 9));
+        assert_eq!(rows(&[both, measurement()], &duty()).len(), 1);
+        assert_eq!(rows(&[measurement()], &Duty::default()), [], "nor what nobody wants");
+    }
+}
