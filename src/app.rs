@@ -19,7 +19,7 @@ use crate::client;
 use crate::clock;
 use crate::compare::Reports;
 use crate::control::run::{Outputs, run};
-use crate::control::{Event, Notice, Proposal, Questions, View, World};
+use crate::control::{Event, Notice, Proposal, Questions, Unlisted, View, World};
 use crate::issuer;
 use crate::latest::Latest;
 use crate::messages;
@@ -106,8 +106,7 @@ impl App {
         let (http, http_address) = bind(settings.http, "HTTP", "--http").await?;
         let Opened { store, work, answers, before, is_late } = open_store(&settings).await?;
 
-        let (events_in, events) = mpsc::channel(1024);
-        let (verdicts_in, verdicts) = mpsc::channel(1024);
+        let ((events_in, events), (verdicts_in, verdicts)) = (mpsc::channel(1024), mpsc::channel(1024));
         // One at a time is under way.
         let (proposals_in, proposals) = mpsc::channel(1);
         let wanted = Latest::new(Wanted::new());
@@ -127,6 +126,7 @@ impl App {
         let sources = Sources {
             name: Arc::clone(&name),
             view: Arc::clone(&outputs.view),
+            unlisted: Arc::clone(&outputs.unlisted),
             registry: Arc::clone(&registry),
             table: Arc::clone(&table),
             reports: Arc::clone(&comparing.reports),
@@ -236,6 +236,7 @@ fn outputs(
     Outputs {
         fleet: Latest::new(Fleet::default()),
         view: Latest::new(View::default()),
+        unlisted: Latest::new(Unlisted::default()),
         credentials: credentials.cloned().map(Latest::new),
         http_credentials: entrance.credentials.clone().map(Latest::new),
         tokens: entrance.tokens.clone().map(Latest::new),

@@ -1,9 +1,11 @@
 //! All state of the control plane, and how one event changes it. Pure: no clock, no I/O.
 
+mod change;
 mod doors;
 mod logins;
 mod releases;
 mod switches;
+mod unlisted;
 
 use super::board::{Boards, Common};
 use super::certificates::Certificates;
@@ -17,6 +19,7 @@ use super::offer::{Offers, Version, sees};
 use super::renewal::Renewal;
 use super::rollouts::Rollouts;
 use super::trial::{Ruling, Standing, Trial};
+use super::unlisted::Unlisted;
 use super::view::{Facts, View, Views};
 use crate::clock::Timestamp;
 use crate::config::Reference;
@@ -25,9 +28,9 @@ use crate::model::{Authentication, Gateway, SessionKey, Settings, Switches};
 use crate::names::GatewayName;
 use crate::resource::{Kind, Resource};
 use crate::snapshot::Fleet;
-use crate::store::Weights;
 use crate::translate;
 use crate::xds::Verdict;
+use change::{change_sentence, differ_by_rollout, weights};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -71,6 +74,8 @@ pub struct World {
     answers: Vec<(Asker, Reply)>,
     /// How many notes were taken.
     told: u64,
+    /// The directories that cannot be listed, when nobody was told yet.
+    unlisted: Option<Unlisted>,
 }
 
 /// What should be served under a name, and what Envoys took of it.
@@ -121,6 +126,7 @@ impl World {
             notices: Vec::new(),
             answers: Vec::new(),
             told: 0,
+            unlisted: None,
             settings,
         }
     }
@@ -138,6 +144,10 @@ impl World {
             Event::Files(changes) => {
                 self.take_files(changes, now);
                 true
+            }
+            Event::Unlisted(unlisted) => {
+                self.look_away(unlisted, now);
+                false
             }
             Event::Verdict(verdict) => self.take_verdict(verdict, now),
             Event::Fetched { what, result } => self.take_fetched(&what, result, now),
@@ -572,29 +582,4 @@ fn place(place: &crate::diag::Place) -> String {
         0 => place.file.to_string(),
         line => format!("{}:{line}:{}", place.file, place.column),
     }
-}
-
-/// Whether the weights of a rollout are all that is different.
-fn differ_by_rollout(old: &Gateway, new: &Gateway) -> bool {
-    let (traffic, shadow) = (new.traffic.clone(), new.shadow.clone());
-    new.rollout.is_some() && Gateway { traffic, shadow, ..old.clone() } == *new
-}
-
-fn weights(gateway: &Gateway) -> Weights {
-    gateway.traffic.parts().iter().cloned().collect()
-}
-
-/// What a change is, for the log: a change of weights is the one people look for.
-fn change_sentence(old: &Gateway, new: &Gateway) -> String {
-    if old.authentication != new.authentication {
-        return format!("gateway {}: who may use it changed", new.name);
-    }
-    if old.traffic == new.traffic {
-        return format!("gateway {} changed", new.name);
-    }
-    let split = |gateway: &Gateway| {
-        let parts = gateway.traffic.parts().iter().rev().map(|(u, w)| format!("{u} {w} %"));
-        parts.collect::<Vec<_>>().join(", ")
-    };
-    format!("gateway {}: traffic was {}, is {}", new.name, split(old), split(new))
 }

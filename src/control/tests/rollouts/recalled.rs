@@ -15,7 +15,7 @@ fn what_is_remembered_is_served_until_the_store_says_what_is_kept() {
     let world = World::new(Settings::default()).with_rollouts(Ok(states), Vec::new(), now);
     kept.play = Play { world: world.with_others(now).with_recalled("no way", now), ..Play::new() };
     kept.play.write("fraud.yaml", release("steps: [50]"));
-    assert_eq!((kept.phase(), kept.weight()), (Phase::Progressing, 5000), "as before");
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Of(rollout::Phase::Progressing), 5000), "as before");
     assert_eq!(versions(&before), versions(&kept.snapshot()), "so that Envoys are sent nothing");
     assert!(kept.play.world.view().is_recalled);
     let alarms = kept.play.told.iter().filter(|(kind, _)| *kind == NoteKind::Alarm);
