@@ -156,12 +156,8 @@ impl App {
         begin(&mut tasks, &stopped, sessions);
         let session_key =
             session::key(options.session_key.as_deref(), &store).await.map_err(Error::SessionKey)?;
-        if let Some(inputs) = replicas::inputs(&settings, &name, &store, &failed, &stopped) {
-            tasks.spawn(replicas::run(inputs, outputs.view.subscribe(), events_in.clone()));
-        }
-        if let Some(work) = lines.run(&settings, &name) {
-            tasks.spawn(work);
-        }
+        let inputs = replicas::inputs(&settings, &name, &store, &failed, &stopped);
+        meet(&mut tasks, inputs, &outputs.view, &events_in, lines.run(&settings, &name));
         begin(&mut tasks, &stopped, is_late.then(|| reopen::run(store.clone(), events_in.clone())));
         begin(&mut tasks, &stopped, exchange);
         let feed = feed::Feed {
@@ -396,6 +392,23 @@ async fn serve_grpc<T>(
     // Streams end with the same signal, so that connections can.
     if let Err(e) = served.await {
         tracing::error!("xDS is not served any more: {e}");
+    }
+}
+
+/// Begins what several control planes with one store do: who of them decides, and what they say to each other. Both end by
+/// themselves, in good order.
+fn meet(
+    tasks: &mut JoinSet<()>,
+    inputs: Option<store::replica::Inputs>,
+    view: &Arc<Latest<View>>,
+    events: &mpsc::Sender<Event>,
+    lines: Option<impl Future<Output = ()> + Send + 'static>,
+) {
+    if let Some(inputs) = inputs {
+        tasks.spawn(replicas::run(inputs, view.subscribe(), events.clone()));
+    }
+    if let Some(lines) = lines {
+        tasks.spawn(lines);
     }
 }
 

@@ -369,8 +369,8 @@ impl Rollouts {
         let settled =
             carried_out.filter_map(|(_, command, outcome)| handed::settled(command, outcome)).collect();
         self.count += 1;
-        let taken = decided.taken.clone();
-        let commit = Commit { token, states, entries, settled, taken, ..Commit::default() };
+        let commit =
+            Commit { token, states, entries, settled, taken: decided.taken.clone(), ..Commit::default() };
         self.under_way = Some((self.count, decided));
         Some(Proposal { id: self.count, commit })
     }
