@@ -29,7 +29,7 @@ SERIN = ROOT / "target/release/serin"
 TOOLS = ROOT / "target/xdsload/release"
 GRID = [(100, 1), (100, 100), (100, 1000), (100, 5000), (1000, 1), (1000, 100), (1000, 1000), (10000, 1), (10000, 100)]
 QUICK = [(100, 100), (1000, 100)]
-ROUNDS = 6
+ROUNDS = 12
 # Gateway 7 is the one that is edited, in every cell.
 EDITED = 7
 CLUSTER = f"gw-{EDITED:05}/canary"

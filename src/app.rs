@@ -20,7 +20,7 @@ use crate::client;
 use crate::clock;
 use crate::compare::Reports;
 use crate::control::run::{Outputs, run};
-use crate::control::{Event, Handed, Notice, Proposal, Questions, View, World};
+use crate::control::{Event, Handed, Notice, Proposal, Questions, Unlisted, View, World};
 use crate::issuer;
 use crate::latest::Latest;
 use crate::messages;
@@ -107,8 +107,7 @@ impl App {
         let (http, http_address) = bind(settings.http, "HTTP", "--http").await?;
         let Opened { store, work, answers, restored, failure, is_late } = open_store(&settings).await?;
 
-        let (events_in, events) = mpsc::channel(1024);
-        let (verdicts_in, verdicts) = mpsc::channel(1024);
+        let ((events_in, events), (verdicts_in, verdicts)) = (mpsc::channel(1024), mpsc::channel(1024));
         let (outlets, Inlets { proposals, handed, notices }) = Outlets::new();
         let wanted = Latest::new(Wanted::new());
         let questions = Latest::new(Questions::new());
@@ -126,6 +125,7 @@ impl App {
         let sources = Sources {
             name: Arc::clone(&name),
             view: Arc::clone(&outputs.view),
+            unlisted: Arc::clone(&outputs.unlisted),
             registry: Arc::clone(&registry),
             table: Arc::clone(&table),
             reports: Arc::clone(&comparing.reports),
@@ -261,6 +261,7 @@ fn outputs(
     Outputs {
         fleet: Latest::new(Fleet::default()),
         view: Latest::new(View::default()),
+        unlisted: Latest::new(Unlisted::default()),
         credentials: credentials.cloned().map(Latest::new),
         http_credentials: entrance.credentials.clone().map(Latest::new),
         tokens: entrance.tokens.clone().map(Latest::new),

@@ -61,6 +61,11 @@ impl<T> Subscriber<T> {
         self.latest.load()
     }
 
+    /// Whether anything was published at all.
+    pub fn is_published(&self) -> bool {
+        self.latest.generation() > 0
+    }
+
     /// Waits for a value that was not seen. `false`: there will be no more.
     pub async fn changed(&mut self) -> bool {
         self.generation.changed().await.is_ok()
@@ -69,7 +74,7 @@ impl<T> Subscriber<T> {
     /// Waits until anything was published at all. `false`: nothing ever will be.
     pub async fn published(&self) -> bool {
         // On a copy, so that what is waited for here still counts as new.
-        self.latest.generation() > 0 || self.generation.clone().wait_for(|g| *g > 0).await.is_ok()
+        self.is_published() || self.generation.clone().wait_for(|g| *g > 0).await.is_ok()
     }
 }
 

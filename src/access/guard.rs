@@ -11,7 +11,7 @@ pub const LIFETIME: Duration = Duration::from_hours(12);
 /// Sessions at once; the one that would end first gives way.
 const MAX_SESSIONS: usize = 1000;
 /// Of them with one token; whoever logs in more often ends their own oldest, and nobody else's.
-const MAX_SESSIONS_OF_TOKEN: usize = 20;
+pub(super) const MAX_SESSIONS_OF_TOKEN: usize = 20;
 /// How long failures are counted together.
 const WINDOW: Duration = Duration::from_mins(1);
 /// Failures from one address in that time; after them other wrong tokens from there are not even counted.
@@ -113,14 +113,14 @@ impl Guard {
     }
 
     /// Somebody shows a cookie.
-    pub fn session(&self, tokens: &Tokens, cookie: &str, now: Timestamp) -> Result<Identity, Denied> {
-        let session = self.sessions.get(&Digest::of(cookie.as_bytes())).filter(|s| now < s.ends);
+    pub fn session(&self, tokens: &Tokens, cookie: &Digest, now: Timestamp) -> Result<Identity, Denied> {
+        let session = self.sessions.get(cookie).filter(|s| now < s.ends);
         session.and_then(|s| tokens.find(&s.token)).cloned().ok_or(Denied::Unknown)
     }
 
     /// A session ends.
-    pub fn logout(&mut self, cookie: &str) {
-        self.sessions.remove(&Digest::of(cookie.as_bytes()));
+    pub fn logout(&mut self, cookie: &Digest) {
+        self.sessions.remove(cookie);
     }
 }
 
@@ -142,6 +142,10 @@ mod tests {
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
+    fn of(cookie: &str) -> Digest {
+        Digest::of(cookie.as_bytes())
+    }
+
     fn tokens(people: &[(&str, Role)]) -> Tokens {
         let lines = people.iter().map(|(name, role)| line(name, *role, &format!("token of {name}")).unwrap());
         Tokens::read(lines.collect::<Vec<_>>().join("\n").as_bytes()).0
@@ -156,7 +160,7 @@ mod tests {
             guard.login(&everyone, &format!("token of {name}"), cookie, HERE, now).unwrap();
         }
         let who = |guard: &Guard, tokens: &Tokens, cookie: &str, now| {
-            guard.session(tokens, cookie, now).map(|i| (i.name.to_string(), i.role))
+            guard.session(tokens, &of(cookie), now).map(|i| (i.name.to_string(), i.role))
         };
         let last = Timestamp(now.plus(LIFETIME).0 - 1);
         assert_eq!(who(&guard, &everyone, "a", last), Ok(("ann".into(), Role::Operator)));
@@ -164,7 +168,7 @@ mod tests {
         assert_eq!(who(&guard, &everyone, "x", now), Err(Denied::Unknown));
         let fewer = tokens(&[("ann", Role::Viewer)]);
         assert_eq!(who(&guard, &fewer, "b", now), Err(Denied::Unknown));
-        guard.logout("b");
+        guard.logout(&of("b"));
         assert_eq!(who(&guard, &everyone, "b", now), Err(Denied::Unknown));
         assert!(who(&guard, &everyone, "c", now).is_ok());
     }
@@ -183,7 +187,10 @@ mod tests {
         }
         assert_eq!(guard.sessions.len(), MAX_SESSIONS);
         let now = Timestamp(2_000);
-        assert!(guard.session(&everyone, "0", now).is_err() && guard.session(&everyone, "1", now).is_ok());
+        assert!(
+            guard.session(&everyone, &of("0"), now).is_err()
+                && guard.session(&everyone, &of("1"), now).is_ok()
+        );
     }
 
     #[test]
@@ -194,7 +201,7 @@ mod tests {
         for i in 1..=1_001 {
             guard.login(&everyone, "token of ann", &i.to_string(), HERE, Timestamp(i)).unwrap();
         }
-        let is_in = |cookie: &str| guard.session(&everyone, cookie, Timestamp(2_000)).is_ok();
+        let is_in = |cookie: &str| guard.session(&everyone, &of(cookie), Timestamp(2_000)).is_ok();
         assert!(is_in("bob") && is_in("1001") && is_in("982") && !is_in("981"));
         assert_eq!(guard.sessions.len(), 1 + MAX_SESSIONS_OF_TOKEN);
     }

@@ -8,4 +8,5 @@ pub mod run;
 mod tokens;
 
 pub use guard::{Denied, Guard, LIFETIME};
+pub use run::Key;
 pub use tokens::{Digest, Identity, Role, Tokens, WrongName, line, token};

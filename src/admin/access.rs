@@ -10,7 +10,7 @@
 use super::Sources;
 use super::problem::Problem;
 use crate::access::run::Handle;
-use crate::access::{Denied, Identity, Role};
+use crate::access::{Denied, Digest, Identity, Key, Role};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
@@ -51,19 +51,17 @@ pub(super) struct Actor(pub(super) Arc<str>);
 /// Who asks.
 #[derive(Clone, Debug)]
 pub(super) enum Caller {
-    /// Nobody that we know.
-    Nobody,
-    /// Somebody with a token.
-    Bearer(Identity),
-    /// Somebody with a session.
-    Browser(Identity),
+    /// Nobody that we know, from this address.
+    Nobody(IpAddr),
+    /// Somebody, and by what we know them.
+    Known(Identity, Key),
 }
 
 impl Caller {
     pub(super) fn identity(&self) -> Option<&Identity> {
         match self {
-            Self::Nobody => None,
-            Self::Bearer(identity) | Self::Browser(identity) => Some(identity),
+            Self::Nobody(_) => None,
+            Self::Known(identity, _) => Some(identity),
         }
     }
 
@@ -139,24 +137,25 @@ pub(super) fn peer(parts: &Parts) -> IpAddr {
 /// Who asks. What is shown and wrong is refused; an old cookie is as none.
 pub(super) async fn caller(access: &Access, parts: &Parts) -> Result<Caller, Problem> {
     let headers = &parts.headers;
-    let Some(door) = &access.door else { return Ok(Caller::Nobody) };
+    let nobody = Caller::Nobody(peer(parts));
+    let Some(door) = &access.door else { return Ok(nobody) };
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let text = value.to_str().unwrap_or_default();
         let token = text.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let Some((_, token)) = token else {
             return Err(unknown("`Authorization` is the word Bearer and a token"));
         };
-        return door.token(token.trim()).map(Caller::Bearer).map_err(denied);
+        let key = Key::Token(Digest::of(token.trim().as_bytes()));
+        return door.who(key).await.map(|identity| Caller::Known(identity, key)).map_err(denied);
     }
-    match cookie(headers, access.tls) {
-        Some(cookie) => Ok(door.session(cookie).await.map_or(Caller::Nobody, Caller::Browser)),
-        None => Ok(Caller::Nobody),
-    }
+    let Some(cookie) = cookie(headers, access.tls) else { return Ok(nobody) };
+    let key = Key::Session(cookie);
+    Ok(door.who(key).await.map_or(nobody, |identity| Caller::Known(identity, key)))
 }
 
 /// The session that a browser shows; none when it shows several, of which somebody else may have set one. Whether we speak
 /// TLS ourselves; if not, a proxy may do it for us, and then the cookie that nobody else can set goes first.
-pub(super) fn cookie(headers: &HeaderMap, tls: bool) -> Option<String> {
+pub(super) fn cookie(headers: &HeaderMap, tls: bool) -> Option<Digest> {
     let shown = |wanted: &str| -> BTreeSet<&str> {
         let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
         let pairs = all.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
@@ -165,7 +164,7 @@ pub(super) fn cookie(headers: &HeaderMap, tls: bool) -> Option<String> {
     let secure = shown(SECURE_COOKIE);
     let mut values = if tls || !secure.is_empty() { secure } else { shown(COOKIE) }.into_iter();
     let (first, second) = (values.next(), values.next());
-    first.filter(|_| second.is_none()).map(str::to_owned)
+    first.filter(|_| second.is_none()).map(|cookie| Digest::of(cookie.as_bytes()))
 }
 
 /// The answer to those who are not let in.
@@ -188,7 +187,7 @@ fn unknown(why: &str) -> Problem {
 /// Without tokens everyone on this machine may read: others cannot reach the port, and see [`neighbours`].
 pub(super) fn may_read(access: &Access, caller: &Caller) -> Result<(), Problem> {
     match (&access.door, caller) {
-        (Some(_), Caller::Nobody) => Err(unknown("this page is for those who show a token")),
+        (Some(_), Caller::Nobody(_)) => Err(unknown("this page is for those who show a token")),
         _ => Ok(()),
     }
 }
@@ -217,7 +216,7 @@ pub(super) fn may_change(access: &Access, caller: &Caller, headers: &HeaderMap) 
     // Browsers say one of both with every request that could be a forged one (Fetch standard, "append a request `Origin`
     // header"; Fetch Metadata section 2.1).
     let says = |name: &HeaderName| headers.contains_key(name);
-    if matches!(caller, Caller::Browser(_)) && !says(&header::ORIGIN) && !says(&FETCH_SITE) {
+    if matches!(caller, Caller::Known(_, Key::Session(_))) && !says(&header::ORIGIN) && !says(&FETCH_SITE) {
         return refuse("a change by a session says in `Origin` or `Sec-Fetch-Site` where it comes from");
     }
     Ok(Actor(Arc::clone(&identity.name)))
@@ -286,7 +285,8 @@ mod tests {
                 pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
             [(header::HOST, "serin:18080".parse().unwrap())].into_iter().chain(pairs).collect()
         };
-        let caller = Caller::Browser(Identity { name: "ann".into(), role: Role::Operator });
+        let identity = Identity { name: "ann".into(), role: Role::Operator };
+        let caller = Caller::Known(identity, Key::Session(Digest::of(b"a cookie")));
         let access = Access { door: None, insecure_admin: false, tls: false };
         let may = |pairs: &_| may_change(&access, &caller, &headers(pairs)).is_ok();
         assert!(may(&[("origin", "http://serin:18080")]));
@@ -303,16 +303,17 @@ mod tests {
 
     #[test]
     fn a_cookie_is_found_among_others() {
+        let is = |cookie: &str| Some(Digest::of(cookie.as_bytes()));
         let of = |value: &'static str, tls| {
             cookie(&HeaderMap::from_iter([(header::COOKIE, value.parse().unwrap())]), tls)
         };
-        assert_eq!(of("a=1; serin-session=x_y; b=2", false).as_deref(), Some("x_y"));
+        assert_eq!(of("a=1; serin-session=x_y; b=2", false), is("x_y"));
         assert_eq!(of("xserin-session=x", false), None);
-        assert_eq!(of("serin-session=x; serin-session=x", false).as_deref(), Some("x"));
+        assert_eq!(of("serin-session=x; serin-session=x", false), is("x"));
         assert_eq!(of("serin-session=x; serin-session=y", false), None, "which one is ours?");
         // Behind a proxy that speaks TLS both may come, and with TLS of our own the plain one is never ours.
         for tls in [false, true] {
-            assert_eq!(of("serin-session=x; __Host-serin-session=y", tls).as_deref(), Some("y"));
+            assert_eq!(of("serin-session=x; __Host-serin-session=y", tls), is("y"));
             assert_eq!(of("__Host-serin-session=x; __Host-serin-session=y", tls), None);
         }
         assert_eq!(of("serin-session=x", true), None);

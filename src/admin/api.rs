@@ -3,8 +3,8 @@
 use super::access::Caller;
 use super::problem::Problem;
 use super::{
-    GatewayNumbers, Sources, access, actions, events, files, metrics, numbers, problem, replicas, session,
-    switches, ui, watch,
+    GatewayNumbers, Sources, access, actions, alarms, events, files, metrics, numbers, problem, replicas,
+    session, switches, ui, watch,
 };
 use crate::clock::{self, Timestamp};
 use crate::control::{GatewayView, View};
@@ -107,6 +107,7 @@ pub fn router(sources: Sources) -> Router {
             .route("/gateways/{name}/shadow", get(shadow))
             .route("/proxies", get(proxies))
             .route("/replicas", get(replicas::show))
+            .route("/alarms", get(alarms::all))
             .route("/switches", get(switches::all))
             .route("/switches/{name}", put(switches::throw))
             .route("/config/{name}", get(config).layer(map_response(unstored))),
@@ -170,11 +171,20 @@ async fn other_method(method: Method) -> Problem {
 }
 
 async fn ready(State(sources): State<Sources>) -> Result<&'static str, Problem> {
+    begun(&sources).map(|()| "ready\n")
+}
+
+/// Whether the gateway files were read: before that it is not known which gateways there are.
+pub(super) fn begun(sources: &Sources) -> Result<(), Problem> {
     if sources.is_ready() {
-        Ok("ready\n")
-    } else {
-        Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the gateway files are being read"))
+        return Ok(());
     }
+    let unlisted = sources.unlisted.load();
+    let why = unlisted.everything().map_or_else(
+        || "the gateway files are being read; ask again".to_owned(),
+        |why| format!("the directory of gateway files cannot be listed: {why}"),
+    );
+    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why))
 }
 
 async fn prometheus(State(sources): State<Sources>) -> Response {
@@ -187,9 +197,10 @@ async fn gateways(
     State(sources): State<Sources>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-) -> Response {
+) -> Result<Response, Problem> {
+    begun(&sources)?;
     let gateways = sources.view.load().gateways.values().map(|gateway| shown(gateway, &caller)).collect();
-    tagged(&headers, &GatewayList { gateways })
+    Ok(tagged(&headers, &GatewayList { gateways }))
 }
 
 async fn gateway(
@@ -291,6 +302,7 @@ fn why(gateway: &GatewayView) -> String {
 }
 
 pub(super) fn find(sources: &Sources, name: &str) -> Result<Arc<GatewayView>, Problem> {
+    begun(sources)?;
     let missing = || Problem::new(StatusCode::NOT_FOUND, format!("there is no gateway {name}"));
     sources.view.load().gateways.get(name).cloned().ok_or_else(missing)
 }

@@ -4,14 +4,16 @@
 //! reader that was away misses nothing, and a slow one holds up nobody.
 
 use super::Sources;
+use super::access::Caller;
 use super::api::find;
 use super::problem::Problem;
+use super::seats::Seat;
 use crate::names::GatewayName;
 use crate::store::run::Status;
 use crate::store::{Entry, Error, Kind, Query};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query as Parameters, State};
+use axum::extract::{Extension, Path, Query as Parameters, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -52,21 +54,23 @@ type Wished = Result<Parameters<Wish>, QueryRejection>;
 /// `GET /api/v1/events`
 pub(super) async fn all(
     State(sources): State<Sources>,
+    Extension(caller): Extension<Caller>,
     wish: Wished,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    answer(sources, None, wish, &headers).await
+    answer(sources, caller, None, wish, &headers).await
 }
 
 /// `GET /api/v1/gateways/{name}/events`: also of a gateway that is gone.
 pub(super) async fn of_gateway(
     State(sources): State<Sources>,
+    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
     wish: Wished,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let gateway = known(&sources, &name).await?;
-    answer(sources, Some(gateway), wish, &headers).await
+    answer(sources, caller, Some(gateway), wish, &headers).await
 }
 
 /// `GET /api/v1/gateways/{name}/revisions`: the entries that came with a new revision of the rollout.
@@ -82,6 +86,7 @@ pub(super) async fn revisions(
 
 async fn answer(
     sources: Sources,
+    caller: Caller,
     gateway: Option<GatewayName>,
     wish: Wished,
     headers: &HeaderMap,
@@ -107,24 +112,28 @@ async fn answer(
     // What lies ahead is of another journal, of which this reader has seen nothing.
     query.after = if after > newest { 0 } else { after };
     (query.newest, query.limit) = (false, MAX_PAGE);
-    let over = over(&sources);
+    let seat = sources.hub.seats.take(&caller)?;
+    let over = over(&sources, caller, seat);
     let events = follow(sources, query).take_until(over.boxed());
     Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
 }
 
-/// Ends when streams have to: everything stops, or the tokens have changed, and whoever reads on has to show one again.
-pub(super) fn over(sources: &Sources) -> impl Future<Output = ()> + Send + use<> {
+/// Ends when a stream has to: everything stops, or its reader would not be let in any more as who they are. Until then it
+/// has its seat.
+pub(super) fn over(sources: &Sources, caller: Caller, seat: Seat) -> impl Future<Output = ()> + Send + use<> {
     let (mut stopped, door) = (sources.stopped.clone(), sources.access.door.clone());
     async move {
-        let changed = async {
-            match door {
-                Some(door) => door.changed().await,
-                None => std::future::pending().await,
+        let _seat = seat;
+        let out = async {
+            match (door, caller) {
+                (Some(door), Caller::Known(identity, key)) => door.until_out(key, &identity).await,
+                // Where nobody says who they are, nobody is shut out.
+                (None, _) | (_, Caller::Nobody(_)) => std::future::pending().await,
             }
         };
         tokio::select! {
             _ = stopped.wait_for(|s| *s) => {}
-            () = changed => {}
+            () = out => {}
         }
     }
 }

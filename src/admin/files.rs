@@ -3,7 +3,7 @@
 
 use super::Sources;
 use super::access::{self, Actor, Caller};
-use super::api::find;
+use super::api::{begun, find};
 use super::editor::{Change, Editor, Reach, tag};
 use super::problem::Problem;
 use crate::config::{self, Content, Document, EditError};
@@ -82,7 +82,7 @@ pub(super) async fn read(
         writable: reason.is_none(),
         reason,
     };
-    Ok(([(header::ETAG, tag)], Json(file)).into_response())
+    Ok(versioned(tag, file))
 }
 
 /// `PUT /api/v1/gateways/{name}`
@@ -188,7 +188,7 @@ pub(super) async fn traffic(
         .filter(|u| u.weight > Weight::NONE || is_split(&u.name))
         .map(|u| (u.name.clone(), serde_json::json!(u.weight)))
         .collect();
-    Ok(([(header::ETAG, tag)], Json(weights)).into_response())
+    Ok(versioned(tag, weights))
 }
 
 /// `PUT /api/v1/gateways/{name}/traffic`
@@ -301,7 +301,7 @@ async fn change(
             tell(&sources, &name, &actor, format!("{file} was changed through the API")).await;
             seen(&sources, &file, Some(&tag)).await;
         }
-        Ok(([(header::ETAG, tag)], Json(Written { file, diagnostics })).into_response())
+        Ok(versioned(tag, Written { file, diagnostics }))
     };
     editor.in_turn(change).await
 }
@@ -314,16 +314,13 @@ async fn judge(
     name: Option<GatewayName>,
     reach: Reach,
 ) -> Result<Vec<Diagnostic>, Problem> {
-    let unavailable = |why: &str| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why);
-    if !sources.is_ready() {
-        return Err(unavailable("the gateway files are being read; ask again"));
-    }
+    begun(sources)?;
     let document = Document { path, content: Content::Text(bytes.into()) };
     let attached = sources.editor.attached(document.clone(), reach).await?;
     let (asker, answer) = Asker::new();
     // A queue without a reader drops the asker, which the answer then tells.
     let _ = sources.events.send(Event::Draft(Draft { document, attached, name }, asker)).await;
-    answer.await.map_err(|_| unavailable("Serin is stopping"))
+    answer.await.map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Serin is stopping"))
 }
 
 fn accept(diagnostics: &[Diagnostic]) -> Result<(), Problem> {
@@ -377,6 +374,11 @@ async fn seen(sources: &Sources, file: &str, tag: Option<&str>) {
 fn file_of(name: &str) -> Arc<str> {
     let extension = if name == "serin" { "yml" } else { "yaml" };
     format!("{name}.{extension}").into()
+}
+
+/// An answer with the version of the file that it is about.
+fn versioned(tag: String, body: impl Serialize) -> Response {
+    ([(header::ETAG, tag)], Json(body)).into_response()
 }
 
 fn text(bytes: Vec<u8>) -> Result<String, Problem> {

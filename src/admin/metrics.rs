@@ -124,7 +124,7 @@ fn gateways(sources: &Sources, registry: &mut Registry) {
     let phases = Family::<ByPhase, Gauge>::default();
     let weights = Family::<ByUpstream, Fraction>::default();
     let broken = Family::<Broken, Gauge>::default();
-    for phase in Phase::ALL {
+    for phase in Phase::all() {
         phases.get_or_create(&ByPhase { phase: phase.as_str() }).set(0);
     }
     for gateway in view.gateways.values() {
@@ -151,6 +151,13 @@ fn gateways(sources: &Sources, registry: &mut Registry) {
     registry.register("upstream_weight", "Share of the split, from 0 to 1", weights);
     registry.register("gateway_error", "1 for each error in the newest version of a gateway file", broken);
     registry.register("gateway_files_vanished", "1 when all gateway files are gone at once", vanished);
+    let unlisted = Gauge::<i64>::default();
+    unlisted.set(i64::try_from(sources.unlisted.load().count()).unwrap_or(i64::MAX));
+    registry.register(
+        "gateway_directories_unlisted",
+        "Directories of gateway files that cannot be listed",
+        unlisted,
+    );
     let switches = Family::<BySwitch, Gauge>::default();
     for (switch, on) in view.switches.positions() {
         switches.get_or_create(&BySwitch { switch }).set(i64::from(on));

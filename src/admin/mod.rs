@@ -6,6 +6,7 @@
 
 mod access;
 mod actions;
+mod alarms;
 mod api;
 mod editor;
 mod events;
@@ -15,12 +16,14 @@ mod metrics;
 mod numbers;
 mod problem;
 mod replicas;
+mod seats;
 mod session;
 mod switches;
 mod ui;
 pub mod watch;
 
 pub use access::{Access, Peer};
+pub use alarms::{Alarm, Alarms};
 pub use api::{GatewayList, ProxyList, ProxyView, ResourceView, TypeView, resources_of, router};
 pub use editor::{Editor, Edits};
 pub use files::{GatewayFile, Validation, Written};
@@ -29,7 +32,7 @@ pub use replicas::{Differing, Replica, Replicas};
 pub use session::{Editing, Session};
 
 use crate::compare::Reports;
-use crate::control::{Event, View};
+use crate::control::{Event, Unlisted, View};
 use crate::latest::Latest;
 use crate::messages::Counters;
 use crate::store::roster::Member;
@@ -47,6 +50,8 @@ pub struct Sources {
     pub name: Arc<str>,
     /// Gateways and what Envoys are told.
     pub view: Arc<Latest<View>>,
+    /// Directories that cannot be listed, also before there is a view.
+    pub unlisted: Arc<Latest<Unlisted>>,
     /// Connected Envoys.
     pub registry: Arc<Registry>,
     /// The journal.

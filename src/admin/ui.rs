@@ -39,6 +39,7 @@ const FILES: &[(&str, &str)] = files! {
     "css/parts.css"
     "css/tokens.css"
     "icon.svg"
+    "lib/alarms.js"
     "lib/api.js"
     "lib/dom.js"
     "lib/format.js"

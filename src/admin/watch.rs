@@ -3,6 +3,7 @@
 //! Without `gateway`, the list: `list` with all rows, then `changes` with those that are different or gone. With it, one
 //! gateway: `gateway` with all that is known of it whenever that changes (`gone` when it is not there), `numbers` of the
 //! last minute each second, `points` of the last quarter of an hour, and the journal, whose entries have no event name.
+//! Both have `alarms` when they begin and whenever they are others.
 //! A `beat` comes at least every [`BEAT`], so that silence means that nobody is there.
 //!
 //! A listener has no queue. It asks the newest board what it has not told yet, when its reader is ready, so a slow one
@@ -17,9 +18,11 @@ pub use work::{Hub, Work, start};
 
 use super::Sources;
 use super::access::Caller;
+use super::alarms::Alarms;
 use super::events::{entries_after, follow, over};
 use super::problem::Problem;
 use crate::clock;
+use crate::control::Unlisted;
 use crate::latest::Subscriber;
 use crate::names::GatewayName;
 use axum::extract::rejection::QueryRejection;
@@ -38,12 +41,9 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// The longest silence of a stream.
 pub const BEAT: Duration = Duration::from_secs(5);
-/// Streams at once. A browser has one for each page that can be seen.
-const SEATS: usize = 256;
 /// Entries of the journal that a page of a gateway begins with.
 const ENTRIES: usize = 200;
 
@@ -62,25 +62,20 @@ pub(super) async fn watch(
     wish: Result<Query<Wish>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(wish) = wish.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
-    let full = |_| {
-        let why = format!("{SEATS} pages are open already; close one, and this one goes on");
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, why)
-    };
-    let seat = Arc::clone(&sources.hub.seats).try_acquire_owned().map_err(full)?;
-    let board = sources.hub.board.subscribe();
-    let over = over(&sources).boxed();
+    let seat = sources.hub.seats.take(&caller)?;
+    let with_lines = !caller.is_viewer();
+    let over = over(&sources, caller, seat).boxed();
     Ok(match wish.gateway {
         None => {
-            let listener = Listener::new(board, seat, About::List { seen: None });
+            let listener = Listener::new(sources, About::List { seen: None });
             Sse::new(listener.tell().take_until(over)).into_response()
         }
         Some(name) => {
             let name: Arc<str> = name.into();
             let journal = journal(&sources, &name);
             let interest = sources.hub.look(&name).await;
-            let with_lines = !caller.is_viewer();
             let about = About::Gateway { _interest: interest, name, with_lines, told: Told::default() };
-            let listener = Listener::new(board, seat, about).tell();
+            let listener = Listener::new(sources, about).tell();
             Sse::new(stream::select(journal, listener).take_until(over)).into_response()
         }
     })
@@ -97,11 +92,13 @@ fn journal(sources: &Sources, name: &str) -> impl Stream<Item = Result<Event, In
 /// One open stream.
 struct Listener {
     board: Subscriber<Board>,
+    unlisted: Subscriber<Unlisted>,
+    sources: Sources,
+    /// As they were told.
+    alarms: Option<Alarms>,
     about: About,
+    /// What comes next; at first the beat that says that somebody is there.
     waiting: VecDeque<Event>,
-    /// Whether nothing was told yet.
-    is_new: bool,
-    _seat: OwnedSemaphorePermit,
 }
 
 enum About {
@@ -128,8 +125,9 @@ struct Told {
 }
 
 impl Listener {
-    fn new(board: Subscriber<Board>, seat: OwnedSemaphorePermit, about: About) -> Self {
-        Self { board, about, waiting: VecDeque::new(), is_new: true, _seat: seat }
+    fn new(sources: Sources, about: About) -> Self {
+        let (board, unlisted) = (sources.hub.board.subscribe(), sources.unlisted.subscribe());
+        Self { board, unlisted, sources, alarms: None, about, waiting: [beat()].into() }
     }
 
     fn tell(self) -> impl Stream<Item = Result<Event, Infallible>> {
@@ -140,27 +138,27 @@ impl Listener {
     }
 
     async fn next(&mut self) -> Option<Event> {
-        if self.is_new {
-            self.is_new = false;
-            // Nothing is shown before all files were read once.
-            if self.board.published().await {
-                return Some(beat());
-            }
-            return None;
-        }
         loop {
             if let Some(event) = self.waiting.pop_front() {
                 return Some(event);
             }
-            let board = self.board.load();
-            self.waiting.extend(self.about.news(&board));
+            self.unlisted.load();
+            let (board, alarms) = (self.board.load(), self.sources.alarms());
+            if self.alarms.as_ref() != Some(&alarms) {
+                self.waiting.push_back(named("alarms", &board::text(&alarms)));
+                self.alarms = Some(alarms);
+            }
+            // No gateway is shown before all files were read once.
+            if self.board.is_published() {
+                self.waiting.extend(self.about.news(&board));
+            }
             if !self.waiting.is_empty() {
                 continue;
             }
-            match tokio::time::timeout(BEAT, self.board.changed()).await {
-                Ok(true) => {}
-                Ok(false) => return None,
-                Err(_) => return Some(beat()),
+            tokio::select! {
+                more = self.board.changed() => more.then_some(())?,
+                more = self.unlisted.changed() => more.then_some(())?,
+                () = tokio::time::sleep(BEAT) => return Some(beat()),
             }
         }
     }

@@ -5,6 +5,7 @@ use crate::clock;
 use crate::control::{Event, Measured, Outcome, Phase, Proposal, View};
 use crate::latest::Latest;
 use crate::names::GatewayName;
+use crate::rollout;
 use crate::store::run::{Answer, Handle};
 use crate::telemetry::{self, Measurement, Table};
 use std::collections::BTreeMap;
@@ -87,7 +88,7 @@ async fn healthy(view: Arc<Latest<View>>, table: Arc<Latest<Table>>, events: mps
 }
 
 fn healthy_canaries(view: &View, table: &Table) -> BTreeMap<GatewayName, u32> {
-    let waiting = view.busy.values().filter(|g| g.phase == Phase::Waiting);
+    let waiting = view.busy.values().filter(|g| g.phase == Phase::Of(rollout::Phase::Waiting));
     let count = |name: &str, canary: &str| {
         let numbers = table.gateway(name, clock::now());
         let known = numbers.into_iter().find(|(upstream, _)| upstream.as_str() == canary);

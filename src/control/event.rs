@@ -1,6 +1,6 @@
 //! What the loop is told, and what it has to say.
 
-use super::{Asker, By, Command, Draft, Edit, Fetch, Fetched, Question, Throw};
+use super::{Asker, By, Command, Draft, Edit, Fetch, Fetched, Question, Throw, Unlisted};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Document, Reference};
 use crate::diag::Diagnostic;
@@ -16,8 +16,11 @@ use std::sync::Arc;
 /// Something that happened outside.
 #[derive(Debug)]
 pub enum Event {
-    /// Files are there, have changed or are gone. The first one of a run holds all files.
+    /// Files are there, have changed or are gone. The first one of a run that comes while the watched directory can be
+    /// listed holds all files.
     Files(Changes),
+    /// The directories that cannot be listed from now on.
+    Unlisted(Unlisted),
     /// An Envoy took or refused something.
     Verdict(Verdict),
     /// Something of a token issuer or a provider of logins was fetched, or could not be.

@@ -4,7 +4,7 @@
 //! two claim the same name or the same place. Those that claim nothing in common are not looked at when one changes.
 
 use super::claims::Claims;
-use super::{Changes, Draft, GRACE};
+use super::{Changes, Draft, GRACE, Unlisted};
 use crate::clock::Timestamp;
 use crate::config::{self, Attachment, Content, Context, Document, Loaded, Reference};
 use crate::diag::{Code, Diagnostic, Place, Severity};
@@ -35,7 +35,9 @@ pub(super) struct Files {
     /// Files that may have another last good text now.
     accepted: BTreeSet<Arc<str>>,
     /// Whether all files were looked at once.
-    begun: bool,
+    pub(super) begun: bool,
+    /// Where it is not known which files there are.
+    unlisted: Unlisted,
 }
 
 #[derive(Debug)]
@@ -254,7 +256,8 @@ impl Files {
         // Who wants what a changed file gives up, and who has what it wants now.
         let around = self.claims.around(&newer);
         let mut broken = self.broken(&around);
-        if !std::mem::replace(&mut self.begun, true) && !to_load.is_empty() {
+        let is_first = self.unlisted.everything().is_none() && !std::mem::replace(&mut self.begun, true);
+        if is_first && !to_load.is_empty() {
             // Some of them may have gone meanwhile. When all have, they will be back.
             self.accepted.extend(self.good_texts.keys().cloned());
         }
@@ -293,6 +296,12 @@ impl Files {
         }
         outcome.settled = self.settle(around);
         outcome
+    }
+
+    /// Takes where the source cannot see; what is new about that, in sentences: what is bad, and what is good again.
+    pub(super) fn look_away(&mut self, unlisted: Unlisted) -> (Vec<String>, Vec<String>) {
+        let before = std::mem::replace(&mut self.unlisted, unlisted);
+        self.unlisted.since(&before, self.begun)
     }
 
     /// What would be wrong with a file if this was its text, alone and beside the others.

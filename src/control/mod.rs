@@ -40,6 +40,7 @@ mod rollout_view;
 mod rollouts;
 pub mod run;
 mod trial;
+mod unlisted;
 mod view;
 mod world;
 
@@ -51,6 +52,7 @@ pub use notice::{Notice, Release};
 pub use questions::{Question, Questions};
 pub use rollout_view::{MetricView, RolloutView, ShadowFirstView, StepView};
 pub use rollouts::{Compared, Proposal, Wants};
+pub use unlisted::Unlisted;
 pub use view::{GatewayView, Phase, UpstreamView, View};
 pub use world::World;
 

@@ -1,7 +1,9 @@
 //! The loop itself: waits, applies, publishes. It decides nothing.
 
 use super::journal::Journal;
-use super::{Compared, Event, Handed, Note, NoteKind, Notice, Proposal, Questions, View, Wants, World};
+use super::{
+    Compared, Event, Handed, Note, NoteKind, Notice, Proposal, Questions, Unlisted, View, Wants, World,
+};
 use crate::access::Tokens;
 use crate::clock;
 use crate::latest::Latest;
@@ -21,6 +23,8 @@ pub struct Outputs {
     pub fleet: Arc<Latest<Fleet>>,
     /// For people.
     pub view: Arc<Latest<View>>,
+    /// For people as well, also before there is a view.
+    pub unlisted: Arc<Latest<Unlisted>>,
     /// For the store.
     pub proposals: mpsc::Sender<Proposal>,
     /// For whoever measures.
@@ -58,7 +62,6 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
     // Without them some things are said twice.
     let said = outputs.store.entries(Query { newest: true, limit: SAID, ..Query::default() }).await;
     let mut journal = Journal::after(said.unwrap_or_default());
-    // Nothing is published before the first event, which holds all files.
     while let Some(event) = next(&world, &mut events).await {
         let now = clock::now();
         let mut changed = world.apply(event, now);
@@ -66,6 +69,8 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
             let Ok(more) = events.try_recv() else { break };
             changed |= world.apply(more, now);
         }
+        // Nothing is published before all files were read.
+        changed &= world.has_begun();
         if changed {
             let fleet = world.fleet();
             // Envoys are not woken for what only people see. The first state is always one to be told of.
@@ -87,6 +92,9 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
         // Whoever sees it finds it in the journal.
         if changed {
             outputs.view.publish(world.view());
+        }
+        if let Some(unlisted) = world.take_unlisted() {
+            outputs.unlisted.publish(unlisted);
         }
         // Kept first: what follows from it is published when the store has answered.
         if let Some(proposal) = world.take_proposal()

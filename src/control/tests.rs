@@ -7,12 +7,13 @@ mod refusals;
 mod rollouts;
 mod secrets;
 
-use super::{Changes, Event, GRACE, GatewayView, LINGER, NoteKind, Phase, WARM_UP, World};
+use super::{Changes, Event, GRACE, GatewayView, LINGER, NoteKind, Phase, Unlisted, WARM_UP, World};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Content, Document, Reference};
 use crate::model::{CertificateFiles, Listener, ListenerTls, Settings};
 use crate::names::ListenerName;
 use crate::resource::{Kind, Resource, Version};
+use crate::rollout;
 use crate::snapshot::Snapshot;
 use std::sync::Arc;
 use std::time::Duration;

@@ -17,7 +17,7 @@ use crate::store::Seat;
 use crate::translate::{self, Leg};
 use crate::weight::Weight;
 use imbl::OrdMap;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -45,70 +45,32 @@ pub struct View {
 }
 
 /// Where a gateway stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// It serves what its file says, and nothing is released.
-    Stable,
-    /// See [`rollout::Phase::Waiting`].
-    Waiting,
-    /// See [`rollout::Phase::Progressing`].
-    Progressing,
-    /// See [`rollout::Phase::Holding`].
-    Holding,
-    /// See [`rollout::Phase::Paused`].
-    Paused,
-    /// See [`rollout::Phase::Baking`].
-    Baking,
-    /// See [`rollout::Phase::Promoted`].
-    Promoted,
-    /// See [`rollout::Phase::RolledBack`].
-    RolledBack,
+    /// Where its release stands; `Stable` also of one without a release, which serves what its file says.
+    Of(rollout::Phase),
     /// Its newest version is in error; the last good one serves on, if there is one, and so does its release.
     Invalid,
 }
 
 impl Phase {
     /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::Stable,
-        Self::Waiting,
-        Self::Progressing,
-        Self::Holding,
-        Self::Paused,
-        Self::Baking,
-        Self::Promoted,
-        Self::RolledBack,
-        Self::Invalid,
-    ];
+    pub fn all() -> impl Iterator<Item = Self> {
+        rollout::Phase::ALL.into_iter().map(Self::Of).chain([Self::Invalid])
+    }
 
     /// The word of the API.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Stable => "Stable",
-            Self::Waiting => "Waiting",
-            Self::Progressing => "Progressing",
-            Self::Holding => "Holding",
-            Self::Paused => "Paused",
-            Self::Baking => "Baking",
-            Self::Promoted => "Promoted",
-            Self::RolledBack => "RolledBack",
+            Self::Of(phase) => phase.as_str(),
             Self::Invalid => "Invalid",
         }
     }
 }
 
-impl From<rollout::Phase> for Phase {
-    fn from(phase: rollout::Phase) -> Self {
-        match phase {
-            rollout::Phase::Stable => Self::Stable,
-            rollout::Phase::Waiting => Self::Waiting,
-            rollout::Phase::Progressing => Self::Progressing,
-            rollout::Phase::Holding => Self::Holding,
-            rollout::Phase::Paused => Self::Paused,
-            rollout::Phase::Baking => Self::Baking,
-            rollout::Phase::Promoted => Self::Promoted,
-            rollout::Phase::RolledBack => Self::RolledBack,
-        }
+impl Serialize for Phase {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -348,8 +310,8 @@ impl<'a> Facts<'a> {
             file_tag: file.tag().cloned(),
             phase: match (broken, rollout) {
                 (true, _) => Phase::Invalid,
-                (false, None) => Phase::Stable,
-                (false, Some((_, state))) => state.phase.into(),
+                (false, None) => Phase::Of(rollout::Phase::Stable),
+                (false, Some((_, state))) => Phase::Of(state.phase),
             },
             serving: serving.is_some(),
             gateway: serving.as_deref().map(served),

@@ -5,6 +5,7 @@ mod doors;
 mod logins;
 mod releases;
 mod switches;
+mod unlisted;
 
 use super::board::{Boards, Common};
 use super::certificates::Certificates;
@@ -19,6 +20,7 @@ use super::offer::{Offers, Version, sees};
 use super::renewal::Renewal;
 use super::rollouts::Rollouts;
 use super::trial::{Ruling, Standing, Trial};
+use super::unlisted::Unlisted;
 use super::view::{Facts, View, Views};
 use crate::clock::Timestamp;
 use crate::config::Reference;
@@ -74,6 +76,8 @@ pub struct World {
     outbox: Outbox,
     /// How many notes were taken.
     told: u64,
+    /// The directories that cannot be listed, when nobody was told yet.
+    unlisted: Option<Unlisted>,
 }
 
 /// What should be served under a name, and what Envoys took of it.
@@ -125,6 +129,7 @@ impl World {
             answers: Vec::new(),
             outbox: Outbox::default(),
             told: 0,
+            unlisted: None,
             settings,
         }
     }
@@ -142,6 +147,10 @@ impl World {
             Event::Files(changes) => {
                 self.take_files(changes, now);
                 true
+            }
+            Event::Unlisted(unlisted) => {
+                self.look_away(unlisted, now);
+                false
             }
             Event::Verdict(verdict) => self.take_verdict(verdict, now),
             Event::Fetched { what, result } => self.take_fetched(&what, result, now),

@@ -27,6 +27,18 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Stable,
+        Self::Waiting,
+        Self::Progressing,
+        Self::Holding,
+        Self::Paused,
+        Self::Baking,
+        Self::Promoted,
+        Self::RolledBack,
+    ];
+
     /// The word of the API.
     pub const fn as_str(self) -> &'static str {
         match self {

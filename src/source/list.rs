@@ -39,7 +39,8 @@ impl Listing {
         let mut below = Vec::new();
         for entry in fs::read_dir(directory)? {
             let path = entry?.path();
-            if path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b".")) {
+            // ext4 makes `lost+found` for root in every volume, and only fsck puts anything there (mklost+found(8)).
+            if path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b".") || n == "lost+found") {
                 continue;
             }
             if is_gateway_file(&path) {

@@ -4,7 +4,7 @@ use super::environment::Environment;
 use super::list::{Listing, is_gateway_file};
 use super::read::{Found, Stamp, read, stamp};
 use crate::config::{self, Attachment, Content, Document, Reference};
-use crate::control::Changes;
+use crate::control::{Changes, Unlisted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -32,6 +32,8 @@ pub struct Scanner {
     by_path: BTreeMap<PathBuf, BTreeSet<Reference>>,
     /// Directories that could not be listed the last time, and why.
     unread: BTreeMap<PathBuf, String>,
+    /// Files that were good before the start, until anything is seen.
+    last_good: BTreeSet<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -70,6 +72,7 @@ impl Scanner {
             referring,
             by_path: BTreeMap::new(),
             unread: BTreeMap::new(),
+            last_good: BTreeSet::new(),
         }
     }
 
@@ -80,7 +83,8 @@ impl Scanner {
     }
 
     /// With what was good before the start, by path below the directory: a file that is broken now may need what its
-    /// last good version refers to. Until the next start it is looked at like what the settings refer to.
+    /// last good version refers to. Until the next start it is looked at like what the settings refer to. One in a
+    /// directory that cannot be listed is told as one that cannot be read.
     #[must_use]
     pub fn with_last_good(mut self, documents: &BTreeMap<Arc<str>, Arc<str>>) -> Self {
         for (path, text) in documents {
@@ -90,6 +94,7 @@ impl Scanner {
                 *self.referring.entry(reference).or_default() += 1;
             }
         }
+        self.last_good = documents.keys().cloned().collect();
         self
     }
 
@@ -104,14 +109,22 @@ impl Scanner {
         let present: BTreeSet<Arc<str>> =
             files.iter().filter_map(|path| name(&self.watched.directory, path)).collect();
         // What cannot be seen is not gone: its gateways are served as they were.
-        let is_hidden = |name: &str| {
-            let path = self.watched.directory.join(name);
-            unread.keys().any(|directory| path.starts_with(directory))
+        let hidden = |name: &Arc<str>| {
+            let path = self.watched.directory.join(&**name);
+            unread.iter().find(|(directory, _)| path.starts_with(directory)).map(|(_, why)| why.clone())
         };
         let known = self.documents.keys();
         let gone: Vec<Arc<str>> =
-            known.filter(|name| !present.contains(*name) && !is_hidden(name)).cloned().collect();
+            known.filter(|name| !present.contains(*name) && hidden(name).is_none()).cloned().collect();
+        // At the first look that sees anything; before, whoever listens waits.
+        let is_blind = unread.contains_key(&self.watched.directory);
+        let last_good = if is_blind { BTreeSet::new() } else { std::mem::take(&mut self.last_good) };
+        let remembered: Vec<(Arc<str>, String)> =
+            last_good.into_iter().filter_map(|name| hidden(&name).map(|why| (name, why))).collect();
         self.unread = unread;
+        for (name, why) in remembered {
+            self.put(name, Content::Unreadable(why), None, &mut changes);
+        }
         for name in gone {
             self.forget(&name);
             changes.documents.insert(name, None);
@@ -156,8 +169,17 @@ impl Scanner {
     }
 
     /// The directories that the last full look could not list, and why. What was told of the files below them stands.
-    pub(super) fn unread(&self) -> &BTreeMap<PathBuf, String> {
+    #[cfg(test)]
+    fn unread(&self) -> &BTreeMap<PathBuf, String> {
         &self.unread
+    }
+
+    /// The same, by their paths below the watched directory.
+    pub(super) fn unlisted(&self) -> Unlisted {
+        let below = |path: &Path| {
+            path.strip_prefix(&self.watched.directory).unwrap_or(path).to_string_lossy().into_owned()
+        };
+        self.unread.iter().map(|(path, why)| (below(path), why.as_str())).collect()
     }
 
     /// The directory of gateway files.
@@ -187,6 +209,11 @@ impl Scanner {
             seen.stamp = stamp;
             return;
         }
+        self.put(name, content, stamp, changes);
+    }
+
+    /// A document is new, or has another content.
+    fn put(&mut self, name: Arc<str>, content: Content, stamp: Option<Stamp>, changes: &mut Changes) {
         let document = Document { path: Arc::clone(&name), content: content.clone() };
         let references = config::references(&document);
         for reference in &references {
@@ -355,6 +382,51 @@ mod tests {
         assert_eq!(names(&scanner.scan()), [("a.yaml", false)]);
         std::fs::remove_file(&team).unwrap();
         assert_eq!(names(&scanner.scan()), [("team/b.yaml", false)]);
+    }
+
+    #[test]
+    fn of_what_was_good_and_cannot_be_seen_at_the_start_the_last_good_version_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let gateways = folder.path().join("gateways");
+        let team = gateways.join("team");
+        std::fs::create_dir(&gateways).unwrap();
+        let good = ["team/a.yaml", "b.yaml"].map(|name| (Arc::from(name), Arc::from("x"))).into();
+        let scanner = |directory: &Path| {
+            Scanner::new(Watched { directory: directory.into(), files: BTreeSet::new() })
+                .with_last_good(&good)
+        };
+        std::os::unix::fs::symlink(&team, &team).unwrap();
+        let mut partly = scanner(&gateways);
+        let first = partly.scan();
+        let told = first.documents.get("team/a.yaml").unwrap().as_ref().unwrap();
+        assert!(matches!(&told.content, Content::Unreadable(_)));
+        assert_eq!(names(&first), [("team/a.yaml", true)]);
+        assert_eq!(partly.unlisted().sentences(true).map(|(path, _)| &**path).collect::<Vec<_>>(), ["team"]);
+        assert!(partly.scan().is_empty());
+        std::fs::remove_file(&team).unwrap();
+        std::fs::create_dir(&team).unwrap();
+        assert_eq!(names(&partly.scan()), [("team/a.yaml", false)]);
+        // Once gone, it does not come back by not being seen.
+        std::fs::remove_dir(&team).unwrap();
+        std::os::unix::fs::symlink(&team, &team).unwrap();
+        assert!(partly.scan().is_empty());
+        // Where nothing can be seen, nothing is told until something can.
+        let looped = folder.path().join("looped");
+        std::os::unix::fs::symlink(&looped, &looped).unwrap();
+        let mut blind = scanner(&looped);
+        assert!(blind.scan().is_empty() && blind.unlisted().everything().is_some());
+        std::fs::remove_file(&looped).unwrap();
+        std::os::unix::fs::symlink(&gateways, &looped).unwrap();
+        assert_eq!(names(&blind.scan()), [("team/a.yaml", true)]);
+    }
+
+    #[test]
+    fn what_file_systems_put_there_themselves_is_no_directory_of_gateways() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("lost+found")).unwrap();
+        std::fs::write(folder.path().join("lost+found/a.yaml"), "x").unwrap();
+        let mut scanner = Scanner::new(Watched { directory: folder.path().into(), files: BTreeSet::new() });
+        assert!(scanner.scan().is_empty());
     }
 
     #[test]

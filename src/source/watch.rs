@@ -8,7 +8,7 @@ use super::scan::{Depth, Scanner};
 use super::settle::{Hint, Look, Settle};
 use super::{DEEP, RESCAN};
 use crate::clock::Stopwatch;
-use crate::control::{Changes, Event as ControlEvent};
+use crate::control::{Changes, Event as ControlEvent, Unlisted};
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::collections::BTreeSet;
@@ -40,7 +40,8 @@ pub fn watch(scanner: Scanner, out: mpsc::Sender<ControlEvent>) -> std::io::Resu
     let (sender, inbox) = channel();
     let watching = Watching(sender.clone());
     std::thread::Builder::new().name("serin-source".into()).spawn(move || {
-        Source { scanner, eyes: Eyes::new(sender), out, unread: BTreeSet::new() }.run(&inbox);
+        let (unlisted, told_all) = (Unlisted::default(), false);
+        Source { scanner, eyes: Eyes::new(sender), out, unlisted, told_all }.run(&inbox);
     })?;
     Ok(watching)
 }
@@ -49,8 +50,10 @@ struct Source {
     scanner: Scanner,
     eyes: Eyes,
     out: mpsc::Sender<ControlEvent>,
-    /// The directories of which was said that they cannot be listed.
-    unread: BTreeSet<PathBuf>,
+    /// The directories of which was told that they cannot be listed.
+    unlisted: Unlisted,
+    /// Whether all files were told once. Whoever listens waits for it.
+    told_all: bool,
 }
 
 impl Source {
@@ -59,9 +62,7 @@ impl Source {
         // Watch first, look then: what happens in between is seen twice rather than never.
         self.eyes.arm(&self.scanner);
         let all = self.scanner.look(Depth::Content);
-        self.complain();
-        // Told even when there is nothing: the others wait for it.
-        if self.out.blocking_send(ControlEvent::Files(all)).is_err() {
+        if !self.tell(all) {
             return;
         }
         self.eyes.arm(&self.scanner);
@@ -107,29 +108,25 @@ impl Source {
 
     /// False when nobody listens any more.
     fn tell(&mut self, changes: Changes) -> bool {
-        self.complain();
-        if changes.is_empty() {
+        let unlisted = self.scanner.unlisted();
+        if unlisted != self.unlisted {
+            self.unlisted.clone_from(&unlisted);
+            // First: whoever hears of files has to know whether these are all.
+            if self.out.blocking_send(ControlEvent::Unlisted(unlisted)).is_err() {
+                return false;
+            }
+        }
+        // Told even when there is nothing.
+        let is_due = !self.told_all && self.unlisted.everything().is_none();
+        if changes.is_empty() && !is_due {
             return !self.out.is_closed();
         }
+        self.told_all |= is_due;
         // They may be in other directories.
         if !changes.attached.is_empty() {
             self.eyes.arm(&self.scanner);
         }
         self.out.blocking_send(ControlEvent::Files(changes)).is_ok()
-    }
-
-    /// Says once of each directory that it cannot be listed.
-    fn complain(&mut self) {
-        let unread = self.scanner.unread();
-        self.unread.retain(|directory| unread.contains_key(directory));
-        for (directory, why) in unread {
-            if self.unread.insert(directory.clone()) {
-                tracing::error!(
-                    "{} cannot be listed ({why}); gateways of files below it stay as they were",
-                    directory.display()
-                );
-            }
-        }
     }
 
     /// What an event of the operating system means for us, if anything.

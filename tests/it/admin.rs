@@ -3,6 +3,8 @@
 mod described;
 mod doors;
 mod edits;
+mod streams;
+mod unlisted;
 
 use crate::protocol::client::{folder, gateway, shown, soon, start, stop, write};
 use reqwest::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
@@ -108,12 +110,14 @@ async fn probes_know_when_files_are_read() {
     use serin::latest::Latest;
     use tower::ServiceExt;
     let view = Latest::new(View::default());
+    let unlisted = Latest::new(serin::control::Unlisted::default());
     let (store, ..) = serin::store::run::start(Box::new(serin::store::Sqlite::in_memory().unwrap()), None);
     let table = Latest::new(serin::telemetry::Table::default());
     let (hub, _work) = serin::admin::watch::start(&view, table.clone());
     let router = router(Sources {
         name: "127.0.0.1:18001 on ada".into(),
         view: view.clone(),
+        unlisted: unlisted.clone(),
         registry: std::sync::Arc::default(),
         table,
         store,

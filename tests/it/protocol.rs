@@ -9,6 +9,7 @@ use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use serin::admin::grpc::v1;
 use serin::control::Phase;
 use serin::resource::Kind;
+use serin::rollout;
 use tonic::Code;
 
 #[tokio::test]
@@ -160,7 +161,8 @@ async fn a_gateway_that_envoy_refuses_is_found_among_many_and_the_others_go_on()
         let code = app.view.load().gateways["g7"].diagnostics[0].code;
         assert_eq!(code.as_str(), "E001");
         for i in (0..20).filter(|i| *i != 7) {
-            shown(&app, &format!("g{i}"), |g| g.serving && g.phase == Phase::Stable).await;
+            shown(&app, &format!("g{i}"), |g| g.serving && g.phase == Phase::Of(rollout::Phase::Stable))
+                .await;
         }
         // Others' later changes go on, and so does the repaired one.
         write(folder.path(), "g3.yaml", &gateway("g3", 50));
@@ -179,7 +181,7 @@ async fn a_gateway_that_envoy_refuses_is_found_among_many_and_the_others_go_on()
         let version = app.view.load().fleet.everyone.set(Kind::Route).version().to_string();
         crate::real::eventually("Envoy takes the change", at_envoy(version)).await;
         write(folder.path(), "g7.yaml", &gateway("g7", 95));
-        shown(&app, "g7", |g| g.serving && g.phase == Phase::Stable).await;
+        shown(&app, "g7", |g| g.serving && g.phase == Phase::Of(rollout::Phase::Stable)).await;
     };
     tokio::select! {
         () = checks => {}

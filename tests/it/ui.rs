@@ -7,7 +7,8 @@ mod fresh;
 mod login;
 mod shadow;
 mod show;
-mod watch;
+mod told;
+pub(crate) mod watch;
 
 use crate::protocol::client::{folder, gateway, soon, start, stop};
 use reqwest::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH};

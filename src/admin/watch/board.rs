@@ -163,6 +163,7 @@ pub(super) fn text(value: &impl Serialize) -> Arc<str> {
 mod tests {
     use super::*;
     use crate::control::Phase;
+    use crate::rollout;
     use serde_json::Value;
 
     fn view(name: &str, phase: Phase) -> (Arc<str>, Arc<GatewayView>) {
@@ -180,15 +181,16 @@ mod tests {
 
     #[test]
     fn only_what_is_different_is_told() {
-        let mut views: Views = ["a", "b", "c"].map(|name| view(name, Phase::Stable)).into_iter().collect();
+        let mut views: Views =
+            ["a", "b", "c"].map(|name| view(name, Phase::Of(rollout::Phase::Stable))).into_iter().collect();
         let mut board = Board::default();
         board.take(&views);
         assert_eq!(board.number(), 1);
         // The same thing made again is no change.
-        views.extend([view("a", Phase::Stable)]);
+        views.extend([view("a", Phase::Of(rollout::Phase::Stable))]);
         board.take(&views);
         assert_eq!(told(&board, 1), Some(vec![]));
-        views.extend([view("b", Phase::Paused)]);
+        views.extend([view("b", Phase::Of(rollout::Phase::Paused))]);
         board.take(&views);
         views.remove("c");
         board.take(&views);
@@ -203,7 +205,11 @@ mod tests {
     fn whoever_is_far_behind_is_told_all() {
         let mut board = Board::default();
         for turn in 0..=KEPT {
-            let phase = if turn % 2 == 0 { Phase::Stable } else { Phase::Paused };
+            let phase = if turn % 2 == 0 {
+                Phase::Of(rollout::Phase::Stable)
+            } else {
+                Phase::Of(rollout::Phase::Paused)
+            };
             board.take(&[view("a", phase)].into_iter().collect());
         }
         assert!(told(&board, 0).is_none(), "one change too many");
@@ -214,7 +220,7 @@ mod tests {
     #[test]
     fn a_text_is_made_once() {
         let mut board = Board::default();
-        board.take(&[view("a", Phase::Stable)].into_iter().collect());
+        board.take(&[view("a", Phase::Of(rollout::Phase::Stable))].into_iter().collect());
         let copy = board.clone();
         assert!(Arc::ptr_eq(&board.list(), &copy.list()));
         for with_lines in [true, false] {

@@ -1,9 +1,9 @@
 //! The task that keeps the board: takes what people may see, and each second the numbers of what somebody looks at.
 
-use super::SEATS;
 use super::board::{Board, text};
 use super::points::Points;
 use crate::admin::numbers;
+use crate::admin::seats::{SEATS, Seats};
 use crate::clock::{self, Timestamp};
 use crate::control::{GatewayView, View};
 use crate::latest::{Latest, Subscriber};
@@ -11,7 +11,7 @@ use crate::telemetry::Table;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 /// Changes are told at most so often.
 const PUBLISH: Duration = Duration::from_millis(250);
@@ -24,7 +24,7 @@ pub(super) const FOLLOWED: usize = 128;
 #[derive(Clone, Debug)]
 pub struct Hub {
     pub(super) board: Arc<Latest<Board>>,
-    pub(super) seats: Arc<Semaphore>,
+    pub(in crate::admin) seats: Seats,
     looks: mpsc::Sender<Look>,
 }
 
@@ -63,7 +63,7 @@ pub struct Work {
 pub fn start(view: &Arc<Latest<View>>, table: Arc<Latest<Table>>) -> (Hub, Work) {
     let (looks_in, looks) = mpsc::channel(SEATS);
     let board = Latest::new(Board::default());
-    let hub = Hub { board: Arc::clone(&board), seats: Arc::new(Semaphore::new(SEATS)), looks: looks_in };
+    let hub = Hub { board: Arc::clone(&board), seats: Seats::default(), looks: looks_in };
     let work = Work {
         view: view.subscribe(),
         table,
@@ -164,12 +164,13 @@ fn is_running(view: &GatewayView) -> bool {
 mod tests {
     use super::*;
     use crate::control::Phase;
+    use crate::rollout;
 
     #[test]
     fn places_are_for_what_is_there_and_wanted() {
         let view = |name: &Arc<str>| {
             let (gateway, rollout, diagnostics) = (None, None, Vec::new());
-            let (name, phase) = (Arc::clone(name), Phase::Stable);
+            let (name, phase) = (Arc::clone(name), Phase::Of(rollout::Phase::Stable));
             let file: Arc<str> = "a.yaml".into();
             Arc::new(GatewayView {
                 name,

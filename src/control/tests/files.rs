@@ -13,7 +13,10 @@ fn a_broken_file_serves_its_last_good_version_until_it_is_repaired() {
     assert_eq!((play.gateway("a").phase, play.is_serving("a")), (Phase::Invalid, true));
     assert_eq!((play.was_told(NoteKind::Invalid), play.was_told(NoteKind::Removed)), (1, 0));
     play.write("a.yaml", gateway("a"));
-    assert_eq!((play.gateway("a").phase, play.was_told(NoteKind::Repaired)), (Phase::Stable, 1));
+    assert_eq!(
+        (play.gateway("a").phase, play.was_told(NoteKind::Repaired)),
+        (Phase::Of(rollout::Phase::Stable), 1)
+    );
     assert!(Arc::ptr_eq(&before, &play.snapshot()));
 }
 
@@ -101,7 +104,10 @@ fn a_renamed_file_is_no_interruption() {
         }
         play.wait(GRACE * 2);
         assert!(Arc::ptr_eq(&before, &play.snapshot()));
-        assert_eq!((&*play.gateway("a").file, play.gateway("a").phase), ("z.yaml", Phase::Stable));
+        assert_eq!(
+            (&*play.gateway("a").file, play.gateway("a").phase),
+            ("z.yaml", Phase::Of(rollout::Phase::Stable))
+        );
         assert_eq!(play.was_told(NoteKind::Removed), 0);
     }
 }
@@ -327,7 +333,10 @@ fn what_was_good_before_the_start_serves_while_the_file_is_broken() {
     let mut play = start();
     play.files(&[("a.yaml", Some(broken("a"))), ("b.yaml", Some(split("b", 40)))]);
     assert!(play.is_serving("a"));
-    assert_eq!((play.gateway("a").phase, play.gateway("b").phase), (Phase::Invalid, Phase::Stable));
+    assert_eq!(
+        (play.gateway("a").phase, play.gateway("b").phase),
+        (Phase::Invalid, Phase::Of(rollout::Phase::Stable))
+    );
     let kept = play.world.take_documents();
     let kept: Vec<_> = kept.iter().map(|(path, text)| (&**path, text.as_deref())).collect();
     let b = split("b", 40);
@@ -345,4 +354,51 @@ fn what_was_good_before_the_start_serves_while_the_file_is_broken() {
     let mut play = start();
     play.files(&[]);
     assert!(play.world.take_documents().is_empty());
+}
+
+#[test]
+fn what_cannot_be_listed_is_not_taken_for_nothing() {
+    let mut play = Play::new();
+    let unlisted =
+        |directories: &[(&'static str, &'static str)]| directories.iter().copied().collect::<Unlisted>();
+    // At the start nobody is told that there is nothing, though keys and certificates are read.
+    play.event(Event::Unlisted(unlisted(&[("", "permission denied")])));
+    play.attach("keys", Attachment::Missing);
+    assert!(!play.world.has_begun());
+    assert_eq!(
+        play.world.take_unlisted().and_then(|u| u.everything().cloned()).as_deref(),
+        Some("permission denied")
+    );
+    assert!(play.told[0].0 == NoteKind::Alarm && play.told[0].1.contains("Envoys are answered nothing"));
+    // It can be, but a part of it cannot.
+    play.event(Event::Unlisted(unlisted(&[("team", "permission denied")])));
+    play.write("a.yaml", gateway("a"));
+    assert!(play.world.has_begun() && play.is_serving("a"));
+    assert_eq!((play.was_told(NoteKind::Alarm), play.was_told(NoteKind::Repaired)), (2, 1));
+    // Later what serves goes on; each is told once.
+    for reason in ["too many open files", "permission denied"] {
+        play.event(Event::Unlisted(unlisted(&[("", reason), ("team", reason)])));
+    }
+    assert_eq!(play.was_told(NoteKind::Alarm), 3);
+    assert!(play.told.last().unwrap().1.ends_with("stay as they were"), "{:?}", play.told);
+    assert!(play.is_serving("a"));
+    play.event(Event::Unlisted(unlisted(&[])));
+    assert_eq!(play.was_told(NoteKind::Repaired), 3);
+    assert_eq!(play.world.take_unlisted().map(|unlisted| unlisted.count()), Some(0));
+    assert!(play.world.take_unlisted().is_none(), "nothing is new");
+}
+
+/// Texts of files that are gone are forgotten by the first look that sees anything, not by one that sees nothing.
+#[test]
+fn a_look_that_sees_nothing_is_not_the_first_one() {
+    let mut play = Play::new();
+    let good = [("a.yaml", gateway("a")), ("gone.yaml", gateway("gone"))];
+    let good = good.map(|(path, text)| (Arc::from(path), Arc::from(text))).into();
+    play.world = World::new(Settings::default()).with_last_good(good);
+    play.event(Event::Unlisted([("", "permission denied")].into_iter().collect()));
+    play.attach("keys", Attachment::Missing);
+    play.event(Event::Unlisted(Unlisted::default()));
+    play.write("a.yaml", gateway("a"));
+    let kept = play.world.take_documents();
+    assert_eq!(kept.get("gone.yaml"), Some(&None));
 }

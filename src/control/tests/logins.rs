@@ -124,7 +124,10 @@ fn what_was_fetched_last_counts_and_keys_are_wanted_where_tokens_are_verified() 
     for what in [provider, keys] {
         play.event(Event::Fetched { what, result: Err("no".into()) });
     }
-    assert_eq!((play.codes("a"), play.gateway("a").phase), (vec!["A025", "E002", "E003"], Phase::Stable));
+    assert_eq!(
+        (play.codes("a"), play.gateway("a").phase),
+        (vec!["A025", "E002", "E003"], Phase::Of(rollout::Phase::Stable))
+    );
     assert!(Arc::ptr_eq(before.snapshot("a"), play.world.fleet().snapshot("a")));
 
     // Without keys to verify, none are wanted.

@@ -179,7 +179,7 @@ fn a_refused_version_goes_back_to_the_one_that_was_taken_and_others_go_on() {
     assert!(play.talk(&mut envoys) > 0, "changes of others go on");
     play.write("b", gateway("b"));
     play.talk(&mut envoys);
-    assert_eq!((play.refused(), play.gateway("b").phase), (vec![], Phase::Stable));
+    assert_eq!((play.refused(), play.gateway("b").phase), (vec![], Phase::Of(rollout::Phase::Stable)));
 }
 
 #[test]

@@ -118,13 +118,13 @@ impl Kept {
 #[test]
 fn a_weight_is_kept_before_envoys_hear_of_it() {
     let mut kept = Kept::new("");
-    assert_eq!((kept.phase(), kept.weight()), (Phase::Waiting, 0));
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Of(rollout::Phase::Waiting), 0));
     let before = kept.snapshot();
     kept.healthy();
     assert_eq!(kept.weight(), 0, "the store has not answered");
     assert_eq!(kept.snapshot().set(Kind::Route).version(), before.set(Kind::Route).version());
     assert_eq!(kept.keep(), 1);
-    assert_eq!((kept.phase(), kept.weight()), (Phase::Progressing, 500));
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Of(rollout::Phase::Progressing), 500));
     let after = kept.snapshot();
     assert_ne!(after.set(Kind::Route).version(), before.set(Kind::Route).version());
     for kind in [Kind::Cluster, Kind::Endpoint, Kind::Listener, Kind::Secret] {
@@ -147,7 +147,7 @@ fn a_release_runs_to_its_end_and_the_file_takes_over() {
         kept.second(2_000.0, 0.0);
         kept.keep();
     }
-    assert_eq!((kept.phase(), kept.weight()), (Phase::Promoted, 10_000));
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Of(rollout::Phase::Promoted), 10_000));
     let told: Vec<&str> = kept
         .play
         .told
@@ -164,7 +164,7 @@ fn a_release_runs_to_its_end_and_the_file_takes_over() {
     let served = kept.snapshot();
     kept.play.write("fraud.yaml", release("").replace("primary: v1", "primary: v2"));
     kept.keep();
-    assert_eq!((kept.phase(), kept.weight()), (Phase::Stable, 10_000));
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Of(rollout::Phase::Stable), 10_000));
     assert_eq!(served.set(Kind::Cluster).version(), kept.snapshot().set(Kind::Cluster).version());
 }
 
@@ -174,7 +174,7 @@ fn harm_is_answered_within_seconds_and_stays_answered() {
     kept.healthy();
     kept.keep();
     let mut seconds = 0;
-    while kept.phase() != Phase::RolledBack {
+    while kept.phase() != Phase::Of(rollout::Phase::RolledBack) {
         kept.second(50.0, 50.0);
         kept.keep();
         seconds += 1;
@@ -188,7 +188,7 @@ fn harm_is_answered_within_seconds_and_stays_answered() {
     kept.play.write("fraud.yaml", release(""));
     kept.healthy();
     assert_eq!(kept.keep(), 0);
-    assert_eq!((kept.phase(), kept.weight()), (Phase::RolledBack, 0));
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Of(rollout::Phase::RolledBack), 0));
 }
 
 #[test]
@@ -242,10 +242,10 @@ fn a_store_that_fails_stops_decisions_and_is_tried_again() {
         kept.second(50.0, 50.0);
     }
     assert_eq!(reply.try_recv().unwrap(), Err(Refusal::Store("the disk is full".to_owned())));
-    assert_eq!((kept.phase(), kept.weight()), (Phase::Progressing, 500));
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Of(rollout::Phase::Progressing), 500));
     let alarms = kept.play.told[told..].iter().filter(|(kind, _)| *kind == NoteKind::Alarm);
     assert_eq!(alarms.count(), 1, "it is said once");
-    while kept.phase() != Phase::RolledBack {
+    while kept.phase() != Phase::Of(rollout::Phase::RolledBack) {
         kept.play.now = kept.play.now.plus(Duration::from_secs(3));
         kept.second(50.0, 50.0);
         kept.keep();
@@ -267,7 +267,7 @@ fn orders_are_answered_when_they_are_kept_and_wait_for_their_turn() {
     kept.play.event(Event::Committed(proposal.id, result.map(|_| ()).map_err(|e| e.to_string())));
     kept.answer();
     assert_eq!(first.try_recv().unwrap().unwrap().phase, crate::rollout::Phase::Paused);
-    assert_eq!(kept.phase(), Phase::Paused);
+    assert_eq!(kept.phase(), Phase::Of(rollout::Phase::Paused));
     kept.keep();
     kept.answer();
     assert_eq!(second.try_recv().unwrap().unwrap().phase, crate::rollout::Phase::Progressing);
@@ -294,13 +294,13 @@ fn edits_lower_at_once_and_raise_nothing() {
     kept.play.write("fraud.yaml", release("").replace("http://b", "http://c"));
     assert_eq!(kept.weight(), 0, "before anything is kept");
     kept.keep();
-    assert_eq!((kept.phase(), kept.weight()), (Phase::Waiting, 0));
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Of(rollout::Phase::Waiting), 0));
     // The file owns the weights.
     let split = "traffic: { v1: 70, v2: 30 }\n";
     let text = release("");
     let upstreams = text.split("rollout:").next().unwrap();
     kept.play.write("fraud.yaml", format!("{upstreams}{split}"));
-    assert_eq!((kept.phase(), kept.weight()), (Phase::Stable, 3_000));
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Of(rollout::Phase::Stable), 3_000));
     assert_eq!(kept.keep(), 1);
     assert!(kept.store.load().unwrap().states.is_empty());
     // A broken edit changes nothing.
@@ -360,7 +360,7 @@ fn others_are_asked_while_the_canary_has_traffic_and_their_answers_decide() {
     kept.keep();
     let question = question(&mut kept);
     let mut answers = 0;
-    while kept.phase() != Phase::RolledBack {
+    while kept.phase() != Phase::Of(rollout::Phase::RolledBack) {
         say(&mut kept, &question, Ok(1.0));
         kept.second(200.0, 0.0);
         kept.keep();
@@ -422,7 +422,7 @@ fn answers_4xx_are_failures_when_the_file_says_so() {
         kept.play.event(Event::Measured(vec![measured]));
         kept.keep();
     }
-    assert_eq!(kept.phase(), Phase::RolledBack);
+    assert_eq!(kept.phase(), Phase::Of(rollout::Phase::RolledBack));
 }
 
 #[test]

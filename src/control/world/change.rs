@@ -1,4 +1,4 @@
-//! How two versions of a gateway differ, for people.
+//! What the newest version of a gateway has that the one before it had not.
 
 use crate::model::Gateway;
 use crate::store::Weights;
@@ -9,7 +9,6 @@ pub(super) fn differ_by_rollout(old: &Gateway, new: &Gateway) -> bool {
     new.rollout.is_some() && Gateway { traffic, shadow, ..old.clone() } == *new
 }
 
-/// The share of each of its upstreams.
 pub(super) fn weights(gateway: &Gateway) -> Weights {
     gateway.traffic.parts().iter().cloned().collect()
 }

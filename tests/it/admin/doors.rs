@@ -61,7 +61,7 @@ impl House {
     }
 
     /// The cookie of a new session.
-    async fn login(&self, token: &str) -> String {
+    pub(super) async fn login(&self, token: &str) -> String {
         let login = self.ask(Method::POST, "session").json(&json!({ "token": token }));
         let answer = login.send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::NO_CONTENT);
@@ -72,7 +72,7 @@ impl House {
         cookie.split(';').next().unwrap().to_owned()
     }
 
-    fn origin(&self) -> String {
+    pub(super) fn origin(&self) -> String {
         format!("http://{}", self.app.http)
     }
 }

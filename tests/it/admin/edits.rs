@@ -8,6 +8,7 @@ use reqwest::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_MATCH, IF_NONE_MATCH, 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use serin::control::{GatewayView, Phase};
+use serin::rollout;
 use std::time::Duration;
 
 const COMMENTED: &str = "# of the risk team\napiVersion: serin/v1\nname: a\npath: /a   # for all\n\nupstreams:   # two of them\n  v1: http://10.0.0.1:80\n  v2: http://10.0.0.2:80\ntraffic: { v1: 95, v2: 5 } # by hand\n";
@@ -291,7 +292,7 @@ async fn a_broken_file_can_be_repaired_but_not_patched() {
     }
     let repaired = house.put("a", COMMENTED).header(IF_MATCH, &tag).send().await.unwrap();
     written(repaired, StatusCode::OK).await;
-    shown(&house.app, "a", |g| g.phase == Phase::Stable).await;
+    shown(&house.app, "a", |g| g.phase == Phase::Of(rollout::Phase::Stable)).await;
     house.app.stop().await;
 }
 

@@ -1,34 +1,29 @@
-//! Files that Serin cannot change, as those of a `ConfigMap`: every control that would change one is off, and says why.
+//! Files that Serin cannot change, as those of a `ConfigMap` or of somebody else: every control that would change one is off,
+//! and says why.
 
 use super::url;
+use crate::cli::command;
 use crate::e2e::chromium::Chromium;
 use crate::e2e::stage::{free_port, settings};
 use crate::protocol::client::gateway;
+use crate::real::DEADLINE;
+use reqwest::StatusCode;
 use serin::app::{App, Options};
-use std::os::unix::fs::symlink;
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 
-const WHY: &str = "mounted from a ConfigMap";
+const RELEASE: &str = "apiVersion: serin/v1\nname: release\npath: /release\nupstreams: { v1: http://127.0.0.1:1, v2: http://127.0.0.1:2 }\n\
+                       rollout: { primary: v1, canary: v2, steps: [10, 50] }\n";
 
-#[tokio::test]
-async fn files_of_a_config_map_are_looked_at_only() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
-    std::fs::create_dir(path("..2026_1")).unwrap();
-    let release = "apiVersion: serin/v1\nname: release\npath: /release\nupstreams: { v1: http://127.0.0.1:1, v2: http://127.0.0.1:2 }\n\
-                   rollout: { primary: v1, canary: v2, steps: [10, 50] }\n";
-    for (name, text) in [("split.yaml", gateway("split", 95)), ("release.yaml", release.to_owned())] {
-        std::fs::write(path("..2026_1").join(name), text).unwrap();
-        symlink(format!("..data/{name}"), path(name)).unwrap();
-    }
-    symlink("..2026_1", path("..data")).unwrap();
-    let settings = settings(folder.path(), free_port(), None);
-    let app = App::start(settings, Options { insecure_admin: true, ..Options::default() }).await.unwrap();
-    app.ready().await;
+/// Looks at all pages: what would change a file is off and says why, and a release is steered all the same.
+async fn looked_at_only(server: &str, why: &str) {
     let mut chromium = Chromium::start().await;
     let off = |words: &str| {
         format!(
             "(() => {{ const b = [...document.querySelectorAll('main button, main a')].find((b) => b.textContent === '{words}'); \
-             return b?.getAttribute('aria-disabled') === 'true' && b.title.includes('{WHY}') \
+             return b?.getAttribute('aria-disabled') === 'true' && b.title.includes('{why}') \
              && document.getElementById(b.getAttribute('aria-describedby')).textContent === b.title; }})()"
         )
     };
@@ -41,20 +36,85 @@ async fn files_of_a_config_map_are_looked_at_only() {
         ("/gateways/split/edit?as=yaml", &edit),
         ("/new", &["Create gateway"]),
     ] {
-        chromium.go(&url(&app, page)).await;
+        chromium.go(&format!("{server}{page}")).await;
         for words in controls {
             chromium.sees(&off(words)).await;
         }
         let fields = "[...document.querySelectorAll('main form input, main textarea')].every((f) => f.matches(':disabled') || f.readOnly)";
         assert_eq!(chromium.evaluate(fields).await, true, "{page}");
     }
-    chromium.go(&url(&app, "/settings")).await;
-    chromium.sees(&format!("document.querySelector('main').textContent.includes('{WHY}')")).await;
+    chromium.go(&format!("{server}/settings")).await;
+    chromium.sees(&format!("document.querySelector('main').textContent.includes('{why}')")).await;
     // A release is steered without its file.
-    chromium.go(&url(&app, "/gateways/release")).await;
+    chromium.go(&format!("{server}/gateways/release")).await;
     chromium
         .sees("document.querySelector('[data-key=verb-pause]')?.getAttribute('aria-disabled') === null")
         .await;
     assert_eq!(chromium.complaints(), [""; 0]);
+}
+
+#[tokio::test]
+async fn files_of_a_config_map_are_looked_at_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::create_dir(path("..2026_1")).unwrap();
+    for (name, text) in [("split.yaml", gateway("split", 95)), ("release.yaml", RELEASE.to_owned())] {
+        std::fs::write(path("..2026_1").join(name), text).unwrap();
+        symlink(format!("..data/{name}"), path(name)).unwrap();
+    }
+    symlink("..2026_1", path("..data")).unwrap();
+    let settings = settings(folder.path(), free_port(), None);
+    let app = App::start(settings, Options { insecure_admin: true, ..Options::default() }).await.unwrap();
+    app.ready().await;
+    looked_at_only(&url(&app, ""), "mounted from a ConfigMap").await;
     app.stop().await;
+}
+
+/// Ends a process that a test began.
+struct Child(std::process::Child);
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// Root may write everywhere, so where the tests are root's, Serin runs as nobody, from a copy that nobody can reach.
+#[tokio::test]
+async fn files_in_a_directory_that_serin_may_not_write_are_looked_at_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let mode = |path: &Path, mode: u32| set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    for (name, text) in [("split.yaml", gateway("split", 95)), ("release.yaml", RELEASE.to_owned())] {
+        std::fs::create_dir_all(path("gateways")).unwrap();
+        std::fs::write(path("gateways").join(name), text).unwrap();
+        mode(&path("gateways").join(name), 0o444);
+    }
+    std::fs::create_dir(path("state")).unwrap();
+    for (name, open) in [("", 0o755), ("state", 0o777), ("gateways", 0o555)] {
+        mode(&path(name), open);
+    }
+    let http = format!("127.0.0.1:{}", free_port());
+    let xds = format!("127.0.0.1:{}", free_port());
+    let serve = ["serve", "--gateways", "../gateways", "--http", &http, "--xds", &xds, "--insecure-admin"];
+    let mut command = command(&path("state"), &serve);
+    if rustix::process::geteuid().is_root() {
+        std::fs::copy(command.get_program(), path("serin")).unwrap();
+        let mut as_nobody = std::process::Command::new(path("serin"));
+        as_nobody.args(serve).current_dir(path("state")).env_clear().uid(65534).gid(65534);
+        command = as_nobody;
+    }
+    let _child = Child(command.stderr(std::process::Stdio::null()).spawn().unwrap());
+    let server = format!("http://{http}");
+    let ready = async {
+        let ready = || reqwest::get(format!("{server}/readyz"));
+        while !ready().await.is_ok_and(|answer| answer.status() == StatusCode::OK) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, ready).await.expect("Serin is ready");
+    looked_at_only(&server, "Serin may not write in the directory of gateway files").await;
+    assert_eq!(std::fs::read_dir(path("gateways")).unwrap().count(), 2, "nothing was written");
+    mode(&path("gateways"), 0o755);
 }

@@ -1,5 +1,7 @@
 // Talks to the API. What it refuses becomes a Problem with its sentence.
 
+const NOBODY = "Serin does not answer. Nothing is known of what became of this.";
+
 /** Why there is no answer; status 0: nobody is there. */
 export class Problem extends Error {
   constructor(status, detail, body = {}) {
@@ -20,8 +22,11 @@ export async function ask(method, path, { body, type = "application/json", heade
   try {
     answer = await fetch(`/api/v1/${path}`, wish);
   } catch {
-    throw new Problem(0, "Serin does not answer. Nothing is known of what became of this.");
+    throw new Problem(0, NOBODY);
   }
+  // What stands in front of Serin says so when nobody is behind it.
+  const isOurs = answer.headers.get("content-type") === "application/problem+json";
+  if ([502, 503, 504].includes(answer.status) && !isOurs) throw new Problem(0, NOBODY);
   const text = await answer.text();
   let read = {};
   try {

@@ -4,7 +4,7 @@ const listeners = new Set();
 let state = { is: "connecting", since: Date.now() };
 let offset = 0;
 
-/** "connecting", "live" or "lost", and since when. */
+/** "connecting", "live", "lost" (nobody answers) or "full" (Serin answers, and follows no more pages), and since when. */
 export const link = () => state;
 
 export function report(is) {

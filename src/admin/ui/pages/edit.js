@@ -1,6 +1,7 @@
 // A new gateway, and changes of one: as a form, which says what most people want, or as the file itself.
 
 import { h, replace, say } from "../lib/dom.js";
+import { askAlarms } from "../lib/alarms.js";
 import { ask, at, get, page } from "../lib/api.js";
 import { link, report } from "../lib/link.js";
 import { go, query } from "../lib/router.js";
@@ -156,6 +157,7 @@ export function edit(main, name) {
       show(why);
       check.ask(file.yaml);
       report("live");
+      askAlarms();
     } catch (problem) {
       if (problem.status === 401) await needsLogin();
       replace(room, h("div", { class: "empty" }, h("h2", {}, "The file cannot be read"), h("p", {}, problem.message)));
@@ -182,6 +184,7 @@ function tabs(isText, choose) {
 
 /** Says whether Serin answers, on a page that has no stream. */
 function reach() {
+  askAlarms();
   if (link().is === "live") return;
   ask("GET", "session").then(() => report("live"), (gone) => report(gone.status ? "live" : "lost"));
 }

@@ -22,6 +22,7 @@ import { verbs } from "../parts/verbs.js";
 
 export function gateway(main, name) {
   let known = null;
+  let isGone = false;
   let entries = [];
   let isAll = false;
   let tag = null;
@@ -55,11 +56,11 @@ export function gateway(main, name) {
   const nothing = h("div", { class: "empty" });
   main.append(head.element, nothing, all);
   all.hidden = true;
-  nothing.textContent = "Reading the gateway…";
   head.show({ name });
 
   const render = () => {
     const isLive = link().is === "live";
+    if (!known && !isGone) nothing.textContent = ["lost", "full"].includes(link().is) ? "Nothing was read yet." : "Reading the gateway…";
     if (!known) return;
     head.show(known);
     wrong.show(known.diagnostics);
@@ -135,6 +136,7 @@ export function gateway(main, name) {
   const end = live(`?gateway=${encodeURIComponent(name)}`, {
     gateway: (view) => {
       known = view;
+      isGone = false;
       all.hidden = false;
       nothing.hidden = true;
       render();
@@ -143,6 +145,7 @@ export function gateway(main, name) {
     },
     gone: () => {
       known = null;
+      isGone = true;
       asked = "";
       turn += 1;
       all.hidden = true;

@@ -3,6 +3,7 @@
 import { h, replace, say } from "../lib/dom.js";
 import { live } from "../lib/live.js";
 import { page } from "../lib/api.js";
+import { link, onLink } from "../lib/link.js";
 import { access, count, endpoint, percent, phaseName } from "../lib/format.js";
 import { pair } from "../lib/roles.js";
 import { query, setQuery } from "../lib/router.js";
@@ -98,7 +99,7 @@ export function gateways(main) {
   };
 
   const below = (all, shown) => {
-    if (!isLoaded) return h("p", { class: "empty" }, "Reading the gateways…");
+    if (!isLoaded) return h("p", { class: "empty" }, ["lost", "full"].includes(link().is) ? "Nothing was read yet." : "Reading the gateways…");
     if (!all) return nothing();
     if (!shown) {
       const clear = () => {
@@ -132,6 +133,7 @@ export function gateways(main) {
     rows.delete(name);
   };
 
+  const unlink = onLink(() => isLoaded || render());
   render();
   const end = live("", {
     list: ({ gateways: list }) => {
@@ -148,7 +150,13 @@ export function gateways(main) {
       render();
     },
   });
-  return { title: "Gateways", end };
+  return {
+    title: "Gateways",
+    end: () => {
+      unlink();
+      end();
+    },
+  };
 }
 
 function nothing() {
@@ -162,12 +170,12 @@ function nothing() {
 function row(gateway) {
   const { primary, canary } = pair(gateway);
   const cell = (name, label, ...children) => h("td", { role: "cell", class: name, "data-label": label }, children);
-  const version = (u) => (u ? [h("span", { class: "name" }, u.name), u.version && h("span", { class: "faint" }, u.version)] : h("span", { class: "faint" }, "–"));
+  const version = (u) => (u ? [h("span", { class: "name", title: u.name }, u.name), u.version && h("span", { class: "faint", title: u.version }, u.version)] : h("span", { class: "faint" }, "–"));
   const steps = gateway.rollout?.steps ?? [];
   const passed = steps.filter((weight) => weight <= gateway.rollout.weight).length;
   const isReleasing = RUNNING.includes(gateway.phase);
   return h("tr", { role: "row" },
-    cell("who", "", h("a", { href: page(gateway.name) }, gateway.name),
+    cell("who", "", h("a", { href: page(gateway.name), title: gateway.name }, gateway.name),
       (gateway.problem || gateway.description) && h("span", { class: gateway.problem ? "problem" : "faint", title: gateway.problem ?? gateway.description }, gateway.problem ?? gateway.description)),
     cell("where", "Host and path", gateway.serving ? h("span", { title: endpoint(gateway) }, endpoint(gateway)) : h("span", { class: "faint" }, "not served")),
     cell("primary", "Primary", version(primary)),

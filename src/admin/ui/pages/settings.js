@@ -22,7 +22,7 @@ export function settings(main) {
   const unsession = onSession((session) => {
     const { name, role, loginNeeded, editing, known } = session;
     const rights = role === "operator" ? "You may look and give orders."
-      : role === "viewer" ? `You may look, and give no orders: ${editing.reason}.` : "Log in to see more.";
+      : role === "viewer" ? `You may look, and give no orders: ${editing.reason}.` : known ? "Log in to see more." : "Serin does not say who you are here.";
     replace(person, h("p", {}, name ? [h("strong", {}, name), `, ${role}. `] : "", rights),
       known && role === "operator" && h("p", {}, editing.allowed ? "Gateway files can be changed from these pages." : `Gateway files cannot be changed from here: ${editing.reason}.`),
       loginNeeded && !who().role && h("a", { class: "button primary", href: "/login" }, "Log in"));

@@ -1,6 +1,7 @@
 // What is around every page: the name, the ways to other pages, whether Serin answers, light or dark, who is here.
 
 import { h, icon, replace } from "../lib/dom.js";
+import { onAlarms } from "../lib/alarms.js";
 import { onLink } from "../lib/link.js";
 import { moment } from "../lib/format.js";
 import { onSession } from "../lib/session.js";
@@ -32,17 +33,22 @@ export function frame() {
   ];
 }
 
-/** A dot with a word; and a banner as long as Serin does not answer. */
+/** A dot with a word; a banner as long as Serin does not answer, and one for alarms. */
 function state() {
   const shown = h("span", { class: "link", id: "link" });
   onLink(({ is, since }) => {
-    const words = { connecting: "Connecting", live: "Live", lost: "No answer" };
+    const words = { connecting: "Connecting", live: "Live", lost: "No answer", full: "Not live" };
     shown.dataset.is = is;
     replace(shown, h("span", { class: "dot", "aria-hidden": "true" }), h("span", {}, words[is]));
     document.body.dataset.link = is;
-    const lost = `Serin does not answer since ${moment(since)}. What is shown is as it was then. This page tries again by itself.`;
-    document.getElementById("banner").textContent = is === "lost" ? lost : "";
+    const says = {
+      lost: `Serin does not answer since ${moment(since)}. What is shown is as it was then. This page tries again by itself.`,
+      full: `Serin answers, but as many pages and programs follow it as can, yours or those of all. What is shown is as it was at ${moment(since)}. Close pages that you do not need; this one tries again by itself.`,
+    };
+    document.getElementById("banner").textContent = says[is] ?? "";
   });
+  const alarms = document.getElementById("alarms");
+  onAlarms((all) => replace(alarms, all.map(({ message }) => h("p", {}, `${message[0].toUpperCase()}${message.slice(1)}.`))));
   return shown;
 }
 

@@ -42,7 +42,7 @@ export function open(verb, gateway, more = {}) {
 }
 
 async function order(verb, gateway, body) {
-  if (link().is !== "live") throw new Error("Serin does not answer now; try again when it does.");
+  if (link().is !== "live") throw new Error("What is shown is not of now; try again when this page is live.");
   const headers = { "if-match": `"${gateway.rollout.revision}"` };
   try {
     const { body: outcome } = await ask("POST", at(gateway.name, `/actions/${verb}`), { body, headers });

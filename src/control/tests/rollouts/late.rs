@@ -25,17 +25,17 @@ fn a_store_that_comes_late_gives_back_what_it_has() {
     found.switches = [("shadow".into(), false)].into();
     assert!(kept.play.event(Event::Restored(found)));
     assert!(!kept.play.world.view().switches.shadow, "as it was left");
-    assert_eq!((kept.phase(), kept.weight()), (Phase::Progressing, 5000), "as before");
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Of(rollout::Phase::Progressing), 5000), "as before");
     assert_eq!(kept.play.told.last().unwrap().0, NoteKind::Repaired);
     assert_eq!(kept.play.world.take_documents().len(), documents, "the store is told all files");
     // The other one begins, and both go on.
     assert_eq!(kept.keep(), 1);
-    assert_eq!(kept.play.gateway("new").phase, Phase::Waiting);
+    assert_eq!(kept.play.gateway("new").phase, Phase::Of(rollout::Phase::Waiting));
     for _ in 0..60 {
         kept.second(2_000.0, 0.0);
         kept.keep();
     }
-    assert_eq!((kept.phase(), kept.weight()), (Phase::Promoted, 10_000));
+    assert_eq!((kept.phase(), kept.weight()), (Phase::Of(rollout::Phase::Promoted), 10_000));
 }
 
 #[test]

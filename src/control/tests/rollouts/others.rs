@@ -48,10 +48,17 @@ fn who_follows_serves_what_is_kept_and_decides_nothing() {
     leader.healthy();
     leader.keep();
     let mut other = replica(release("steps: [50]"));
-    assert_eq!(split(&mut other), (parts(&[("v1", 10_000)]), Phase::Stable), "nothing is known");
+    assert_eq!(
+        split(&mut other),
+        (parts(&[("v1", 10_000)]), Phase::Of(rollout::Phase::Stable)),
+        "nothing is known"
+    );
     other.event(leader.all());
     other.event(follows("a"));
-    assert_eq!(split(&mut other), (parts(&[("v1", 5000), ("v2", 5000)]), Phase::Progressing));
+    assert_eq!(
+        split(&mut other),
+        (parts(&[("v1", 5000), ("v2", 5000)]), Phase::Of(rollout::Phase::Progressing))
+    );
     other.event(Event::Healthy([(fraud(), 1)].into()));
     other.wait(Duration::from_hours(1));
     assert!(other.world.take_proposal().is_none());
@@ -70,7 +77,7 @@ fn who_follows_serves_what_is_kept_and_decides_nothing() {
     leader.play.event(event);
     leader.keep();
     leader.answer();
-    assert_eq!(leader.phase(), Phase::Paused, "carried out by the one that leads");
+    assert_eq!(leader.phase(), Phase::Of(rollout::Phase::Paused), "carried out by the one that leads");
     handed.remove(0).answer(&answer(pending).unwrap());
     assert_eq!(reply.try_recv().unwrap().unwrap().phase, rollout::Phase::Paused);
     leader.order(Verb::Resume);
@@ -80,13 +87,16 @@ fn who_follows_serves_what_is_kept_and_decides_nothing() {
     // The other one is gone: it goes on from what was kept.
     other.event(Event::Seat(Seat::Leads { token: 2 }));
     assert_eq!(other.world.view().seat, Some((Seat::Leads { token: 2 }, other.now)));
-    assert_eq!(split(&mut other), (parts(&[("v1", 5000), ("v2", 5000)]), Phase::Progressing));
+    assert_eq!(
+        split(&mut other),
+        (parts(&[("v1", 5000), ("v2", 5000)]), Phase::Of(rollout::Phase::Progressing))
+    );
     leader.play = other;
     for _ in 0..60 {
         leader.second(2_000.0, 0.0);
         leader.keep();
     }
-    assert_eq!((leader.phase(), leader.weight()), (Phase::Promoted, 10_000));
+    assert_eq!((leader.phase(), leader.weight()), (Phase::Of(rollout::Phase::Promoted), 10_000));
 }
 
 #[test]

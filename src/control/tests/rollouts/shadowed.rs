@@ -34,21 +34,27 @@ fn a_canary_is_the_shadow_of_its_gateway_until_its_first_step() {
         let mut kept = Kept::new("");
         kept.play.write("fraud.yaml", shadowed(own));
         kept.keep();
-        assert_eq!((kept.phase(), kept.shadow()), (Phase::Waiting, otherwise.clone()));
+        assert_eq!((kept.phase(), kept.shadow()), (Phase::Of(rollout::Phase::Waiting), otherwise.clone()));
         kept.healthy();
         assert_eq!(kept.shadow(), otherwise, "the store has not answered");
         kept.keep();
         let during = Some(("v2".to_owned(), "20".to_owned()));
-        assert_eq!((kept.phase(), kept.weight(), kept.shadow()), (Phase::Holding, 0, during.clone()));
+        assert_eq!(
+            (kept.phase(), kept.weight(), kept.shadow()),
+            (Phase::Of(rollout::Phase::Holding), 0, during.clone())
+        );
         let since = kept.play.now;
         kept.compared(since, 100, 100);
         kept.keep();
-        assert_eq!((kept.phase(), kept.shadow()), (Phase::Holding, during));
+        assert_eq!((kept.phase(), kept.shadow()), (Phase::Of(rollout::Phase::Holding), during));
         assert!(kept.sentence().contains("100 of 100 predictions agreed"), "{}", kept.sentence());
         kept.compared(since, 2_000, 2_000);
         assert_eq!(kept.weight(), 0, "the store has not answered");
         kept.keep();
-        assert_eq!((kept.phase(), kept.weight(), kept.shadow()), (Phase::Progressing, 10_000, otherwise));
+        assert_eq!(
+            (kept.phase(), kept.weight(), kept.shadow()),
+            (Phase::Of(rollout::Phase::Progressing), 10_000, otherwise)
+        );
     }
 }
 
@@ -70,7 +76,7 @@ fn what_was_compared_outlasts_a_restart() {
         since = kept.play.now;
     }
     // A hundred alone would not have been enough to know.
-    assert_eq!(kept.phase(), Phase::RolledBack, "{}", kept.sentence());
+    assert_eq!(kept.phase(), Phase::Of(rollout::Phase::RolledBack), "{}", kept.sentence());
     assert!(kept.sentence().starts_with("the release of v2 does not begin: "), "{}", kept.sentence());
     assert_eq!(kept.shadow(), None);
 }
@@ -91,11 +97,11 @@ fn predictions_at_a_step_are_a_metric() {
         kept.keep();
         kept.compared(since, second * 20, second * 10);
         kept.keep();
-        if kept.phase() == Phase::RolledBack {
+        if kept.phase() == Phase::Of(rollout::Phase::RolledBack) {
             break;
         }
     }
-    assert_eq!(kept.phase(), Phase::RolledBack);
+    assert_eq!(kept.phase(), Phase::Of(rollout::Phase::RolledBack));
     assert!(kept.sentence().contains("canary shadow mismatches 50.0%"), "{}", kept.sentence());
 
     // Without predictions it waits; with good ones it goes on, and at all traffic nobody asks for them.
@@ -117,5 +123,10 @@ fn predictions_at_a_step_are_a_metric() {
         kept.second(2_000.0, 0.0);
         kept.keep();
     }
-    assert_eq!((kept.phase(), kept.weight()), (Phase::Promoted, 10_000), "{}", kept.sentence());
+    assert_eq!(
+        (kept.phase(), kept.weight()),
+        (Phase::Of(rollout::Phase::Promoted), 10_000),
+        "{}",
+        kept.sentence()
+    );
 }

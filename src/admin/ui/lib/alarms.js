@@ -1,0 +1,23 @@
+// What somebody should look at that is about no gateway in particular. Streams tell it; pages without one ask.
+
+import { get } from "./api.js";
+
+const listeners = new Set();
+let alarms = [];
+
+export function setAlarms(list) {
+  alarms = list;
+  listeners.forEach((listener) => listener(alarms));
+}
+
+/** Calls now and at each change. */
+export function onAlarms(listener) {
+  listeners.add(listener);
+  listener(alarms);
+}
+
+/** Who may not hear them, or is not answered, keeps those of before. */
+export async function askAlarms() {
+  const answer = await get("alarms").catch(() => null);
+  if (answer) setAlarms(answer.alarms);
+}

@@ -1,0 +1,78 @@
+//! What every page tells that is about no gateway in particular: that Serin has no place for one more page, and alarms.
+
+use super::url;
+use super::watch::Events;
+use crate::e2e::chromium::Chromium;
+use crate::e2e::stage::{free_port, settings};
+use crate::protocol::client::{folder, gateway, start, stop};
+use serin::app::{App, Options};
+
+const BANNER: &str = "document.getElementById('banner').textContent";
+const ALARMS: &str = "document.getElementById('alarms').textContent";
+
+#[tokio::test]
+async fn a_page_without_a_place_says_so_and_gets_one_when_there_is() {
+    let folder = folder(&[("a", gateway("a", 95))]);
+    let app = start(folder.path()).await;
+    // Some script on this machine has all places of this machine.
+    let mut open = Vec::new();
+    for _ in 0..32 {
+        open.push(Events::open(&app, "").await);
+    }
+    let mut chromium = Chromium::start().await;
+    chromium.go(&url(&app, "/")).await;
+    chromium.sees("document.getElementById('link').dataset.is === 'full'").await;
+    chromium.sees(&format!("{BANNER}.startsWith('Serin answers, but')")).await;
+    chromium.sees("document.querySelector('.empty').textContent === 'Nothing was read yet.'").await;
+    // Serin is there, and says it where nothing has to be followed.
+    chromium.go(&url(&app, "/settings")).await;
+    chromium.sees("document.getElementById('link').dataset.is === 'live'").await;
+    chromium.go(&url(&app, "/gateways/a")).await;
+    chromium.sees("document.getElementById('link').dataset.is === 'full'").await;
+    drop(open);
+    chromium.sees("document.getElementById('link').dataset.is === 'live'").await;
+    chromium.sees(&format!("{BANNER} === '' && !!document.querySelector('.numbers')")).await;
+    stop(app).await;
+}
+
+#[tokio::test]
+async fn every_page_shows_alarms_as_long_as_they_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let (gateways, kept) = (folder.path().join("gateways"), folder.path().join("kept"));
+    std::fs::create_dir(&gateways).unwrap();
+    std::fs::write(gateways.join("a.yaml"), gateway("a", 95)).unwrap();
+    // A link to itself cannot be listed by anybody, root among them.
+    let hide = || {
+        std::fs::rename(&gateways, &kept).unwrap();
+        std::os::unix::fs::symlink(&gateways, &gateways).unwrap();
+    };
+    let show = || {
+        std::fs::remove_file(&gateways).unwrap();
+        std::fs::rename(&kept, &gateways).unwrap();
+    };
+    hide();
+    let app = App::start(settings(&gateways, free_port(), None), Options::default()).await.unwrap();
+    let mut chromium = Chromium::start().await;
+    chromium.go(&url(&app, "/")).await;
+    let alarmed = format!("{ALARMS}.startsWith('The directory of gateway files cannot be listed')");
+    // There may be gateways, so the page does not say that there are none.
+    chromium.sees(&alarmed).await;
+    chromium.sees("document.getElementById('link').dataset.is === 'live'").await;
+    chromium.sees("document.querySelector('.empty').textContent === 'Reading the gateways…'").await;
+    show();
+    chromium.sees(&format!("{ALARMS} === '' && document.querySelectorAll('tbody tr').length === 1")).await;
+    for page in ["/", "/gateways/a", "/gateways/a/edit", "/new", "/proxies", "/settings"] {
+        hide();
+        chromium.go(&url(&app, page)).await;
+        chromium.sees(&alarmed).await;
+        show();
+        if !page.contains("edit") && page != "/new" {
+            chromium.sees(&format!("{ALARMS} === ''")).await;
+        }
+    }
+    // What cannot be listed cannot be read either.
+    let mut complaints = chromium.complaints();
+    complaints.retain(|complaint| !complaint.contains("/api/v1/gateways/a/file"));
+    assert_eq!(complaints, [""; 0]);
+    app.stop().await;
+}
