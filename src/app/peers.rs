@@ -200,15 +200,14 @@ fn changed(before: &Gateways, now: &Gateways) -> BTreeMap<Arc<str>, Option<Arc<s
 mod tests {
     use super::*;
     use crate::control::Phase;
-    use crate::rollout;
 
-    fn gateway(tag: Option<&str>, phase: Phase) -> Arc<GatewayView> {
+    fn gateway(tag: Option<&str>, serving: bool) -> Arc<GatewayView> {
         Arc::new(GatewayView {
             name: "a".into(),
             file: "a.yaml".into(),
             file_tag: tag.map(Arc::from),
-            phase,
-            serving: true,
+            phase: Phase::Invalid,
+            serving,
             gateway: None,
             rollout: None,
             diagnostics: Vec::new(),
@@ -218,18 +217,18 @@ mod tests {
     #[test]
     fn only_files_that_changed_are_told() {
         let before = OrdMap::from_iter([
-            (Arc::from("a"), gateway(Some("1"), Phase::Of(rollout::Phase::Stable))),
-            (Arc::from("b"), gateway(Some("1"), Phase::Of(rollout::Phase::Stable))),
-            (Arc::from("c"), gateway(Some("1"), Phase::Of(rollout::Phase::Stable))),
-            (Arc::from("d"), gateway(None, Phase::Of(rollout::Phase::Stable))),
+            (Arc::from("a"), gateway(Some("1"), true)),
+            (Arc::from("b"), gateway(Some("1"), true)),
+            (Arc::from("c"), gateway(Some("1"), true)),
+            (Arc::from("d"), gateway(None, true)),
         ]);
         let mut now = before.clone();
-        now.insert("a".into(), gateway(Some("1"), Phase::Of(rollout::Phase::Progressing)));
-        now.insert("b".into(), gateway(Some("2"), Phase::Of(rollout::Phase::Stable)));
+        now.insert("a".into(), gateway(Some("1"), false));
+        now.insert("b".into(), gateway(Some("2"), true));
         now.remove("c");
         now.remove("d");
-        now.insert("e".into(), gateway(Some("5"), Phase::Of(rollout::Phase::Stable)));
-        now.insert("f".into(), gateway(None, Phase::Of(rollout::Phase::Stable)));
+        now.insert("e".into(), gateway(Some("5"), true));
+        now.insert("f".into(), gateway(None, true));
         let expected = [("b", Some("2")), ("c", None), ("e", Some("5"))];
         let expected = expected.map(|(name, tag)| (Arc::from(name), tag.map(Arc::from)));
         assert_eq!(changed(&before, &now), BTreeMap::from(expected));
