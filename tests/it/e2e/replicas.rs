@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -126,14 +126,19 @@ pub(super) struct Replicas {
     pub(super) running: Vec<Option<Serve>>,
     pub(super) port: u16,
     text: String,
+    _seat: SemaphorePermit<'static>,
 }
+
+/// Of these, one at a time: they need more of a machine than other tests, and decide by how long others are silent.
+static SEAT: Semaphore = Semaphore::const_new(1);
 
 impl Replicas {
     pub(super) async fn start(count: usize, text: &str) -> Self {
+        let seat = SEAT.acquire().await.unwrap();
         let server = tokio::task::spawn_blocking(Server::start).await.unwrap();
         let (port, text) = (free_port(), text.to_owned());
         let (ways, folders, running) = (Vec::new(), Vec::new(), Vec::new());
-        let mut replicas = Self { server, ways, folders, running, port, text };
+        let mut replicas = Self { server, ways, folders, running, port, text, _seat: seat };
         for _ in 0..count {
             replicas.add().await;
         }
