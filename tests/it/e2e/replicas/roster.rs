@@ -6,7 +6,7 @@ use crate::e2e::chromium::Chromium;
 use crate::e2e::stage::free_port;
 use crate::postgres::Server;
 use crate::protocol::client::{gateway, soon, write};
-use crate::real::eventually;
+use crate::real::{DEADLINE, eventually};
 use serde_json::Value;
 use serin::app::App;
 use std::collections::BTreeMap;
@@ -135,7 +135,8 @@ async fn a_replica_whose_files_differ_is_shown_everywhere() {
             }
         }
     };
-    let page = soon("one is left", left).await;
+    // At the latest when it was silent for half a minute, if the database was not there for it to say so.
+    let page = tokio::time::timeout(DEADLINE * 2, left).await.expect("one is left");
     assert_eq!(page["replicas"][0]["leads"], true, "{page}");
     follower.stop().await;
 }
