@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// In the header of the file (`PRAGMA application_id`), so that no other database is taken for a cache: "srnc".
 const APPLICATION: i32 = 0x7372_6e63;
@@ -65,9 +66,10 @@ impl File {
         })
     }
 
-    /// What another Serin has kept.
+    /// What another Serin has kept: some or all states, and always all switches.
     pub(super) fn keep(&mut self, kept: &Kept) -> Result<(), Error> {
         self.write(|file| {
+            file.execute_batch("DELETE FROM switch")?;
             if kept.all {
                 file.execute_batch("DELETE FROM rollout; UPDATE about SET whole = 1")?;
             }
@@ -191,6 +193,8 @@ fn prepare(connection: &mut Connection, place: &str) -> Result<(), Error> {
     }
     // The log is safe without a synchronization of each commit: https://sqlite.org/pragma.html#pragma_synchronous.
     connection.pragma_update(None, "synchronous", "NORMAL").map_err(wrong)?;
+    // Whoever looks at it with `sqlite3` must not hold up a rollback: what could not be written is written again.
+    connection.busy_timeout(Duration::ZERO).map_err(wrong)?;
     if (application, format) == (APPLICATION, FORMAT) {
         return Ok(());
     }
