@@ -55,6 +55,8 @@ pub(super) struct Cached {
     file: File,
     /// Whether the file is about what this Serin knows: it was read from the store, or is served in its place.
     is_current: bool,
+    /// Whether it is served in place of the store.
+    is_recalled: bool,
     /// When it was stamped last.
     stamped: Option<Timestamp>,
     /// Whether the file lacks something, so that it is not stamped until it is whole again.
@@ -75,6 +77,7 @@ impl Cached {
                 store,
                 file,
                 is_current: false,
+                is_recalled: false,
                 stamped: None,
                 is_lacking: false,
                 mended: None,
@@ -136,6 +139,7 @@ impl Store for Cached {
         let own = Commit { documents: self.own.clone(), ..Commit::default() };
         let result = self.file.replace(&restored).and_then(|()| self.file.follow([&own]));
         (self.is_current, self.is_lacking) = (true, !self.is_written(result));
+        self.is_recalled = false;
         Ok(restored)
     }
 
@@ -161,6 +165,12 @@ impl Store for Cached {
     }
 
     fn secret(&mut self, name: &str, new: &[u8]) -> Result<Vec<u8>, Error> {
+        // A start would wait once more for a store that has just not answered.
+        if self.is_recalled
+            && let Ok(Some(bytes)) = self.file.secret(name)
+        {
+            return Ok(bytes);
+        }
         match self.store.secret(name, new) {
             Ok(bytes) => {
                 let result = self.file.put_secret(name, &bytes);
@@ -187,6 +197,7 @@ impl Store for Cached {
                 let is_written = self.is_written(result);
                 // All states, but not the documents: what else it lacks is written again with them.
                 self.is_current |= is_written && kept.all;
+                self.is_recalled &= !kept.all;
                 self.is_lacking |= !is_written;
             }
             Memory::Own { documents, switches } => {
@@ -206,7 +217,7 @@ impl Store for Cached {
             // By either sign: a clock that was set back says nothing about how long it was.
             Ok(Some((restored, stamp))) if now.0.abs_diff(stamp.0) <= millis(FRESH) => {
                 tracing::warn!("served is what was known at {stamp}, from {place}");
-                self.is_current = true;
+                (self.is_current, self.is_recalled) = (true, true);
                 Some(restored)
             }
             Ok(Some((_, stamp))) => {

@@ -248,6 +248,55 @@ fn it_is_one_serins_alone_and_nobody_elses() {
 }
 
 #[test]
+fn what_is_something_else_is_not_touched() {
+    let place = Place::new();
+    let look = || {
+        let mode = place.path().metadata().unwrap().permissions().mode() & 0o777;
+        (mode, std::fs::read(place.path()).unwrap())
+    };
+    let open = || {
+        std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
+        let before = look();
+        let mut store = place.near();
+        store.load().unwrap();
+        store.remember(&Memory::Awake, at(0));
+        assert_eq!(store.recall(at(0)), None);
+        assert_eq!(look(), before);
+    };
+    let other = rusqlite::Connection::open(place.path()).unwrap();
+    other.execute_batch("CREATE TABLE mine (x)").unwrap();
+    drop(other);
+    open();
+    std::fs::write(place.path(), "gateways: gateways\n").unwrap();
+    open();
+}
+
+#[test]
+fn a_damaged_one_is_made_anew_and_is_for_its_owner_alone() {
+    let place = Place::new();
+    let mut store = place.near();
+    store.load().unwrap();
+    store.commit(&[commit(vec![state("fraud", None, 1, 50)], vec![])]);
+    drop(store);
+    let mut bytes = std::fs::read(place.path()).unwrap();
+    bytes[4096..].fill(0x5a);
+    std::fs::write(place.path(), bytes).unwrap();
+    std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o660)).unwrap();
+    let mut store = place.near();
+    assert_eq!(store.recall(at(0)), None);
+    store.load().unwrap();
+    store.remember(&Memory::Awake, at(0));
+    assert!(store.recall(at(0)).is_some());
+    drop(store);
+    // And one that is whole.
+    std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o660)).unwrap();
+    let mut store = place.near();
+    let mode = place.path().metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    assert!(store.recall(at(0)).is_some());
+}
+
+#[test]
 fn a_file_that_lacks_something_grows_old() {
     let place = Place::new();
     let mut store = place.near();
