@@ -74,6 +74,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     // What survives a restart.
     ("store", "clock model names weight", "rusqlite serde serde_json"),
     ("store/cache.rs", "clock", "tracing"),
+    ("store/cache/file.rs", "clock names", "rusqlite serde_json tracing"),
     ("store/lease.rs", "", ""),
     ("store/run.rs", "clock latest", "tokio tracing"),
     ("store/postgres.rs", "clock model", "tokio tokio_postgres tracing"),

@@ -177,7 +177,12 @@ impl World {
         }
         self.shared_switches = Switches::restored(&kept.switches);
         let is_thrown = self.follow_switches();
+        let was_recalled = self.rollouts.is_recalled();
         let (gateways, alarms) = self.rollouts.follow(kept, now);
+        if was_recalled && !self.rollouts.is_recalled() {
+            // The store may lack texts that were only remembered here.
+            self.files.keep_again();
+        }
         let alarm = |(gateway, message)| Note::new(now, Some(gateway), NoteKind::Alarm, message);
         self.notes.extend(alarms.into_iter().map(alarm));
         self.follow_states(&gateways, now) || is_thrown

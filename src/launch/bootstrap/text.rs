@@ -205,7 +205,8 @@ fn cluster(bootstrap: &Bootstrap, name: &str, limits: &str) -> String {
     let endpoints: String = all.iter().enumerate().map(|(i, at)| endpoints(i, at)).collect();
     let (silence, (leave, order)) = match all.len() {
         1 => ("interval: 30s, timeout: 5s", ("", "")),
-        _ => ("interval: 5s, timeout: 3s", (LEAVE, ORDER)),
+        // Longer than a Serin takes for the first sync of all Envoys of another one, or they would leave it in herds.
+        _ => ("interval: 5s, timeout: 10s", (LEAVE, ORDER)),
     };
     format!(
         r#"  - name: {name}
@@ -243,13 +244,14 @@ fn endpoints(priority: usize, at: &Endpoint) -> String {
 
 const LEAVE: &str = "    \
     # One connection that fails is enough to go to the next control plane. After a while the first one is tried again, by new
-    # streams only: those that are open stay where they are.
+    # streams only: those that are open stay where they are. That is longer than a silent one takes to be found, or of two
+    # that are silent each would be tried again as the other one is left.
     outlier_detection:
       split_external_local_origin_errors: true
       consecutive_local_origin_failure: 1
       max_ejection_percent: 100
       interval: 1s
-      base_ejection_time: 10s
+      base_ejection_time: 30s
       max_ejection_time: 60s
 ";
 

@@ -9,8 +9,12 @@ use crate::store::sqlite::{connect, explain, lock::Lock};
 use crate::store::{Commit, Error, Kept, Restored};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde_json::Value;
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// In the header of the file (`PRAGMA application_id`), so that no other database is taken for a cache: "srnc".
 const APPLICATION: i32 = 0x7372_6e63;
@@ -37,10 +41,18 @@ pub(super) struct File {
 }
 
 impl File {
-    /// Opens a file, or makes it.
+    /// Opens a file, or makes it; also in place of a damaged one, since it is only a cache.
     pub(super) fn open(path: &Path, database: &str) -> Result<Self, Error> {
         let place = path.display().to_string();
-        let (lock, mut connection) = connect(path, &place)?;
+        let is_ours = look(path, &place)?;
+        let (lock, mut connection) = match connect(path, &place) {
+            Err(damaged @ Error::Corrupt { .. }) if is_ours => {
+                tracing::warn!("{damaged}; it is made anew, since it is only a cache");
+                remove(path, &place)?;
+                connect(path, &place)?
+            }
+            other => other?,
+        };
         prepare(&mut connection, &place)?;
         Ok(Self { connection, database: database.to_owned(), place, _lock: lock })
     }
@@ -65,9 +77,10 @@ impl File {
         })
     }
 
-    /// What another Serin has kept.
+    /// What another Serin has kept: some or all states, and always all switches.
     pub(super) fn keep(&mut self, kept: &Kept) -> Result<(), Error> {
         self.write(|file| {
+            file.execute_batch("DELETE FROM switch")?;
             if kept.all {
                 file.execute_batch("DELETE FROM rollout; UPDATE about SET whole = 1")?;
             }
@@ -172,6 +185,57 @@ impl File {
     }
 }
 
+/// Looks what a file is before anything about it is changed, and closes it to everybody but its owner where it is a cache.
+/// Says whether it is one; what is new may become one. `Err`: it is something else.
+fn look(path: &Path, place: &str) -> Result<bool, Error> {
+    let wrong = |e: io::Error| unavailable(&e, place);
+    let mut file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(wrong(e)),
+    };
+    let mut header = Vec::new();
+    (&mut file).take(100).read_to_end(&mut header).map_err(wrong)?;
+    // https://sqlite.org/fileformat2.html#the_database_header: a number is four bytes, the highest first.
+    let number =
+        |at: usize| header.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(i32::from_be_bytes);
+    let (pages, application) = (number(28), number(68));
+    let is_database = header.starts_with(b"SQLite format 3\0");
+    let is_ours = is_database && application == Some(APPLICATION);
+    // Without a table, as far as it was written when its Serin ended: the log is looked at when it is open.
+    let is_new = header.is_empty() || is_database && application == Some(0) && pages <= Some(1);
+    if !is_ours && !is_new {
+        return Err(strange(place));
+    }
+    if file.metadata().map_err(wrong)?.permissions().mode() & 0o777 != 0o600 {
+        file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(wrong)?;
+    }
+    Ok(is_ours)
+}
+
+/// Removes a cache, unless another Serin uses it by now.
+fn remove(path: &Path, place: &str) -> Result<(), Error> {
+    let _lock = Lock::take(path)?;
+    for end in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        match fs::remove_file(name) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(unavailable(&e, place)),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn strange(place: &str) -> Error {
+    let why = "it is none of the files in which Serin remembers a database".to_owned();
+    Error::Corrupt { place: place.to_owned(), why }
+}
+
+fn unavailable(error: &io::Error, place: &str) -> Error {
+    Error::Unavailable { place: place.to_owned(), why: error.to_string() }
+}
+
 /// Makes the tables, where there are none of this format.
 fn prepare(connection: &mut Connection, place: &str) -> Result<(), Error> {
     let wrong = |e| explain(&e, place);
@@ -186,11 +250,12 @@ fn prepare(connection: &mut Connection, place: &str) -> Result<(), Error> {
         names.collect::<rusqlite::Result<Vec<String>>>().map_err(wrong)?
     };
     if application != APPLICATION && !tables.is_empty() {
-        let why = "it is a database, but none in which Serin remembers another one".to_owned();
-        return Err(Error::Corrupt { place: place.to_owned(), why });
+        return Err(strange(place));
     }
     // The log is safe without a synchronization of each commit: https://sqlite.org/pragma.html#pragma_synchronous.
     connection.pragma_update(None, "synchronous", "NORMAL").map_err(wrong)?;
+    // Whoever looks at it with `sqlite3` must not hold up a rollback: what could not be written is written again.
+    connection.busy_timeout(Duration::ZERO).map_err(wrong)?;
     if (application, format) == (APPLICATION, FORMAT) {
         return Ok(());
     }
@@ -203,7 +268,9 @@ fn prepare(connection: &mut Connection, place: &str) -> Result<(), Error> {
         file.pragma_update(None, "user_version", FORMAT)?;
         file.commit()
     });
-    made.map_err(wrong)
+    made.map_err(wrong)?;
+    // So that the header says what it is.
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(wrong)
 }
 
 fn put_state(file: &Connection, gateway: &GatewayName, state: Option<&(u64, Value)>) -> rusqlite::Result<()> {

@@ -5,6 +5,7 @@ use crate::store::contract::{commit, gateway, state};
 use crate::store::{Absent, Sqlite};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 
 const NAME: &str = "postgres://serin@db:5432/serin";
@@ -115,9 +116,91 @@ fn who_was_away_for_long_remembers_nothing() {
     assert!(store.recall(at(5 + limit)).is_some());
     assert_eq!(store.recall(at(6 + limit)), None);
     assert_eq!(store.recall(Timestamp(at(4).0 - i64::try_from(limit).unwrap() * 1000)), None, "set back");
-    // Who runs without the store is here, though it hears nothing.
-    store.remember(&Memory::Awake, at(6 + limit));
-    assert!(store.recall(at(7 + limit)).is_some());
+    drop(store);
+    // Who was refused serves something else, and does not make it fresh by being here: not even for the next start.
+    let mut store = place.away(NAME);
+    assert_eq!(store.recall(at(6 + limit)), None);
+    (0..=7).for_each(|second| store.remember(&Memory::Awake, at(6 + limit + second)));
+    drop(store);
+    let mut store = place.away(NAME);
+    assert_eq!(store.recall(at(14 + limit)), None);
+    // Until it hears everything that is kept.
+    store.remember(&kept(false, Some(5)), at(14 + limit));
+    store.remember(&Memory::Awake, at(14 + limit));
+    assert_eq!(store.recall(at(15 + limit)), None, "that is not all");
+    store.remember(&kept(true, Some(5)), at(15 + limit));
+    store.remember(&Memory::Awake, at(15 + limit));
+    assert!(store.recall(at(16 + limit)).is_some());
+}
+
+#[test]
+fn who_serves_what_it_remembers_is_here() {
+    let place = Place::new();
+    let mut store = place.near();
+    store.load().unwrap();
+    store.remember(&Memory::Awake, at(0));
+    drop(store);
+    let limit = FRESH.as_secs();
+    let mut store = place.away(NAME);
+    assert!(store.recall(at(limit)).is_some());
+    store.remember(&Memory::Awake, at(limit));
+    drop(store);
+    assert!(place.away(NAME).recall(at(2 * limit)).is_some(), "it was here, though it heard nothing");
+}
+
+/// What a store says that this Serin is too old for.
+struct TooNew(Box<dyn Store>, Arc<AtomicBool>);
+
+impl TooNew {
+    fn said(&self) -> Result<(), Error> {
+        if self.1.load(Ordering::Relaxed) {
+            return Err(Error::TooNew { place: NAME.into(), found: 9, known: 1 });
+        }
+        Ok(())
+    }
+}
+
+impl Store for TooNew {
+    fn load(&mut self) -> Result<Restored, Error> {
+        self.said()?;
+        self.0.load()
+    }
+
+    fn commit(&mut self, commits: &[Commit]) -> Vec<Result<Option<u64>, Error>> {
+        self.0.commit(commits)
+    }
+
+    fn entries(&mut self, query: &Query) -> Result<Vec<Entry>, Error> {
+        self.said()?;
+        self.0.entries(query)
+    }
+
+    fn secret(&mut self, name: &str, new: &[u8]) -> Result<Vec<u8>, Error> {
+        self.0.secret(name, new)
+    }
+
+    fn prune(&mut self, before: Timestamp, most: u64) -> Result<u64, Error> {
+        self.0.prune(before, most)
+    }
+}
+
+#[test]
+fn with_a_store_for_newer_ones_it_grows_old() {
+    let place = Place::new();
+    let is_newer = Arc::new(AtomicBool::new(false));
+    let store = TooNew(Box::new(Sqlite::in_memory().unwrap()), Arc::clone(&is_newer));
+    let mut store = Cached::over(Box::new(store), NAME, &place.path());
+    store.load().unwrap();
+    store.remember(&Memory::Awake, at(0));
+    is_newer.store(true, Ordering::Relaxed);
+    assert!(store.entries(&Query::default()).is_err());
+    let limit = FRESH.as_secs();
+    (1..=limit).for_each(|second| store.remember(&Memory::Awake, at(second)));
+    assert_eq!(store.recall(at(1 + limit)), None);
+    // It was made usable again.
+    is_newer.store(false, Ordering::Relaxed);
+    store.remember(&Memory::Awake, at(MEND.as_secs() + limit));
+    assert!(store.recall(at(MEND.as_secs() + limit)).is_some());
 }
 
 #[test]
@@ -165,6 +248,55 @@ fn it_is_one_serins_alone_and_nobody_elses() {
 }
 
 #[test]
+fn what_is_something_else_is_not_touched() {
+    let place = Place::new();
+    let look = || {
+        let mode = place.path().metadata().unwrap().permissions().mode() & 0o777;
+        (mode, std::fs::read(place.path()).unwrap())
+    };
+    let open = || {
+        std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
+        let before = look();
+        let mut store = place.near();
+        store.load().unwrap();
+        store.remember(&Memory::Awake, at(0));
+        assert_eq!(store.recall(at(0)), None);
+        assert_eq!(look(), before);
+    };
+    let other = rusqlite::Connection::open(place.path()).unwrap();
+    other.execute_batch("CREATE TABLE mine (x)").unwrap();
+    drop(other);
+    open();
+    std::fs::write(place.path(), "gateways: gateways\n").unwrap();
+    open();
+}
+
+#[test]
+fn a_damaged_one_is_made_anew_and_is_for_its_owner_alone() {
+    let place = Place::new();
+    let mut store = place.near();
+    store.load().unwrap();
+    store.commit(&[commit(vec![state("fraud", None, 1, 50)], vec![])]);
+    drop(store);
+    let mut bytes = std::fs::read(place.path()).unwrap();
+    bytes[4096..].fill(0x5a);
+    std::fs::write(place.path(), bytes).unwrap();
+    std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o660)).unwrap();
+    let mut store = place.near();
+    assert_eq!(store.recall(at(0)), None);
+    store.load().unwrap();
+    store.remember(&Memory::Awake, at(0));
+    assert!(store.recall(at(0)).is_some());
+    drop(store);
+    // And one that is whole.
+    std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o660)).unwrap();
+    let mut store = place.near();
+    let mode = place.path().metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    assert!(store.recall(at(0)).is_some());
+}
+
+#[test]
 fn a_file_that_lacks_something_grows_old() {
     let place = Place::new();
     let mut store = place.near();
@@ -174,13 +306,47 @@ fn a_file_that_lacks_something_grows_old() {
     let other = rusqlite::Connection::open(place.path()).unwrap();
     other.execute_batch("ALTER TABLE rollout RENAME TO away").unwrap();
     store.commit(&[commit(vec![state("fraud", None, 1, 50)], vec![])]);
-    other.execute_batch("ALTER TABLE away RENAME TO rollout").unwrap();
+    let documents = [("mine.yaml".into(), Some(Arc::from("mine")))].into();
+    store.remember(&Memory::Own { documents, switches: BTreeMap::new() }, at(9));
     store.remember(&Memory::Awake, at(10));
+    other.execute_batch("ALTER TABLE away RENAME TO rollout").unwrap();
     let limit = FRESH.as_secs();
-    assert_eq!(store.recall(at(1 + limit)), None, "it was not stamped");
-    store.remember(&kept(true, Some(5)), at(11));
     store.remember(&Memory::Awake, at(11));
-    assert!(store.recall(at(1 + limit)).is_some(), "it is whole again");
+    assert_eq!(store.recall(at(1 + limit)), None, "it was not stamped");
+    store.remember(&Memory::Awake, at(10 + MEND.as_secs()));
+    let found = store.recall(at(1 + limit)).unwrap();
+    assert_eq!((found.states.len(), found.documents.len()), (1, 1), "all was written again");
+}
+
+#[test]
+fn a_stamp_that_fails_is_made_up_for_and_nothing_waits_for_a_reader() {
+    let place = Place::new();
+    let mut store = place.near();
+    store.load().unwrap();
+    store.remember(&Memory::Awake, at(0));
+    let other = rusqlite::Connection::open(place.path()).unwrap();
+    let limit = FRESH.as_secs();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    store.remember(&Memory::Awake, at(5));
+    other.execute_batch("COMMIT").unwrap();
+    assert_eq!(store.recall(at(5 + limit)), None);
+    store.remember(&Memory::Awake, at(10));
+    assert!(store.recall(at(10 + limit)).is_some(), "without a new connection to the store");
+}
+
+#[test]
+fn a_switch_that_the_store_does_not_have_is_forgotten() {
+    let place = Place::new();
+    let mut store = place.near();
+    store.load().unwrap();
+    store.remember(
+        &Memory::Own { documents: BTreeMap::new(), switches: [("compare".into(), false)].into() },
+        at(0),
+    );
+    store.remember(&kept(false, Some(5)), at(0));
+    store.remember(&Memory::Awake, at(0));
+    let switches = store.recall(at(0)).unwrap().switches;
+    assert_eq!(switches, [("shadow".into(), false)].into());
 }
 
 #[test]

@@ -3,14 +3,15 @@
 use super::Value;
 use super::journal::number;
 use super::link::Failure;
-use super::orders;
+use super::{orders, schema};
 use crate::names::GatewayName;
 use crate::store::lease::{Answer, Ask, Row};
 use crate::store::{Error, Kept};
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-/// Asks for the lease, under the name by which people find this Serin.
+/// Asks for the lease, under the name by which people find this Serin. Refused is also who knows too little of what newer ones
+/// have changed meanwhile.
 pub(in crate::store) async fn ask(client: &Client, ask: &Ask, name: &str) -> Result<Answer, Failure> {
     let done = match ask {
         Ask::Look => {
@@ -25,14 +26,22 @@ pub(in crate::store) async fn ask(client: &Client, ask: &Ask, name: &str) -> Res
         // Waits for every write under the token before, and refuses those that come later.
         Ask::Take(Row { token, beat, .. }) => {
             let take = "UPDATE serin.lease SET token = token + 1, beat = beat + 1, holder = $3 \
-                        WHERE token = $1 AND beat = $2 RETURNING token";
+                        WHERE token = $1 AND beat = $2 \
+                        AND (SELECT oldest FROM serin.schema_version) <= $4 RETURNING token";
             let (token, beat) = (number(*token), number(*beat));
-            let values: [Value<'_>; 3] = [(&token, Type::INT8), (&beat, Type::INT8), (&name, Type::TEXT)];
+            let values: [Value<'_>; 4] = [
+                (&token, Type::INT8),
+                (&beat, Type::INT8),
+                (&name, Type::TEXT),
+                (&schema::known(), Type::INT8),
+            ];
             client.query_typed_opt(take, &values).await?
         }
         Ask::Renew(token) => {
-            let renew = "UPDATE serin.lease SET beat = beat + 1 WHERE token = $1 AND holder IS NOT NULL RETURNING token";
-            client.query_typed_opt(renew, &[(&number(*token), Type::INT8)]).await?
+            let renew = "UPDATE serin.lease SET beat = beat + 1 WHERE token = $1 AND holder IS NOT NULL \
+                         AND (SELECT oldest FROM serin.schema_version) <= $2 RETURNING token";
+            let values: [Value<'_>; 2] = [(&number(*token), Type::INT8), (&schema::known(), Type::INT8)];
+            client.query_typed_opt(renew, &values).await?
         }
     };
     Ok(done.map_or(Answer::Refused, |row| Answer::Done(row.get::<_, i64>(0).unsigned_abs())))

@@ -10,6 +10,11 @@ use tokio_postgres::types::Type;
 /// Replicas are replaced one after the other, so that older ones go on, and start, with tables that a newer one has changed.
 /// Hence each only adds: a table, an index, or a column that may be left out of an `INSERT`. Where that cannot be, it
 /// raises [`OLDEST`], and older ones leave the database alone.
+///
+/// The same holds for the JSON in them. Older ones pass over a field that they do not know, and their next commit leaves it
+/// out: so a field whose loss matters, and a value that they cannot read (a new variant), come with a migration that may be
+/// empty and raises [`OLDEST`]. Nor may a column have to follow what older ones write without it, as a copy of a part of
+/// `state` would, nor a new `UNIQUE` or `CHECK` refuse what they write.
 pub(super) const MIGRATIONS: &[&str] = &["
     -- One row: how many migrations were made.
     CREATE TABLE serin.schema_version (version BIGINT NOT NULL);
@@ -101,6 +106,11 @@ const MEASURED: &str = "
 
 /// How many of the migrations a Serin has to know at least to use a database with all of them.
 pub(super) const OLDEST: i64 = 1;
+
+/// How many migrations this Serin knows.
+pub(super) fn known() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
 
 /// Of all Serins that start at once, one makes the tables.
 const LOCK: i64 = 0x0073_6572_696e;

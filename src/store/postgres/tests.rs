@@ -279,7 +279,12 @@ fn a_row_of_the_lease_is_what_the_machine_thinks_it_is() {
     assert_eq!(ask(Ask::Take(fresh)), Answer::Refused, "it is another by now");
     assert_eq!(ask(Ask::Renew(1)), Answer::Done(1));
     let held = Row { token: 1, beat: 2, holder: Some("10.0.0.1:18000".into()) };
-    assert_eq!(ask(Ask::Look), Answer::Is(held));
+    assert_eq!(ask(Ask::Look), Answer::Is(held.clone()));
+    // A newer Serin has made what this one does not know how to use.
+    server.ask(&format!("UPDATE serin.schema_version SET oldest = {}", schema::known() + 1));
+    assert_eq!((ask(Ask::Renew(1)), ask(Ask::Take(held.clone()))), (Answer::Refused, Answer::Refused));
+    server.ask(&format!("UPDATE serin.schema_version SET oldest = {}", schema::known()));
+    assert_eq!((ask(Ask::Renew(1)), ask(Ask::Take(held))), (Answer::Done(1), Answer::Refused));
 }
 
 /// What an order that was carried out leaves.

@@ -30,7 +30,9 @@ async fn a_leader_that_is_killed_at_any_instant_loses_doubles_and_raises_nothing
     let (mut took, mut looks) = (Vec::new(), 0);
     for _ in 0..runs(2) {
         let others = [(leader + 1) % 3, (leader + 2) % 3];
-        let_pass(instant()).await;
+        let instant = instant();
+        println!("killed {instant:?} after the step or kill before");
+        let_pass(instant).await;
         replicas.running[leader].take().unwrap().kill();
         let killed = Instant::now();
         let kept = replicas.decisions().iter().filter_map(|d| d.2).fold(0.0, f64::max);
@@ -41,13 +43,16 @@ async fn a_leader_that_is_killed_at_any_instant_loses_doubles_and_raises_nothing
                 let shown = gateway(&replicas.get(i).url).await;
                 let served = weight(shown.as_ref(), "v2").unwrap_or_default();
                 let leads = super::replicas::metric(&replicas.get(i).url, "serin_leader").await == Some(1.0);
-                assert!(leads || served <= kept || replicas.decisions().iter().any(|d| d.2 == Some(served)));
+                assert!(
+                    leads || served <= kept || replicas.decisions().iter().any(|d| d.2 == Some(served)),
+                    "killed after {instant:?}: {served} % is served at {i}, and {kept} % was kept"
+                );
                 looks += 1;
             }
             if let Some(next) = replicas.leads(&others).await {
                 break next;
             }
-            assert!(killed.elapsed() < crate::real::DEADLINE, "nobody leads");
+            assert!(killed.elapsed() < crate::real::DEADLINE, "killed after {instant:?}: nobody leads");
         };
         took.push(killed.elapsed());
         looks += watched(&replicas, &others).await;

@@ -12,9 +12,12 @@ fn what_is_remembered_is_served_until_the_store_says_what_is_kept() {
     let before = kept.snapshot();
     let states = kept.store.load().unwrap().states;
     let now = kept.play.now;
-    let world = World::new(Settings::default()).with_rollouts(Ok(states), Vec::new(), now);
+    let good = [("fraud.yaml".into(), release("steps: [50]").into())].into();
+    let world = World::new(Settings::default()).with_last_good(good);
+    let world = world.with_rollouts(Ok(states), Vec::new(), now);
     kept.play = Play { world: world.with_others(now).with_recalled("no way", now), ..Play::new() };
     kept.play.write("fraud.yaml", release("steps: [50]"));
+    assert!(kept.play.world.take_documents_aside().is_empty(), "it is remembered");
     assert_eq!((kept.phase(), kept.weight()), (Phase::Of(rollout::Phase::Progressing), 5000), "as before");
     assert_eq!(versions(&before), versions(&kept.snapshot()), "so that Envoys are sent nothing");
     assert!(kept.play.world.view().is_recalled);
@@ -30,6 +33,33 @@ fn what_is_remembered_is_served_until_the_store_says_what_is_kept() {
     kept.play.event(Event::Kept(all));
     assert_eq!(kept.weight(), 0);
     assert!(!kept.play.world.view().is_recalled);
+    let told = kept.play.world.take_documents();
+    assert_eq!(
+        told.keys().map(|path| &**path).collect::<Vec<_>>(),
+        ["fraud.yaml"],
+        "the store may not know it"
+    );
+}
+
+/// While replicas are replaced, the older ones read what a newer one has written.
+#[test]
+fn a_field_of_a_newer_serin_is_passed_over() {
+    let mut kept = Kept::new("steps: [50]");
+    kept.healthy();
+    kept.keep();
+    let mut states = kept.store.load().unwrap().states;
+    let (_, state) = states.values_mut().next().unwrap();
+    let written = state.clone();
+    state["ofANewerSerin"] = 1.into();
+    state["stage"]["ofANewerSerin"] = 1.into();
+    assert_ne!(*state, written);
+    let world = World::new(Settings::default()).with_rollouts(Ok(BTreeMap::new()), Vec::new(), kept.play.now);
+    kept.play = Play { world: world.with_others(kept.play.now), ..Play::new() };
+    kept.play.write("fraud.yaml", release("steps: [50]"));
+    assert_eq!(kept.weight(), 0);
+    let states = states.into_iter().map(|(name, state)| (name, Some(state))).collect();
+    kept.play.event(Event::Kept(store::Kept { all: true, states, ..store::Kept::default() }));
+    assert_eq!(kept.weight(), 5000);
 }
 
 #[test]
