@@ -156,7 +156,9 @@ fn status(refusal: &Refusal, matched: bool) -> StatusCode {
         Refusal::Conflict { .. } if matched => StatusCode::PRECONDITION_FAILED,
         Refusal::NoRollout(_) | Refusal::NotNow { .. } | Refusal::Conflict { .. } => StatusCode::CONFLICT,
         Refusal::Revision { .. } | Refusal::KeyUsed => StatusCode::UNPROCESSABLE_ENTITY,
-        Refusal::Store(_) | Refusal::Elsewhere(_) | Refusal::Unknown(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Store(_) | Refusal::Elsewhere(_) | Refusal::Unknown(_) | Refusal::UnknownSwitch(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::control::{Event, Measured, Others, Outcome, Phase, Proposal, View};
 use crate::latest::Latest;
 use crate::names::GatewayName;
 use crate::rollout;
+use crate::store::Error;
 use crate::store::exchange::Healthy;
 use crate::store::run::{Answer, Handle};
 use crate::telemetry::{self, Measurement, Table};
@@ -34,7 +35,7 @@ pub(super) struct Feed {
     pub(super) answers: mpsc::UnboundedReceiver<Answer>,
     /// Other Serins with the same store, if there can be any.
     pub(super) elsewhere: Option<Elsewhere>,
-    /// Hears of each commit that failed.
+    /// Hears of each commit that failed, but for those that were late for an order: the store is well then.
     pub(super) failed: Arc<Notify>,
     /// To the loop.
     pub(super) events: mpsc::Sender<Event>,
@@ -149,14 +150,42 @@ async fn proposals(mut from: mpsc::Receiver<Proposal>, store: Handle, events: mp
 /// Hands the store's answers to the loop.
 async fn answers(mut from: mpsc::UnboundedReceiver<Answer>, events: mpsc::Sender<Event>, failed: &Notify) {
     while let Some(Answer { id, result }) = from.recv().await {
-        let result = result.map(|_| ()).map_err(|why| why.to_string());
-        let has_failed = result.is_err();
-        if events.send(Event::Committed(id, result)).await.is_err() {
+        let has_failed = matches!(&result, Err(why) if *why != Error::Late);
+        let event = match result {
+            Ok(_) => Event::Committed(id, Ok(())),
+            Err(why @ (Error::Conflict { .. } | Error::Fenced | Error::Late)) => Event::Refused(id, why),
+            Err(why) => Event::Committed(id, Err(why.to_string())),
+        };
+        if events.send(event).await.is_err() {
             return;
         }
         if has_failed {
             // After the loop, which then waits to hear what is kept.
             failed.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_store_is_well_though_an_order_was_late() {
+        let lost = Error::Unavailable { place: "it".into(), why: "it is gone".into() };
+        for (error, is_refused, is_failure) in
+            [(Error::Late, true, false), (Error::Fenced, true, true), (lost, false, true)]
+        {
+            let (answer, from) = mpsc::unbounded_channel();
+            let (to, mut events) = mpsc::channel(1);
+            let failed = Notify::new();
+            answer.send(Answer { id: 7, result: Err(error.clone()) }).unwrap();
+            drop(answer);
+            answers(from, to, &failed).await;
+            let has_failed = tokio::time::timeout(Duration::ZERO, failed.notified()).await.is_ok();
+            assert_eq!(has_failed, is_failure, "{error}");
+            let event = events.recv().await.unwrap();
+            assert_eq!(matches!(event, Event::Refused(7, _)), is_refused, "{event:?}");
         }
     }
 }

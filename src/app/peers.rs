@@ -102,7 +102,8 @@ async fn hand_on(mut handed: mpsc::Receiver<Handed>, asks: mpsc::Sender<Ask>) {
             order = handed.recv() => {
                 let Some(order) = order else { return };
                 let (reply, answer) = oneshot::channel();
-                let ask = Ask { paper: order.paper(), is_keyed: order.is_keyed(), reply };
+                let (is_keyed, is_switch) = (order.is_keyed(), order.is_switch());
+                let ask = Ask { paper: order.paper(), is_keyed, is_switch, reply };
                 if asks.try_send(ask).is_err() {
                     order.refuse(Refusal::Elsewhere("too many orders wait for the control plane that leads".into()));
                     continue;

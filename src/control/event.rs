@@ -8,7 +8,7 @@ use crate::names::{GatewayName, UpstreamName};
 use crate::rollout::Reading;
 use crate::stats::Counts;
 use crate::store::measured::Mark;
-use crate::store::{Kept, Restored, Seat, Weights};
+use crate::store::{Error, Kept, Restored, Seat, Weights};
 use crate::xds::Verdict;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -47,8 +47,10 @@ pub enum Event {
     Healthy(BTreeMap<GatewayName, u32>),
     /// Somebody was asked about a metric of a rollout.
     Answered(Answered),
-    /// The store has answered the proposal of this number.
+    /// The store has answered the proposal of this number. `Err`: it is not known whether it was kept.
     Committed(u64, Result<(), String>),
+    /// The store has refused the proposal of this number: nothing of it was kept.
+    Refused(u64, Error),
     /// States that another Serin may have kept.
     Kept(Kept),
     /// This Serin leads others from now on, or follows one, or is cut off from them.

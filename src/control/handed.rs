@@ -8,7 +8,7 @@ use crate::names::GatewayName;
 use crate::rollout::{Order, Outcome, Refusal};
 use crate::store::Settled;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -21,6 +21,9 @@ pub enum Handed {
     Throw(Throw),
 }
 
+/// How many switches of others are remembered: as many as the leader has at a time.
+const REMEMBERED: usize = crate::store::peers::MOST;
+
 /// What the world has to say to other Serins about orders.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
@@ -28,6 +31,28 @@ pub(super) struct Outbox {
     pub(super) handed: Vec<Handed>,
     /// Answers to switches that others threw here, to be kept with them.
     pub(super) settled: Vec<Settled>,
+    /// The newest of those switches by their tickets. Such an order is met again until its answer is kept.
+    thrown: VecDeque<Arc<str>>,
+}
+
+impl Outbox {
+    /// Remembers a switch of others; says whether it is new.
+    pub(super) fn remember(&mut self, ticket: &Arc<str>) -> bool {
+        if self.thrown.contains(ticket) {
+            return false;
+        }
+        if self.thrown.len() == REMEMBERED {
+            self.thrown.pop_front();
+        }
+        self.thrown.push_back(Arc::clone(ticket));
+        true
+    }
+
+    /// What others threw here counts no more, nor do its answers.
+    pub(super) fn forget_thrown(&mut self) {
+        self.settled.clear();
+        self.thrown.clear();
+    }
 }
 
 /// An order as it is handed on.
@@ -67,13 +92,19 @@ impl Handed {
         matches!(self, Self::Command(Command { key: Some(_), .. }, _))
     }
 
+    /// Whether it is about a switch, which acts before it is kept.
+    pub fn is_switch(&self) -> bool {
+        matches!(self, Self::Throw(_))
+    }
+
     /// Tells the one who gave it what the leader answered.
     pub fn answer(self, answer: &str) {
         match self {
             Self::Command(_, asker) => asker.answer(read(answer).and_then(|reply| reply)),
             Self::Throw(Throw { asker, .. }) => {
                 let positions: Result<Positions, _> = read(answer);
-                asker.answer(positions.and_then(|p| p).map(|kept| Switches::restored(&kept)));
+                let switches = positions.and_then(|p| p).map(|kept| Switches::restored(&kept));
+                asker.answer(switches.map_err(of_switch));
             }
         }
     }
@@ -82,7 +113,7 @@ impl Handed {
     pub fn refuse(self, why: Refusal) {
         match self {
             Self::Command(_, asker) => asker.answer(Err(why)),
-            Self::Throw(Throw { asker, .. }) => asker.answer(Err(why)),
+            Self::Throw(Throw { asker, .. }) => asker.answer(Err(of_switch(why))),
         }
     }
 }
@@ -96,10 +127,8 @@ impl Pending {
                 Ok(Err(Refusal::Elsewhere(_))) | Err(_) => None,
                 Ok(reply) => Some(text(&reply)),
             },
-            Self::Throw(reply) => {
-                let reply = reply.await.ok()?;
-                Some(text(&reply.map(positions)))
-            }
+            // Until it was looked at. Where it acted, its answer is kept with it.
+            Self::Throw(thrown) => thrown.await.ok().and(None),
         }
     }
 }
@@ -163,6 +192,14 @@ fn paper(Command { gateway, order, key, .. }: &Command) -> String {
 
 fn positions(switches: Switches) -> BTreeMap<Arc<str>, bool> {
     switches.positions().into_iter().map(|(name, is_on)| (Arc::from(name), is_on)).collect()
+}
+
+/// A switch has no key under which it could be given again.
+fn of_switch(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::Unknown(why) => Refusal::UnknownSwitch(why),
+        other => other,
+    }
 }
 
 /// Texts, numbers, and maps with texts as keys: JSON can hold them all.
@@ -255,6 +292,12 @@ mod tests {
         let (asker, mut answer) = Asker::new();
         Handed::Command(command(Verb::Abort), asker).answer(r#"{"Maybe": 1}"#);
         assert!(matches!(answer.try_recv().unwrap(), Err(Refusal::Unknown(_))));
+        let (asker, mut answer) = Asker::new();
+        let by = By { actor: "ann".into(), reason: None };
+        let throw = Throw { switch: Switch::Shadow, on: false, by, asker, ticket: None };
+        Handed::Throw(throw).answer(r#"{"Maybe": 1}"#);
+        let said = answer.try_recv().unwrap().unwrap_err().to_string();
+        assert!(!said.contains("Key"), "a switch has none: {said}");
         let more = Handed::Command(command(Verb::Pause), Asker::new().0)
             .paper()
             .replace("\"key\"", "\"new\":1,\"key\"");

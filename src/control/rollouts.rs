@@ -8,7 +8,7 @@
 mod others;
 mod wants;
 
-pub(super) use others::NotLeading;
+pub(super) use others::{NotLeading, Unkept};
 pub use wants::{Compared, Wants};
 
 use super::agreements::Agreements;
@@ -387,7 +387,7 @@ impl Rollouts {
     }
 
     /// The store has answered.
-    pub(super) fn committed(&mut self, id: u64, result: Result<(), String>, now: Timestamp) -> Answered {
+    pub(super) fn committed(&mut self, id: u64, result: Result<(), Unkept>, now: Timestamp) -> Answered {
         let Some((_, decided)) = self.under_way.take_if(|(number, _)| *number == id) else {
             return Answered::default();
         };
@@ -420,21 +420,19 @@ impl Rollouts {
                     self.answers.push((asker, Ok(outcome)));
                 }
             }
-            Err(why) => {
-                let is_shared = self.seat.is_some();
-                let refusal =
-                    || if is_shared { Refusal::Elsewhere(why.clone()) } else { Refusal::Store(why.clone()) };
-                let refused = decided.answers.into_iter().map(|(asker, ..)| (asker, Err(refusal())));
-                self.answers.extend(refused);
+            Err(unkept) if self.seat.is_some() => {
                 decided.states.keys().for_each(|name| self.note_deadline(name));
                 self.unseen.extend(decided.states.into_keys());
-                if self.seat.is_some() {
-                    // What is kept is not known; who knows says so, and whether this one may go on.
-                    self.stand_up(why, now);
-                } else {
-                    answered.alarm = self.failure.is_none().then(|| Err(why.clone()));
-                    self.failure = Some((why, now.plus(RETRY)));
-                }
+                self.unkept(decided.answers, &unkept, now);
+            }
+            Err(unkept) => {
+                let why = unkept.to_string();
+                let refused = decided.answers.into_iter();
+                self.answers.extend(refused.map(|(asker, ..)| (asker, Err(Refusal::Store(why.clone())))));
+                decided.states.keys().for_each(|name| self.note_deadline(name));
+                self.unseen.extend(decided.states.into_keys());
+                answered.alarm = self.failure.is_none().then(|| Err(why.clone()));
+                self.failure = Some((why, now.plus(RETRY)));
             }
         }
         for waiting in std::mem::take(&mut self.waiting) {

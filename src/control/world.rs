@@ -18,7 +18,7 @@ use super::issuers::Issuers;
 use super::notice::Notice;
 use super::offer::{Offers, Version, sees};
 use super::renewal::Renewal;
-use super::rollouts::Rollouts;
+use super::rollouts::{Rollouts, Unkept};
 use super::trial::{Ruling, Standing, Trial};
 use super::unlisted::Unlisted;
 use super::view::{Facts, View, Views};
@@ -181,7 +181,8 @@ impl World {
                 false
             }
             Event::Answered(said) => self.take_said(said, now),
-            Event::Committed(id, result) => self.take_answer(id, result, now),
+            Event::Committed(id, result) => self.take_answer(id, result.map_err(Unkept::Unknown), now),
+            Event::Refused(id, error) => self.take_answer(id, Err(Unkept::Refused(error)), now),
             Event::Kept(kept) => self.take_kept(kept, now),
             Event::Seat(seat) => self.take_seat(seat, now),
             Event::Restored(restored) => {

@@ -123,9 +123,14 @@ pub enum Refusal {
     /// Another control plane decides, or nobody does at the moment, and nothing was done here.
     #[error("nothing was changed: {0}")]
     Elsewhere(String),
-    /// Another control plane decides, and what became of the order there is not known.
+    /// Whether it was kept is not known, here or at another control plane that decides.
     #[error(
         "it is not known whether this was carried out: {0}; look before you give the order again, or give it again with the same `Idempotency-Key`"
     )]
     Unknown(String),
+    /// The same of a switch.
+    #[error(
+        "it is not known whether this was switched: {0}; look where the switch stands before you throw it again"
+    )]
+    UnknownSwitch(String),
 }

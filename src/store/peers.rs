@@ -47,6 +47,8 @@ pub struct Ask {
     pub paper: String,
     /// Whether it has a key.
     pub is_keyed: bool,
+    /// Whether it acts before it is kept, so that one that is withdrawn may have acted.
+    pub is_switch: bool,
     /// Who waits.
     pub reply: oneshot::Sender<Answer>,
 }
@@ -131,6 +133,7 @@ pub async fn run(inputs: Inputs, outputs: Outputs) {
 /// An order that was given here.
 struct Waiting {
     order: Order,
+    is_switch: bool,
     reply: oneshot::Sender<Answer>,
     /// Until when it waits.
     until: Duration,
@@ -222,12 +225,12 @@ impl Peers {
         match step {
             Step::Due => self.look().await,
             Step::Notified => self.hear().await,
-            Step::Ask(Ask { paper, is_keyed, reply }) => {
+            Step::Ask(Ask { paper, is_keyed, is_switch, reply }) => {
                 self.count += 1;
                 let ticket = format!("{}-{}", self.entry.id, self.count).into();
                 let order = Order { ticket, paper, is_keyed };
                 let until = self.watch.elapsed() + PATIENCE;
-                self.waiting.insert(self.count, Waiting { order, reply, until, is_put: false });
+                self.waiting.insert(self.count, Waiting { order, is_switch, reply, until, is_put: false });
                 self.put().await
             }
             Step::News(News { token, copies }) => {
@@ -266,6 +269,7 @@ impl Peers {
                 why: "it does not answer".into(),
             })??);
             wire.drive(ANSWER, orders::listen(client)).await?;
+            self.roster.listen_anew(self.watch.elapsed());
             self.put().await?;
         }
         self.beat().await?;
@@ -333,7 +337,9 @@ impl Peers {
         let now = self.watch.elapsed();
         let late: Vec<u64> = self.waiting.iter().filter(|(_, w)| w.until <= now).map(|(n, _)| *n).collect();
         for number in late {
-            let Some(Waiting { order, reply, is_put, .. }) = self.waiting.remove(&number) else { continue };
+            let Some(Waiting { order, is_switch, reply, is_put, .. }) = self.waiting.remove(&number) else {
+                continue;
+            };
             let end = match &mut self.link {
                 Some(Link { client, wire }) => {
                     wire.drive(ANSWER, orders::give_up(client, &order.ticket)).await
@@ -344,6 +350,10 @@ impl Peers {
             };
             let (answer, broken) = match end {
                 Ok(End::Answered(answer)) => (Answer::Done(answer), None),
+                Ok(End::Removed) if is_switch => {
+                    let why = format!("no control plane that leads has answered within {PATIENCE:?}");
+                    (Answer::Unknown(why), None)
+                }
                 Ok(End::Removed) => {
                     let why = format!("no control plane that leads has taken this order within {PATIENCE:?}");
                     (Answer::NotDone(why), None)

@@ -96,6 +96,11 @@ impl Roster {
         copies.filter(|copies| self.compared.as_ref().is_none_or(|(before, _)| before != copies))
     }
 
+    /// Nothing could be heard of anybody for a while: whoever was there may be there still.
+    pub(super) fn listen_anew(&mut self, now: Duration) {
+        self.heard.values_mut().for_each(|(_, since)| *since = now);
+    }
+
     /// How files differ.
     pub(super) fn compared(&mut self, copies: Copies, differing: BTreeMap<Arc<str>, Differing>) {
         self.compared = Some((copies, differing));
@@ -160,6 +165,11 @@ mod tests {
         roster.read(vec![row("a", 41, 0, true)], after(41));
         roster.read(vec![row("a", 99, 0, true), row("b", 8, 0, false)], after(99));
         assert!(roster.gone(after(99)).is_empty(), "it is a new one");
+        // The database was gone for longer than anybody may be silent.
+        roster.listen_anew(after(140));
+        roster.read(vec![row("a", 99, 0, true), row("b", 8, 0, false)], after(140));
+        assert!(roster.gone(after(169)).is_empty(), "nobody could count up");
+        assert_eq!(roster.gone(after(170)).len(), 2);
     }
 
     #[test]

@@ -3,12 +3,13 @@
 //! Who follows decides nothing and proposes nothing. Which pair of upstreams a state is about is in the state, so a replica
 //! whose file is about another pair serves the safe state of its own file, as after an edit.
 
+use super::super::command::{Asker, Command};
 use super::super::handed;
 use super::{Rollouts, Waiting};
 use crate::clock::Timestamp;
 use crate::names::GatewayName;
-use crate::rollout::Refusal;
-use crate::store::{Kept, Seat};
+use crate::rollout::{Outcome, Refusal};
+use crate::store::{Error, Kept, Seat};
 
 /// Another Serin decides, or nobody can.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +23,17 @@ pub(in crate::control) enum NotLeading {
     /// The store cannot be reached.
     #[error("{0}")]
     Cut(String),
+}
+
+/// Why a proposal is not known to be kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::control) enum Unkept {
+    /// The store has refused it, and nothing of it was kept.
+    #[error("{0}")]
+    Refused(Error),
+    /// It may have been kept.
+    #[error("{0}")]
+    Unknown(String),
 }
 
 impl Rollouts {
@@ -131,6 +143,34 @@ impl Rollouts {
         }
         self.is_compared_anew = true;
         true
+    }
+
+    /// What was decided by these orders, and with them, is not known to be kept.
+    pub(super) fn unkept(
+        &mut self,
+        decided: Vec<(Asker, Command, Outcome)>,
+        unkept: &Unkept,
+        now: Timestamp,
+    ) {
+        let (handed, given): (Vec<_>, Vec<_>) =
+            decided.into_iter().partition(|(_, command, _)| command.ticket.is_some());
+        let why = unkept.to_string();
+        // They wait in the store, and are looked at again there.
+        let handed = handed.into_iter().map(|(asker, ..)| (asker, Err(Refusal::Elsewhere(why.clone()))));
+        self.answers.extend(handed);
+        if *unkept == Unkept::Refused(Error::Late) {
+            // The store is well, and who was late is gone: the others are decided about again, before what came since.
+            let given = given.into_iter().map(|(asker, command, _)| Waiting::Order(command, asker));
+            self.waiting.splice(0..0, given);
+            return self.read_again();
+        }
+        let refusal = |why: &String| match unkept {
+            Unkept::Refused(_) => Refusal::Elsewhere(why.clone()),
+            Unkept::Unknown(_) => Refusal::Unknown(why.clone()),
+        };
+        self.answers.extend(given.into_iter().map(|(asker, ..)| (asker, Err(refusal(&why)))));
+        // What is kept is not known; who knows says so, and whether this one may go on.
+        self.stand_up(why, now);
     }
 
     /// Decides nothing until it is said again who does.

@@ -6,7 +6,7 @@ use super::super::files::Chosen;
 use super::super::handed::Handed;
 use super::super::notice::{self, Notice, Release};
 use super::super::questions::News;
-use super::super::rollouts::{Answered, NotLeading, Proposal, Rollouts, Wants};
+use super::super::rollouts::{Answered, NotLeading, Proposal, Rollouts, Unkept, Wants};
 use super::World;
 use crate::clock::Timestamp;
 use crate::model::{Occasion, Switches};
@@ -142,7 +142,7 @@ impl World {
     }
 
     /// What is kept counts from now on.
-    pub(super) fn take_answer(&mut self, id: u64, result: Result<(), String>, now: Timestamp) -> bool {
+    pub(super) fn take_answer(&mut self, id: u64, result: Result<(), Unkept>, now: Timestamp) -> bool {
         let Answered { gateways, entries, alarm, lost } = self.rollouts.committed(id, result, now);
         if lost > 0 {
             let message = format!(

@@ -51,7 +51,9 @@ impl World {
             (Ok(_) | Err(_), _) => {}
         }
         let Throw { switch, on, by, asker, ticket } = throw;
-        let changed = self.switches.is_on(switch) != on;
+        // Met again before its answer was kept, it has acted, and somebody may have thrown the switch since.
+        let is_new = ticket.as_ref().is_none_or(|ticket| self.outbox.remember(ticket));
+        let changed = is_new && self.switches.is_on(switch) != on;
         if changed {
             self.switches.set(switch, on);
             self.common.runtime = Arc::new(translate::runtime(self.switches));
@@ -61,9 +63,12 @@ impl World {
             self.notes.push(Note { by: Some(by), ..Note::new(now, None, NoteKind::Switched, message) });
         }
         match ticket {
-            // Who handed it on hears of it when it is kept.
-            Some(ticket) if changed => self.outbox.settled.push(handed::thrown(ticket, self.switches)),
-            _ => asker.answer(Ok(self.switches)),
+            // Who handed it on hears of it when it is kept: with this answer, since of what was thrown before it is not known.
+            Some(ticket) => {
+                self.outbox.settled.push(handed::thrown(ticket, self.switches));
+                self.unkept |= !self.thrown.is_empty();
+            }
+            None => asker.answer(Ok(self.switches)),
         }
         changed
     }
@@ -71,6 +76,7 @@ impl World {
     /// Another Serin has led, and what it left counts: no more what was thrown here before.
     pub(super) fn forget_thrown(&mut self) {
         self.thrown.clear();
+        self.outbox.forget_thrown();
         self.unkept = false;
         self.follow_switches();
     }

@@ -142,11 +142,15 @@ pub(super) async fn replies(client: &Client) -> Result<Vec<(Duration, String, St
     Ok(rows.into_iter().map(|row| (Duration::from_secs_f64(row.get(0)), row.get(1), row.get(2))).collect())
 }
 
-/// Removes the orders that nobody asks for any more.
+/// Removes the orders that nobody asks for any more: those without a key after a minute, and those with one after ten, or
+/// when so many newer ones are there.
 pub(in crate::store) async fn prune(client: &Client) -> Result<(), Failure> {
     let prune = "DELETE FROM serin.orders \
                  WHERE until < clock_timestamp() - CASE WHEN is_keyed AND answer IS NOT NULL THEN interval '10 minutes' \
-                 ELSE interval '1 minute' END";
-    client.execute_typed(prune, &[]).await?;
+                 ELSE interval '1 minute' END \
+                 OR is_keyed AND answer IS NOT NULL AND until < clock_timestamp() - interval '1 minute' AND until < (\
+                   SELECT until FROM serin.orders WHERE is_keyed AND answer IS NOT NULL \
+                   ORDER BY until DESC OFFSET $1 - 1 LIMIT 1)";
+    client.execute_typed(prune, &[(&KEYS, Type::INT8)]).await?;
     Ok(())
 }

@@ -55,7 +55,10 @@ pub(super) const MIGRATIONS: &[&str] = &["
     "
     -- How many of these migrations a Serin has to know to use what they made.
     ALTER TABLE serin.schema_version ADD COLUMN oldest BIGINT NOT NULL DEFAULT 1;
-", PEERS, MEASURED];
+", PEERS, MEASURED, "
+    -- Orders that wait: the leader looks for them each second, among all that were answered.
+    CREATE INDEX orders_open ON serin.orders (until) WHERE answer IS NULL;
+"];
 
 /// What several Serins say to each other.
 const PEERS: &str = "

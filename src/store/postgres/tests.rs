@@ -396,6 +396,21 @@ fn keys_are_known_to_the_next_leader_for_some_minutes() {
     server.ask("UPDATE serin.orders SET until = clock_timestamp() - interval '2 minutes'");
     prune(&mut leader);
     assert_eq!(count(), "0");
+    // Only so many, and those of the last minute: of 1,100, the newest 600 are of that.
+    server.ask(
+        "INSERT INTO serin.orders SELECT 'c-' || n, '{}', true, \
+         clock_timestamp() - (n + 0.5) * interval '0.1 seconds', 'done' FROM generate_series(1, 1100) AS n",
+    );
+    prune(&mut leader);
+    assert_eq!(count(), "1000");
+    assert_eq!(server.ask("SELECT count(*) FROM serin.orders WHERE ticket = 'c-1000'"), "1", "the newest");
+    server.ask("UPDATE serin.orders SET until = clock_timestamp() - interval '30 seconds'");
+    server.ask(
+        "INSERT INTO serin.orders SELECT 'd-' || n, '{}', true, clock_timestamp(), 'done' \
+                FROM generate_series(1, 1000) AS n",
+    );
+    prune(&mut leader);
+    assert_eq!(count(), "2000", "somebody may ask for the answer still");
 }
 
 #[test]

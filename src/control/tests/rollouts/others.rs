@@ -4,7 +4,7 @@ use super::*;
 use crate::control::{By, Handed, Pending, Throw, taken};
 use crate::model::{Switch, Switches};
 use crate::rollout::{self, Refusal};
-use crate::store::{self, Seat};
+use crate::store::{self, Error, Seat};
 use std::collections::BTreeMap;
 
 /// One that has heard nothing yet.
@@ -213,6 +213,47 @@ fn the_answer_to_an_order_is_kept_with_what_it_decided() {
 }
 
 #[test]
+fn an_order_that_may_have_been_kept_is_not_said_to_have_changed_nothing() {
+    for (event, expected) in [
+        (
+            (|id| Event::Committed(id, Err("no way".into()))) as fn(u64) -> Event,
+            Refusal::Unknown("no way".into()),
+        ),
+        (|id| Event::Refused(id, Error::Fenced), Refusal::Elsewhere(Error::Fenced.to_string())),
+    ] {
+        let mut leader = leads(3);
+        let mut reply = leader.order(Verb::Pause);
+        let proposal = leader.play.world.take_proposal().unwrap();
+        leader.play.event(event(proposal.id));
+        leader.answer();
+        assert_eq!(reply.try_recv().unwrap(), Err(expected));
+        assert!(matches!(leader.play.world.view().seat, Some((Seat::Cut { .. }, _))));
+    }
+}
+
+#[test]
+fn an_order_that_is_late_takes_nothing_else_with_it() {
+    let mut leader = leads(3);
+    let term = leader.play.world.take_wants().unwrap().duty.term;
+    let (event, pending) = taken(&"b-1".into(), &handed(Verb::Pause, None)).unwrap();
+    leader.play.event(event);
+    let mut given = leader.order(Verb::SetWeight(Weight::parse("40").unwrap()));
+    let proposal = leader.play.world.take_proposal().unwrap();
+    let mut next = leader.order(Verb::SetWeight(Weight::parse("30").unwrap()));
+    leader.play.event(Event::Refused(proposal.id, Error::Late));
+    leader.answer();
+    assert_eq!(answer(pending), None, "who has handed it on was told already");
+    assert!(given.try_recv().is_err(), "it is decided about again");
+    let wants = leader.play.world.take_wants().unwrap();
+    assert_eq!(wants.duty.term, term + 1, "what others measured is read again");
+    assert_eq!(leader.keep(), 1);
+    leader.answer();
+    assert_eq!(given.try_recv().unwrap().unwrap().weight, Weight::parse("40").unwrap());
+    assert_eq!(next.try_recv().unwrap().unwrap().weight, Weight::parse("30").unwrap(), "in their order");
+    assert!(matches!(leader.play.world.view().seat, Some((Seat::Leads { token: 3 }, _))));
+}
+
+#[test]
 fn an_order_that_was_handed_on_waits_for_whoever_leads() {
     let mut other = replica(release("steps: [50]"));
     other.event(follows("a"));
@@ -250,7 +291,36 @@ fn the_answer_to_a_switch_is_kept_with_its_position() {
     let (settled, switches, first) = throw();
     assert_eq!((settled.len(), switches, first), (1, 1, None), "it is answered by what is kept");
     let (again, switches, second) = throw();
-    assert_eq!((again.len(), switches, second.as_deref()), (0, 0, Some(&*settled[0].answer)));
+    assert_eq!((again, switches, second), (settled, 1, None), "and so when that was not kept");
+}
+
+#[test]
+fn a_switch_that_is_met_again_undoes_no_newer_one() {
+    let mut leader = leads(3);
+    let handed = |leader: &mut Kept, ticket: &str| {
+        let (event, pending) = taken(&ticket.into(), &thrown_off()).unwrap();
+        leader.play.event(event);
+        assert_eq!(answer(pending), None);
+        leader.play.world.view().switches.shadow
+    };
+    assert!(!handed(&mut leader, "b-1"));
+    leader.play.world.take_settled();
+    // Its answer is not kept yet, and it is switched on here.
+    let (asker, mut reply) = Asker::new();
+    let by = By { actor: "bob".into(), reason: None };
+    leader.play.event(Event::Throw(Throw { switch: Switch::Shadow, on: true, by, asker, ticket: None }));
+    assert!(reply.try_recv().unwrap().unwrap().shadow);
+    assert!(handed(&mut leader, "b-1"), "it is answered, and not thrown again");
+    let settled = leader.play.world.take_settled();
+    assert!(settled.len() == 1 && settled[0].answer.contains("true"), "{settled:?}");
+    assert_eq!(leader.play.world.take_switches(), [("shadow".into(), true)].into());
+    // Another one has led, and does not know of it.
+    assert!(!handed(&mut leader, "b-2"));
+    leader.play.event(follows("b"));
+    assert_eq!(leader.play.world.take_settled(), []);
+    assert!(leader.play.world.view().switches.shadow);
+    leader.play.event(Event::Seat(Seat::Leads { token: 5 }));
+    assert!(!handed(&mut leader, "b-2"), "it waits still");
 }
 
 #[test]
