@@ -240,19 +240,23 @@ async fn an_order_whose_leader_is_killed_as_it_decides_is_carried_out_by_the_nex
     let follows =
         async { while replicas.get(1 - leader).json("/api/v1/replicas").await["leader"].is_null() {} };
     soon("it follows", follows).await;
-    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
-    let (answer, ()) =
-        tokio::join!(order(&url, "set-weight", json!({ "weight": 44, "reason": "in hand" }), &[]), async {
-            let server = &replicas.server;
-            // Nobody writes the journal for a while: the order is decided, and its decision not kept.
-            let sql = "LOCK TABLE serin.journal IN EXCLUSIVE MODE; SELECT pg_sleep(3)";
-            let mut holder = server.ask_beside(sql);
-            eventually("the decision waits", || server.ask(waiting) != "0").await;
-            let taken = "SELECT count(*) FROM serin.orders WHERE answer IS NULL";
-            assert_eq!(server.ask(taken), "1", "and so does who asked");
-            replicas.running[leader].take().unwrap().kill();
-            tokio::task::block_in_place(|| assert!(holder.wait().unwrap().success()));
-        });
+    // Nobody writes the journal for a while: the order is decided, and its decision not kept.
+    let mut holder =
+        replicas.server.ask_beside("LOCK TABLE serin.journal IN EXCLUSIVE MODE; SELECT pg_sleep(60)");
+    let held = "pg_locks WHERE granted AND relation = 'serin.journal'::regclass AND mode = 'ExclusiveLock'";
+    let is_held = format!("SELECT count(*) FROM {held}");
+    eventually("the journal is held", || replicas.server.ask(&is_held) == "1").await;
+    let body = json!({ "weight": 44, "reason": "in hand" });
+    let (answer, ()) = tokio::join!(order(&url, "set-weight", body, &[]), async {
+        let server = &replicas.server;
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+        let taken = "SELECT count(*) FROM serin.orders WHERE answer IS NULL";
+        eventually("the decision waits", || server.ask(waiting) != "0" && server.ask(taken) == "1").await;
+        replicas.running[leader].take().unwrap().kill();
+        let end = format!("SELECT count(pg_terminate_backend(pid)) FROM {held}");
+        assert_eq!(server.ask(&end), "1", "now the journal can be written again");
+        tokio::task::block_in_place(|| assert!(!holder.wait().unwrap().success()));
+    });
     assert_eq!(answer.0, 200, "{answer:?}");
     assert_eq!(journaled(&replicas.server, "reason = 'in hand'"), 1);
     assert_eq!(replicas.server.ask("SELECT count(*) FROM serin.orders WHERE answer IS NULL"), "0");
