@@ -1,10 +1,10 @@
 //! What Envoys measured at other Serins with the same store: measurements become rows there, and rows parts here.
 
-use crate::clock::{self, Timestamp};
+use crate::clock::{self, Stopwatch, Timestamp};
 use crate::latest::Latest;
 use crate::model::{Settings, StoreAt};
 use crate::store::exchange::{self, Healthy, Inputs, Outputs, Read};
-use crate::store::measured::{Counters, Duty, Found, Mark, Measured, OLDEST};
+use crate::store::measured::{Counters, Duty, Found, Mark, Measured, OLDEST, Stage};
 use crate::telemetry::{self, Key, Measurement, Part, Parts};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,6 +15,8 @@ use tokio::sync::mpsc;
 const QUEUE: usize = 256;
 /// So long after a weight changed, others may still measure under the one before.
 const HEARD: Duration = Duration::from_secs(10);
+/// The stage of what was measured under a weight before, whichever it was: revisions count from 1.
+const BEFORE: u64 = 0;
 
 /// The ends of the lines to other Serins.
 #[derive(Debug)]
@@ -25,15 +27,17 @@ pub(super) struct Elsewhere {
     pub(super) healthy: Arc<Latest<Healthy>>,
     /// What theirs see.
     pub(super) sighted: Arc<Latest<Healthy>>,
-    rows: mpsc::Sender<Vec<Measured>>,
+    rows: mpsc::Sender<(Stopwatch, Vec<Measured>)>,
     counters: Arc<Counters>,
 }
 
 impl Elsewhere {
     /// For whoever counts. Never waits: what is too much is dropped.
-    pub(super) fn hand_on(&self, rows: Vec<Measured>) {
+    pub(super) fn hand_on(&self, batch: &[Measurement], duty: &Duty) {
+        // Its age counts from here, also while the database keeps the next one waiting.
+        let rows = (Stopwatch::start(), rows(batch, duty, clock::now()));
         if let Err(lost) = self.rows.try_send(rows) {
-            let lost = lost.into_inner().len() as u64;
+            let lost = lost.into_inner().1.len() as u64;
             self.counters.dropped.fetch_add(lost, Ordering::Relaxed);
         }
     }
@@ -86,10 +90,13 @@ async fn deliver(mut found: mpsc::Receiver<Read>, duty: Arc<Latest<Duty>>, parts
 }
 
 /// Measurements as rows for the one who counts. What is in them of others stays where it is, and so do they.
-pub(super) fn rows(batch: &[Measurement], duty: &Duty) -> Vec<Measured> {
+fn rows(batch: &[Measurement], duty: &Duty, now: Timestamp) -> Vec<Measured> {
     let own = batch.iter().filter(|m| m.others.keys.is_empty());
     own.filter_map(|m| {
-        let stage = duty.stages.get(&m.gateway)?.revision;
+        let Stage { revision, heard, .. } = *duty.stages.get(&m.gateway)?;
+        // What began before this weight was known here is of another one. What was heard later than now, was heard before
+        // the clock was set back.
+        let stage = if m.from < heard && heard <= now { BEFORE } else { revision };
         Some(Measured { gateway: m.gateway.clone(), stage, length: m.to.since(m.from), text: m.text() })
     })
     .collect()
@@ -108,11 +115,15 @@ fn parts_of(term: u64, rows: Vec<Found>, duty: &Duty, now: Timestamp) -> Parts {
         let mut from = now.minus(ago + measured.length);
         if measured.stage != stage.revision {
             // The weights before. For a moment that is as with Envoys that take their time, which is the time before the
-            // comparison begins; later it is somebody who was cut off.
-            if now.since(stage.began) > HEARD {
+            // comparison begins; later it is somebody who was cut off. Before the first weight there is nothing to compare.
+            if now.since(stage.began) > HEARD || stage.began <= stage.first {
                 return None;
             }
             from = from.min(stage.began);
+        }
+        // One report about all Envoys begins with the earliest part of it, and would not be counted.
+        if from < stage.first {
+            return None;
         }
         Part::read(Key(source, sequence), measured.gateway, from, &measured.text)
     };
@@ -123,7 +134,6 @@ fn parts_of(term: u64, rows: Vec<Found>, duty: &Duty, now: Timestamp) -> Parts {
 mod tests {
     use super::*;
     use crate::names::GatewayName;
-    use crate::store::measured::Stage;
     use crate::telemetry::{Others, Outcome};
 
     fn gateway() -> GatewayName {
@@ -134,9 +144,10 @@ mod tests {
         Timestamp(1_000_000 + seconds * 1000)
     }
 
-    /// A weight that began at second 0.
+    /// A weight that began at second 0, and is not the first.
     fn duty() -> Duty {
-        let stages = [(gateway(), Stage { revision: 7, began: at(0) })].into();
+        let stage = Stage { revision: 7, began: at(0), first: at(-100), heard: at(1) };
+        let stages = [(gateway(), stage)].into();
         Duty { counts: true, term: 3, stages, waits: false }
     }
 
@@ -151,7 +162,7 @@ mod tests {
     }
 
     fn found(stage: u64, ago: Duration) -> Found {
-        let [mut measured] = rows(&[measurement()], &duty()).try_into().unwrap();
+        let [mut measured] = rows(&[measurement()], &duty(), at(91)).try_into().unwrap();
         measured.stage = stage;
         Found { mark: Mark { source: 5, sequence: 9 }, ago, measured }
     }
@@ -187,7 +198,29 @@ mod tests {
     fn what_holds_parts_of_others_is_not_handed_on() {
         let mut both = measurement();
         both.others.keys.push(Key(5, 9));
-        assert_eq!(rows(&[both, measurement()], &duty()).len(), 1);
-        assert_eq!(rows(&[measurement()], &Duty::default()), [], "nor what nobody wants");
+        assert_eq!(rows(&[both, measurement()], &duty(), at(91)).len(), 1);
+        assert_eq!(rows(&[measurement()], &Duty::default(), at(91)), [], "nor what nobody wants");
+    }
+
+    #[test]
+    fn what_began_before_a_weight_was_known_here_is_not_of_it() {
+        let stage = |from, now| {
+            let measurement = Measurement { from: at(from), to: at(now), ..measurement() };
+            rows(&[measurement], &duty(), at(now))[0].stage
+        };
+        assert_eq!(stage(1, 2), 7);
+        // The leader decided at 0, and what was measured from 0 on was still served with the weight before.
+        assert_eq!(stage(0, 2), BEFORE);
+        assert_eq!(stage(-3601, -3600), 7, "the clock was set back by an hour");
+    }
+
+    #[test]
+    fn what_began_before_the_first_weight_takes_nothing_else_with_it() {
+        let first = Stage { revision: 7, began: at(0), first: at(0), heard: at(0) };
+        let duty = Duty { stages: [(gateway(), first)].into(), ..duty() };
+        let rows = || vec![found(7, Duration::from_millis(1500)), found(BEFORE, Duration::ZERO)];
+        assert_eq!(parts_of(3, rows(), &duty, at(2)).parts, []);
+        let [part] = &parts_of(3, rows(), &duty, at(3)).parts[..] else { panic!() };
+        assert_eq!(part.from, Timestamp(at(0).0 + 500));
     }
 }

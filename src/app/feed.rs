@@ -1,7 +1,7 @@
 //! What rollouts live on: measurements and healthy endpoints go to the loop, proposals to the store, and its answers
 //! back.
 
-use super::evidence::{Elsewhere, marks, rows};
+use super::evidence::{Elsewhere, marks};
 use crate::control::{Event, Measured, Others, Outcome, Phase, Proposal, View};
 use crate::latest::Latest;
 use crate::names::GatewayName;
@@ -65,7 +65,7 @@ async fn measurements(
             && let duty = elsewhere.duty.load()
             && !duty.counts
         {
-            elsewhere.hand_on(rows(&batch, &duty));
+            elsewhere.hand_on(&batch, &duty);
             let _ = copies.send(batch);
             continue;
         }

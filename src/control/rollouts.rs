@@ -55,6 +55,8 @@ pub(super) struct Rollouts {
     plans: BTreeMap<GatewayName, Plan>,
     /// What is kept, as Envoys are told it.
     kept: BTreeMap<GatewayName, State>,
+    /// When this Serin heard of the weights in it; nothing: before it started.
+    heard: BTreeMap<GatewayName, Timestamp>,
     /// What is kept of gateways whose file owns the weights again.
     ended: BTreeSet<GatewayName>,
     /// Why rollouts cannot be decided about: their state is kept and cannot be read.
@@ -70,6 +72,8 @@ pub(super) struct Rollouts {
     waiting: Vec<Waiting>,
     /// Reports that were dropped since, as too many wait.
     lost: usize,
+    /// Rows of others were in them.
+    are_rows_lost: bool,
     /// Gateways whose file was not compared with the state, since that was under way or nothing can be kept.
     unseen: BTreeSet<GatewayName>,
     /// Other gateways may have to be measured than before.
@@ -402,12 +406,7 @@ impl Rollouts {
                     self.read_again();
                 }
                 for (name, state) in decided.states.into_iter().filter(|_| is_newest) {
-                    if let Some(state) = state {
-                        self.kept.insert(name.clone(), state);
-                    } else {
-                        self.kept.remove(&name);
-                        self.ended.remove(&name);
-                    }
+                    self.take_over(&name, state, now);
                     self.note_deadline(&name);
                     answered.gateways.push(name);
                 }
@@ -434,6 +433,9 @@ impl Rollouts {
                 answered.alarm = self.failure.is_none().then(|| Err(why.clone()));
                 self.failure = Some((why, now.plus(RETRY)));
             }
+        }
+        if std::mem::take(&mut self.are_rows_lost) {
+            self.read_again();
         }
         for waiting in std::mem::take(&mut self.waiting) {
             match waiting {
@@ -512,6 +514,7 @@ impl Rollouts {
                 self.waiting.push(Waiting::Input(name, input, marks));
             } else {
                 self.lost += 1;
+                self.are_rows_lost |= !marks.is_empty();
             }
             return;
         }

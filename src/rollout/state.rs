@@ -142,7 +142,7 @@ impl State {
 
     /// The state by a clock that was set back: what counts was as long ago as before. What people are told, when the
     /// release began and when it had which weight, stays as it was said. `None`: time has not gone back.
-    pub(super) fn by_clock(&self, now: Timestamp) -> Option<Self> {
+    pub fn by_clock(&self, now: Timestamp) -> Option<Self> {
         let back = self.seen.since(now);
         if back.is_zero() {
             return None;

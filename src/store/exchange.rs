@@ -18,7 +18,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Between two looks at the rows, and between two tellings of what is healthy.
+/// Between two looks at the rows, and between two tellings of what is healthy. The latter also when it is the same as
+/// before: what was said three seconds ago may be of a Serin that is gone, or of another canary.
 const LOOK: Duration = Duration::from_secs(1);
 /// The longest that one question may take. What was asked for and not answered in it is given up, so that no row looks
 /// younger than it is by more than this, which is less than Envoys are given to take a weight.
@@ -41,8 +42,8 @@ pub struct Inputs {
     pub at: Database,
     /// What is to be done.
     pub duty: Subscriber<Duty>,
-    /// What own Envoys measured, where another one counts it.
-    pub rows: mpsc::Receiver<Vec<Measured>>,
+    /// What own Envoys measured, where another one counts it, and for how long it waits.
+    pub rows: mpsc::Receiver<(Stopwatch, Vec<Measured>)>,
     /// What own Envoys see.
     pub healthy: Subscriber<Healthy>,
 }
@@ -155,8 +156,8 @@ impl Exchange {
         };
         tokio::select! {
             rows = self.inputs.rows.recv() => {
-                let Some(rows) = rows else { return false };
-                self.queue.push(rows, self.watch.elapsed());
+                let Some((waits, rows)) = rows else { return false };
+                self.queue.push(rows, self.watch.elapsed().saturating_sub(waits.elapsed()));
             }
             more = self.inputs.duty.changed() => return more,
             more = self.inputs.healthy.changed() => return more,

@@ -70,6 +70,10 @@ pub struct Stage {
     pub revision: u64,
     /// When, by the clock of the one who decided.
     pub began: Timestamp,
+    /// When the canary first had traffic, by the same clock: reports that begin before it are not counted.
+    pub first: Timestamp,
+    /// When this Serin heard of the weight, by its own clock.
+    pub heard: Timestamp,
 }
 
 /// How many rows went which way since the start.
@@ -91,9 +95,9 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Adds what was measured just now.
-    pub(super) fn push(&mut self, rows: Vec<Measured>, now: Duration) {
-        self.rows.extend(rows.into_iter().map(|row| (now, row)));
+    /// Adds what was measured then.
+    pub(super) fn push(&mut self, rows: Vec<Measured>, at: Duration) {
+        self.rows.extend(rows.into_iter().map(|row| (at, row)));
         let surplus = self.rows.len().saturating_sub(MOST);
         self.rows.drain(..surplus);
         self.dropped += surplus as u64;

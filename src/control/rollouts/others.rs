@@ -8,7 +8,7 @@ use super::super::handed;
 use super::{Rollouts, Waiting};
 use crate::clock::Timestamp;
 use crate::names::GatewayName;
-use crate::rollout::{Outcome, Refusal};
+use crate::rollout::{Outcome, Refusal, State};
 use crate::store::{Error, Kept, Seat};
 
 /// Another Serin decides, or nobody can.
@@ -40,6 +40,7 @@ impl Rollouts {
     /// One of several.
     pub(in crate::control) fn with_others(mut self, now: Timestamp) -> Self {
         self.seat = Some((Seat::Follows { leader: None }, now));
+        self.heard = self.kept.keys().map(|name| (name.clone(), now)).collect();
         self
     }
 
@@ -100,16 +101,12 @@ impl Rollouts {
                     }
                     // New evidence alone changes nothing of what is to be measured.
                     self.is_compared_anew |= before.map(|s| s.revision) != state.as_ref().map(|s| s.revision);
-                    if let Some(state) = state {
-                        self.kept.insert(name.clone(), state);
-                    } else {
-                        self.kept.remove(&name);
-                        self.ended.remove(&name);
-                    }
+                    self.take_over(&name, state, now);
                 }
                 Err(why) => {
                     let message = format!("what is kept of its rollout cannot be read: {why}");
                     self.kept.remove(&name);
+                    self.heard.remove(&name);
                     let before = self.unreadable.insert(name.clone(), message.clone());
                     if before.as_ref() != Some(&message) {
                         alarms.push((name.clone(), message));
@@ -132,6 +129,7 @@ impl Rollouts {
             self.read_again();
             self.seat = Some((seat, now));
             self.failure = None;
+            self.turn_back(now);
             // Whatever files said meanwhile is compared with what is kept.
             self.unseen.extend(self.plans.keys().chain(&self.ended).cloned());
             self.look_again(now);
@@ -171,6 +169,35 @@ impl Rollouts {
         self.answers.extend(given.into_iter().map(|(asker, ..)| (asker, Err(refusal(&why)))));
         // What is kept is not known; who knows says so, and whether this one may go on.
         self.stand_up(why, now);
+    }
+
+    /// This is kept now; `None`: nothing.
+    pub(super) fn take_over(&mut self, name: &GatewayName, state: Option<State>, now: Timestamp) {
+        let Some(state) = state else {
+            self.kept.remove(name);
+            self.heard.remove(name);
+            self.ended.remove(name);
+            return;
+        };
+        let weight = |state: &State| state.weights.last().map(|at| at.revision);
+        if self.kept.get(name).map(weight) != Some(weight(&state)) {
+            self.heard.insert(name.clone(), now);
+        }
+        self.kept.insert(name.clone(), state);
+    }
+
+    /// States by the clock of this one, where that is behind the clock of who decided: the first report is after what is
+    /// kept, so that the rows in it count when they are removed.
+    fn turn_back(&mut self, now: Timestamp) {
+        let turned = |(name, state): (&GatewayName, &State)| {
+            let state = state.by_clock(now).filter(|state| state.phase.is_running())?;
+            Some((name.clone(), state))
+        };
+        let turned: Vec<_> = self.kept.iter().filter_map(turned).collect();
+        for (name, state) in turned {
+            self.kept.insert(name.clone(), state);
+            self.note_deadline(&name);
+        }
     }
 
     /// Decides nothing until it is said again who does.

@@ -38,7 +38,10 @@ impl Rollouts {
             wants.duty.waits |= state.phase == Phase::Waiting;
             if state.weight > Weight::NONE {
                 let revision = state.weights.last().map_or(0, |at| at.revision);
-                wants.duty.stages.insert(name.clone(), Stage { revision, began: state.stage.began });
+                let began = state.stage.began;
+                let first = state.evidence.as_ref().map_or(began, |evidence| evidence.origin);
+                let heard = self.heard.get(name).copied().unwrap_or_default();
+                wants.duty.stages.insert(name.clone(), Stage { revision, began, first, heard });
             }
             // What the leader measures at once, the others write down only when it counts.
             if decides || state.weight > Weight::NONE {

@@ -163,6 +163,11 @@ impl Leader {
                 let _ = self.keep();
                 self.killed();
             }
+            14 => {
+                // The clock of the next one is behind.
+                self.kept.play.now = self.kept.play.now.minus(Duration::from_mins(1));
+                self.killed();
+            }
             _ => self.hear(),
         }
         let waiting: f64 = self.rows.left.values().sum();
@@ -174,7 +179,7 @@ impl Leader {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
     #[test]
-    fn each_row_is_counted_once_whatever_fails(plays in proptest::collection::vec(0..14_u8, 0..120)) {
+    fn each_row_is_counted_once_whatever_fails(plays in proptest::collection::vec(0..15_u8, 0..120)) {
         let mut leader = Leader::new();
         plays.into_iter().for_each(|what| leader.play(what));
         // In peace, all of it is counted in the end.
@@ -186,6 +191,26 @@ proptest! {
         }
         prop_assert_eq!(leader.counted(), leader.rows.written);
     }
+}
+
+#[test]
+fn the_first_report_counts_also_where_the_clock_is_behind() {
+    let mut leader = Leader::new();
+    [0, 11, 2, 3, 4, 5, 14, 0, 11, 2, 3, 4, 5].into_iter().for_each(|what| leader.play(what));
+    assert_eq!((leader.counted(), leader.rows.left.len()), (20.0, 0));
+}
+
+#[test]
+fn rows_that_found_no_room_are_read_again() {
+    let mut leader = Leader::new();
+    [0, 11, 2, 3, 4].into_iter().for_each(|what| leader.play(what));
+    for _ in 0..10_000 {
+        leader.kept.healthy();
+    }
+    [1, 2, 3, 5].into_iter().for_each(|what| leader.play(what));
+    assert_eq!((leader.counted(), leader.rows.left.len()), (10.0, 1), "too many wait");
+    [11, 2, 3, 4, 5].into_iter().for_each(|what| leader.play(what));
+    assert_eq!((leader.counted(), leader.rows.left.len()), (20.0, 0));
 }
 
 #[test]
