@@ -107,7 +107,7 @@ impl Handle {
     }
 
     /// Ends when this key lets in nobody any more, or another one, or one with other rights: at once when its line leaves
-    /// the file of tokens or its session is ended, and within [`LOOK`] when the time of its session is over.
+    /// the file of tokens or its session is ended, and within 5 seconds when the time of its session is over.
     pub async fn until_out(&self, key: Key, who: &Identity) {
         // Before the first look, so that nothing is missed in between.
         let (mut tokens, mut ended) = (self.tokens.subscribe(), self.ended.subscribe());
