@@ -517,8 +517,9 @@ async fn what_the_leader_keeps_is_served_everywhere_and_nothing_moves_without_th
     println!("from the answer of the leader until the follower serves it: {late:?}");
     let (status, said) = order(&follower, 77).await;
     assert_eq!(status, 200, "{said}");
-    eventually("the order is served everywhere", || weight(&follower) == Some(77.0)).await;
-    let before = weight(&leader);
+    let before = Some(77.0);
+    eventually("the order is served everywhere", || weight(&follower) == before && weight(&leader) == before)
+        .await;
 
     let page = async |app: &App| -> Value {
         reqwest::get(format!("http://{}/api/v1/replicas", app.http)).await.unwrap().json().await.unwrap()
