@@ -13,6 +13,7 @@ use serin::names::ListenerName;
 use serin::resource::Kind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -23,9 +24,18 @@ pub(crate) struct Stage {
     pub(crate) port: u16,
 }
 
-/// A port that is free now.
+/// A port that is free now, that no other test of this run gets, and that the kernel gives to no connection: those are from
+/// 32768 on.
 pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        // Each run begins elsewhere.
+        let number = std::process::id().wrapping_mul(997).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 20_000 + u16::try_from(number % 12_000).unwrap();
+        if std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Settings on loopback: free ports, one listener.
