@@ -25,7 +25,7 @@ export function create(main) {
   const check = checker((diagnostics) => {
     if (isText) text.mark(diagnostics);
     else replace(preview, code(yaml(form.document()), diagnostics));
-  }, (d) => isText && text.go(d));
+  }, (d) => text.go(d), () => isText);
   const changed = () => {
     isChanged = true;
     if (!isText) replace(preview, code(yaml(form.document())));

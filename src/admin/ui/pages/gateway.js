@@ -2,10 +2,10 @@
 
 import { h, slot } from "../lib/dom.js";
 import { ask, get, at, page } from "../lib/api.js";
-import { access, endpoint, percent, time } from "../lib/format.js";
+import { access, ended, endpoint, sentence, time } from "../lib/format.js";
 import { live } from "../lib/live.js";
 import { link, now, onLink } from "../lib/link.js";
-import { mayNotEdit } from "../lib/session.js";
+import { mayNotAct, mayNotEdit } from "../lib/session.js";
 import { wayTo } from "../parts/button.js";
 import { charts } from "../parts/charts.js";
 import { code } from "../parts/code.js";
@@ -25,6 +25,7 @@ export function gateway(main, name) {
   let isGone = false;
   let entries = [];
   let isAll = false;
+  let unread = null;
   let tag = null;
   const drawing = charts();
   const place = (tagName = "div", attributes = {}) => h(tagName, attributes);
@@ -37,7 +38,7 @@ export function gateway(main, name) {
   const waits = slot(place("div"), progress);
   const measured = slot(place("div", { class: "stale-able" }), numbers);
   const tests = slot(place("div", { class: "stale-able" }), evidence);
-  const happened = slot(place("div"), () => journal(entries, isAll, () => { isAll = true; render(); }));
+  const happened = slot(place("div"), () => journal(entries, isAll, () => { isAll = true; render(); }, unread));
   const back = slot(place("div"), revisions);
   const copies = slot(place("div", { class: "stale-able shadowed" }), shadow);
   const text = slot(place("div"), file);
@@ -70,7 +71,7 @@ export function gateway(main, name) {
     tests.show(going ?? null);
     if (JSON.stringify(known.shadow) !== shadowed) report();
     back.show(known, isLive);
-    happened.show(entries.map((e) => e.sequence), isAll);
+    happened.show(entries.map((e) => e.sequence), isAll, unread);
     sections.release.hidden = !known.serving && !going;
     sections.charts.hidden = !known.serving;
     sections.tests.hidden = !going || going.phase === "Stable";
@@ -154,6 +155,10 @@ export function gateway(main, name) {
     },
     numbers: (fresh) => known && measured.show({ upstreams: known.upstreams, sessionAffinity: known.sessionAffinity, rollout: known.rollout && { primary: known.rollout.primary, canary: known.rollout.canary } }, fresh),
     points: ({ points }) => drawing.take(points),
+    problem: (why) => {
+      unread = why;
+      render();
+    },
     message: (entry) => {
       if (entries.some((e) => e.sequence === entry.sequence)) return;
       entries = [entry, ...entries].sort((a, b) => b.sequence - a.sequence);
@@ -162,6 +167,7 @@ export function gateway(main, name) {
   }, () => {
     // Each stream tells the journal anew, which may be another one than before.
     entries = [];
+    unread = null;
   });
   return {
     title: name,
@@ -199,13 +205,16 @@ function top(gateway) {
 function releaseOf(gateway, isLive, tag) {
   const going = gateway.rollout;
   const isRelease = going && going.phase !== "Stable";
+  // Where there is no pointer, nothing else says why buttons are off.
+  const off = isRelease ? mayNotAct() : going || !gateway.serving ? null : mayNotEdit();
   const title = isRelease ? `${going.canary} in place of ${going.primary}` : "Split";
   return [
     h("div", { class: "head" }, h("h2", { id: "release", class: "name" }, title), h("div", { class: "grow" }),
       isRelease ? verbs(gateway, isLive) : !going && traffic(gateway, isLive, tag)),
+    off && h("p", { class: "faint off" }, sentence(off)),
     bar(gateway, { large: true }), legend(gateway),
     isRelease && steps(going),
-    going && h("p", { class: "sentence" }, sentence(going.message)),
+    going && h("p", { class: "sentence" }, said(going)),
     going?.paused && h("p", { class: "faint" }, CAUSES[going.paused] ?? ""),
   ];
 }
@@ -217,7 +226,11 @@ const CAUSES = {
   failure: "The canary does harm, and the file says that people decide: Abort, or Resume with new evidence.",
 };
 
-const sentence = (text) => (text ? `${text}.` : "");
+/** What the engine says; names of versions stay as they are. */
+function said({ message, primary, canary }) {
+  if (!message) return "";
+  return [primary, canary].some((name) => message.startsWith(`${name} `)) ? ended(message) : sentence(message);
+}
 
 function file(answer, diagnostics, name) {
   const why = answer.writable === false ? answer.reason : mayNotEdit();
