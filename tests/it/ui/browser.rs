@@ -209,6 +209,11 @@ async fn a_gateway_is_made_changed_and_deleted_by_forms() {
     chromium.go(&url(&app, "/")).await;
     chromium.sees("document.querySelector('.empty h2')?.textContent === 'No gateways yet'").await;
     keeps_nobody_out(&mut chromium, "no gateways").await;
+    chromium.evaluate(&format!("{CLICK} click('Proxies')")).await;
+    chromium.sees("document.querySelector('.empty h2')?.textContent === 'No Envoy is connected'").await;
+    keeps_nobody_out(&mut chromium, "no proxies").await;
+    chromium.evaluate(&format!("{CLICK} click('Gateways')")).await;
+    chromium.sees("document.querySelector('h1').textContent === 'Gateways'").await;
     chromium.evaluate(&format!("{CLICK} click('New gateway')")).await;
     chromium.sees("document.querySelector('h1').textContent === 'New gateway'").await;
     let setter = "globalThis.fill = (name, value) => { const f = document.querySelector(`[name=${name}]`); f.value = value; f.dispatchEvent(new Event('input', { bubbles: true })); };";

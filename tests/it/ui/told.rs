@@ -65,11 +65,11 @@ async fn every_page_shows_alarms_as_long_as_they_last() {
     keeps_nobody_out(&mut chromium, "a list that is not known").await;
     chromium.go(&url(&app, "/settings")).await;
     chromium.sees("document.querySelector('.facts .pill')?.textContent === 'Not ready'").await;
-    chromium.sees("document.querySelector('.card .refusal').textContent.includes('the directory of gateway files cannot be listed')").await;
+    chromium.sees("document.querySelector('.card .notice').textContent.includes('the directory of gateway files cannot be listed')").await;
     keeps_nobody_out(&mut chromium, "settings before the files are read").await;
     show();
     chromium.sees("document.querySelector('.facts .pill')?.textContent === 'Ready'").await;
-    chromium.sees("document.querySelector('.card .refusal').textContent === ''").await;
+    chromium.sees("document.querySelector('.card .notice').textContent === ''").await;
     chromium.go(&url(&app, "/")).await;
     chromium.sees(&format!("{ALARMS} === '' && document.querySelectorAll('tbody tr').length === 1")).await;
     for page in ["/", "/gateways/a", "/gateways/a/edit", "/new", "/proxies", "/settings"] {
@@ -103,11 +103,18 @@ async fn a_store_that_is_away_is_an_alarm_and_its_journal_is_not_empty() {
     chromium.sees(&format!("{ALARMS}.startsWith('What happens cannot be kept')")).await;
     let journal = "document.querySelector('[aria-labelledby=journal]').textContent";
     chromium.sees(&format!("{journal}.includes('The journal cannot be read: ')")).await;
+    chromium
+        .sees(
+            "document.querySelector('.sentence')?.textContent.startsWith('How far its release is') === true",
+        )
+        .await;
+    assert_eq!(chromium.evaluate("document.querySelector('.verbs')").await, serde_json::Value::Null);
     keeps_nobody_out(&mut chromium, "without a store").await;
     std::fs::create_dir(&away).unwrap();
     // Both on the page that stayed open.
     chromium.sees(&format!("{ALARMS} === ''")).await;
     chromium.sees(&format!("!{journal}.includes('cannot be read')")).await;
+    chromium.sees("!!document.querySelector('[data-key=verb-abort]')").await;
     assert_eq!(chromium.complaints(), [""; 0]);
     app.stop().await;
 }

@@ -75,7 +75,7 @@ export function create(main) {
   replace(main,
     h("nav", { class: "crumbs", "aria-label": "Where you are" }, h("a", { href: "/" }, "Gateways"), h("span", { "aria-hidden": "true" }, "/"), "New"),
     h("div", { class: "head" }, h("h1", {}, "New gateway"), h("div", { class: "grow" }), toggle),
-    why && h("p", { class: "refusal" }, `No gateway can be made from here: ${why}.`),
+    why && h("p", { class: "notice" }, `No gateway can be made from here: ${why}.`),
     room, refusal,
     h("div", { class: "row end actions" }, h("a", { class: "button", href: "/" }, "Cancel"), button("Create gateway", save, { why, kind: "primary", key: "save" })));
   show();
@@ -112,9 +112,14 @@ export function edit(main, name) {
       isChanged = false;
       go(page(name));
     } catch (problem) {
-      refusal.textContent = problem.status === 412 ? CHANGED : problem.message;
+      if (problem.status === 412) replace(refusal, `${CHANGED} `, button("Load it again", again, { kind: "small" }));
+      else refusal.textContent = problem.message;
       if (problem.body?.diagnostics) check.show(problem.body.diagnostics);
     }
+  };
+  const again = () => {
+    isChanged = false;
+    go(location.pathname + location.search);
   };
   const saveText = () => attempt(() => ask("PUT", at(name), { body: text.value(), type: "application/yaml", headers: { "if-match": tag } }));
   const saveForm = () => {
@@ -140,7 +145,7 @@ export function edit(main, name) {
   });
   const show = (why) => {
     text.close(why !== null);
-    replace(room, why && h("p", { class: "refusal" }, `This gateway cannot be changed from here: ${why}.`),
+    replace(room, why && h("p", { class: "notice" }, `This gateway cannot be changed from here: ${why}.`),
       isText ? h("section", { class: "card", "aria-label": "File" }, h("p", { class: "faint" }, file.file), text.element, check.element) : closed(form.element, why));
     replace(actions, button("Delete", remove, { why, kind: "danger quiet", key: "delete" }), h("div", { class: "grow" }),
       h("a", { class: "button", href: page(name) }, "Cancel"), button("Save", isText ? saveText : saveForm, { why, kind: "primary", key: "save" }));

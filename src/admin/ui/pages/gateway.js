@@ -1,6 +1,7 @@
 // One gateway: what it is, how its release goes and why, what Envoys measure, and what operators can do.
 
 import { h, slot } from "../lib/dom.js";
+import { onAlarms } from "../lib/alarms.js";
 import { ask, get, at, page } from "../lib/api.js";
 import { access, ended, endpoint, sentence, time } from "../lib/format.js";
 import { live } from "../lib/live.js";
@@ -26,6 +27,10 @@ export function gateway(main, name) {
   let entries = [];
   let isAll = false;
   let unread = null;
+  // Whether the file has a release, and whether the store is away: then nothing is known of that release.
+  let isRelease = false;
+  let isAway = false;
+  const isUnknown = () => isAway && isRelease && !known?.rollout;
   let tag = null;
   const drawing = charts();
   const place = (tagName = "div", attributes = {}) => h(tagName, attributes);
@@ -33,7 +38,7 @@ export function gateway(main, name) {
 
   const head = slot(place("div"), top);
   const wrong = slot(place("div"), problems);
-  const release = slot(place("div"), (g, isLive) => releaseOf(g, isLive, tag));
+  const release = slot(place("div"), (g, isLive) => releaseOf(g, isLive, tag, isUnknown()));
   const clock = place("p", { class: "faint", id: "since" });
   const waits = slot(place("div"), progress);
   const measured = slot(place("div", { class: "stale-able" }), numbers);
@@ -65,7 +70,7 @@ export function gateway(main, name) {
     if (!known) return;
     head.show(known);
     wrong.show(known.diagnostics);
-    release.show(known, isLive, tag);
+    release.show(known, isLive, tag, isUnknown());
     const going = known.rollout;
     waits.show(going ?? null);
     tests.show(going ?? null);
@@ -110,6 +115,7 @@ export function gateway(main, name) {
     if (mine !== turn) return;
     if (!isOver) asked = "";
     tag = answer?.tag ?? null;
+    if (answer) isRelease = /^rollout:/m.test(answer.body.yaml);
     if (answer) text.show(answer.body, diagnostics, name);
     sections.text.hidden = !answer;
     render();
@@ -134,6 +140,10 @@ export function gateway(main, name) {
   const reports = setInterval(report, 5000);
 
   const unlink = onLink(render);
+  const unalarm = onAlarms((all) => {
+    isAway = all.some(({ kind }) => kind === "store");
+    render();
+  });
   const end = live(`?gateway=${encodeURIComponent(name)}`, {
     gateway: (view) => {
       known = view;
@@ -175,6 +185,7 @@ export function gateway(main, name) {
       clearInterval(timer);
       clearInterval(reports);
       unlink();
+      unalarm();
       end();
       drawing.end();
     },
@@ -202,7 +213,7 @@ function top(gateway) {
   ];
 }
 
-function releaseOf(gateway, isLive, tag) {
+function releaseOf(gateway, isLive, tag, isUnknown) {
   const going = gateway.rollout;
   const isRelease = going && going.phase !== "Stable";
   // Where there is no pointer, nothing else says why buttons are off.
@@ -210,9 +221,10 @@ function releaseOf(gateway, isLive, tag) {
   const title = isRelease ? `${going.canary} in place of ${going.primary}` : "Split";
   return [
     h("div", { class: "head" }, h("h2", { id: "release", class: "name" }, title), h("div", { class: "grow" }),
-      isRelease ? verbs(gateway, isLive) : !going && traffic(gateway, isLive, tag)),
+      isRelease ? verbs(gateway, isLive) : !going && !isUnknown && traffic(gateway, isLive, tag)),
     off && h("p", { class: "faint off" }, sentence(off)),
     bar(gateway, { large: true }), legend(gateway),
+    isUnknown && h("p", { class: "sentence" }, "How far its release is stands in the store, which cannot be read now. Until it can, the primary has all requests."),
     isRelease && steps(going),
     going && h("p", { class: "sentence" }, said(going)),
     going?.paused && h("p", { class: "faint" }, CAUSES[going.paused] ?? ""),

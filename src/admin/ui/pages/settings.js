@@ -10,16 +10,16 @@ import { THEMES, setTheme, theme } from "../lib/theme.js";
 
 export function settings(main) {
   const facts = h("dl", { class: "facts" });
-  const unready = h("p", { class: "refusal" });
+  const unready = h("p", { class: "notice" });
   const person = h("div", {});
   const others = h("div", {});
   main.append(
     h("div", { class: "head" }, h("h1", {}, "Settings")),
-    h("section", { class: "card", "aria-labelledby": "here" }, h("h2", { id: "here" }, "This Serin"), facts, unready,
+    h("div", { class: "stack" }, h("section", { class: "card", "aria-labelledby": "here" }, h("h2", { id: "here" }, "This Serin"), facts, unready,
       h("p", {}, "Everything on these pages is in the API at ", h("code", {}, "/api/v1"), "; metrics for Prometheus are at ", h("a", { href: "/metrics" }, "/metrics"), ".")),
     others,
     h("section", { class: "card", "aria-labelledby": "you" }, h("h2", { id: "you" }, "You"), person),
-    h("section", { class: "card", "aria-labelledby": "look" }, h("h2", { id: "look" }, "Look"), look()));
+    h("section", { class: "card", "aria-labelledby": "look" }, h("h2", { id: "look" }, "Look"), look())));
 
   const unsession = onSession((session) => {
     const { name, role, loginNeeded, editing, known } = session;
@@ -74,7 +74,7 @@ function replicas({ leader, failure, replicas: all }) {
   const who = failure ? `It is not known who leads: ${failure}.` : leader ? `${leader} leads the releases. Orders are carried out there, wherever they are given; files change there.` : "No control plane leads at the moment.";
   const row = (one) => h("tr", {},
     h("th", { scope: "row" }, one.name, one.answers && " (this one)"),
-    h("td", {}, pill(one.silent ? "refused" : "good", one.silent ? "Silent" : one.leads ? "Leads" : "Follows")),
+    h("td", {}, one.silent ? pill("refused", "Silent") : failure ? pill("stale", "Not known") : pill("good", one.leads ? "Leads" : "Follows")),
     h("td", {}, one.version),
     h("td", {}, one.since ? moment(one.since) : "–"),
     h("td", {}, count(one.gateways)),
