@@ -46,12 +46,22 @@ pub(crate) async fn keeps_nobody_out(chromium: &mut Chromium, state: &str) {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// Violations of axe; a page that is wider than the window; text that leaves its box, or is cut and says nowhere what it is;
+/// and cards that touch.
 const RUN: &str = "(async () => {
-  const found = await axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] });
-  const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
-  const more = wide > 0 ? [`${wide} pixels too wide`] : [];
+  const found = await axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] });
   const each = (v) => v.nodes.map((n) => `${v.id}: ${n.html} ${n.any.map((a) => a.message).join(' ')}`);
-  return { passed: found.passes.length, found: [...found.violations.flatMap(each), ...more] };
+  const root = document.documentElement;
+  const wide = root.scrollWidth > root.clientWidth ? [`${root.scrollWidth - root.clientWidth} pixels too wide`] : [];
+  const seen = (selector) => [...document.querySelectorAll(selector)].filter((e) => e.checkVisibility() && !e.closest('.unseen, thead'));
+  const isOver = (e) => e.clientWidth > 0 && e.scrollWidth > e.clientWidth + 1;
+  const out = seen('p, dd, dt, h1, h2, h3, h4, label, button, .button, .pill').filter(isOver).map((e) => `leaves its box: ${e.outerHTML}`);
+  const cut = seen('main *, header *, dialog *')
+    .filter((e) => isOver(e) && getComputedStyle(e).overflowX === 'hidden' && !e.title && !e.closest('.split, .editor')).map((e) => `is cut: ${e.outerHTML}`);
+  const boxes = seen('.card').map((e) => e.getBoundingClientRect());
+  const touch = boxes.flatMap((a) => boxes.filter((b) => Math.abs(a.left - b.left) < 2 && b.top > a.top && b.top - a.bottom < 8 && b.top >= a.bottom - 1))
+    .map((b) => `a card touches the one above it at ${b.top}`);
+  return { passed: found.passes.length, found: [...found.violations.flatMap(each), ...wide, ...out, ...cut, ...touch] };
 })()";
 
 /// What a person does.

@@ -222,7 +222,7 @@ function releaseOf(gateway, isLive, tag, isUnknown) {
   return [
     h("div", { class: "head" }, h("h2", { id: "release", class: "name" }, title), h("div", { class: "grow" }),
       isRelease ? verbs(gateway, isLive) : !going && !isUnknown && traffic(gateway, isLive, tag)),
-    off && h("p", { class: "faint off" }, sentence(off)),
+    off && h("p", { class: "faint off" }, ended(`Buttons are off: ${off}`)),
     bar(gateway, { large: true }), legend(gateway),
     isUnknown && h("p", { class: "sentence" }, "How far its release is stands in the store, which cannot be read now. Until it can, the primary has all requests."),
     isRelease && steps(going),
