@@ -127,6 +127,12 @@ const STATES: &[(&str, &str, &str, &str)] = &[
         "!!document.querySelector('main > .refusal:not(:empty)')",
     ),
     (
+        "/gateways/split/edit",
+        "!!document.querySelector('main .chips')",
+        "fill('host', 'no host!'); press('save');",
+        "!!document.querySelector('main > .refusal:not(:empty)') && !!document.querySelector('main .complaints .error')",
+    ),
+    (
         "/gateways/wrong/edit",
         "!!document.querySelector('.gutter .error') && !!document.querySelector('.complaints .error')",
         "",
@@ -136,7 +142,7 @@ const STATES: &[(&str, &str, &str, &str)] = &[
     ("/proxies", "!!document.querySelector('.proxies .pill')", "", "true"),
     ("/settings", "!!document.querySelector('.facts .pill')", "", "true"),
     ("/login", "!!document.querySelector('#token')", "", "true"),
-    ("/gateways/%zz", "true", "", "true"),
+    ("/gateways/%zz", "document.getElementById('link').dataset.is === 'live'", "", "true"),
 ];
 
 #[tokio::test]

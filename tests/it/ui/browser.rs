@@ -162,6 +162,7 @@ async fn a_control_plane_that_goes_away_is_told_and_found_again() {
     chromium.sees("document.querySelectorAll('.journal li').length === 3").await;
     stop(app).await;
     chromium.sees("document.getElementById('link').dataset.is === 'lost'").await;
+    keeps_nobody_out(&mut chromium, "a gateway of which nobody tells any more").await;
     let app = begin().await.unwrap();
     chromium.sees("document.getElementById('link').dataset.is === 'live'").await;
     chromium.sees("document.querySelectorAll('.journal li').length === 0").await;

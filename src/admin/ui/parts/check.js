@@ -19,7 +19,12 @@ export function checker(told, go, canGo = () => true) {
   };
   return {
     element: place,
-    show,
+    /** Shows what was said elsewhere; an answer that is still to come is about an older text. */
+    show(diagnostics) {
+      clearTimeout(timer);
+      turn += 1;
+      show(diagnostics);
+    },
     /** Asks nothing for now, and says why. */
     wait(why) {
       clearTimeout(timer);
