@@ -105,7 +105,7 @@ async fn a_store_that_is_away_is_an_alarm_and_its_journal_is_not_empty() {
     chromium.sees(&format!("{journal}.includes('The journal cannot be read: ')")).await;
     chromium
         .sees(
-            "document.querySelector('.sentence')?.textContent.startsWith('How far its release is') === true",
+            "document.querySelector('.sentence')?.textContent.startsWith('Its release is known to the store alone') === true",
         )
         .await;
     assert_eq!(chromium.evaluate("document.querySelector('.verbs')").await, serde_json::Value::Null);

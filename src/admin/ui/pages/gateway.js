@@ -224,7 +224,7 @@ function releaseOf(gateway, isLive, tag, isUnknown) {
       isRelease ? verbs(gateway, isLive) : !going && !isUnknown && traffic(gateway, isLive, tag)),
     off && h("p", { class: "faint off" }, ended(`Buttons are off: ${off}`)),
     bar(gateway, { large: true }), legend(gateway),
-    isUnknown && h("p", { class: "sentence" }, "How far its release is stands in the store, which cannot be read now. Until it can, the primary has all requests."),
+    isUnknown && h("p", { class: "sentence" }, "Its release is known to the store alone, which cannot be read now. Until it can, the primary has all requests."),
     isRelease && steps(going),
     going && h("p", { class: "sentence" }, said(going)),
     going?.paused && h("p", { class: "faint" }, CAUSES[going.paused] ?? ""),
