@@ -248,7 +248,8 @@ async fn own_file(count: usize, binary: &EnvoyBinary, models: &[Toy; 2]) -> Spre
         std::fs::write(gateways.join(format!("g{n}.yaml")), text(n, models, second)).expect("a file");
         let settings = settings(&gateways, port);
         world = World::new(settings.clone());
-        world.apply(Event::Files(cli::read_directory(&gateways, &settings)), clock::now());
+        let files = cli::read_directory(&gateways, &settings).expect("a directory that can be listed");
+        world.apply(Event::Files(files), clock::now());
         let fleet = world.fleet();
         let mut all = dump_bootstrap(fleet.everyone.resources()).expect("YAML");
         let config =

@@ -70,7 +70,7 @@ fn measure(rollouts: usize) {
     let document = |n: usize| {
         let path: std::sync::Arc<str> = format!("g{n}.yaml").into();
         let content = Content::Text(text(n, rollouts).into_bytes().into());
-        (std::sync::Arc::clone(&path), Some(Document { path, content }))
+        (std::sync::Arc::clone(&path), Some(Document { path, content }.into()))
     };
     let documents = (0..GATEWAYS).map(document).collect();
     let mut ignored = Spent::default();

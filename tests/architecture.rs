@@ -142,7 +142,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("admin/grpc.rs", "control diag resource xds", "futures_util tokio tokio_stream tonic"),
     ("admin/metrics.rs", "clock compare control diag translate", "prometheus_client"),
     ("admin/ui.rs", "resource", "axum"),
-    ("admin/watch.rs", "clock control latest names", "axum futures_util serde serde_json tokio"),
+    ("admin/watch.rs", "clock control latest names store", "axum futures_util serde serde_json tokio"),
     ("admin/watch/board.rs", "control", "imbl serde serde_json"),
     ("admin/watch/points.rs", "clock telemetry", "serde"),
     ("admin/watch/row.rs", "control diag weight", "serde"),

@@ -13,10 +13,10 @@ pub struct Alarms {
     pub alarms: Vec<Alarm>,
 }
 
-/// Something that is wrong with the gateway files as a whole.
+/// Something that is wrong with the gateway files as a whole, or with the store.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Alarm {
-    /// `unlisted`: a directory cannot be listed; `vanished`: all files are gone at once.
+    /// `unlisted`: a directory cannot be listed; `vanished`: all files are gone at once; `store`: what happens is not kept.
     pub kind: &'static str,
     /// The directory, by its path below that of the gateway files.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,6 +42,12 @@ impl Sources {
             directory: None,
             message: "all gateway files are gone at once; everything serves on until one is back".to_owned(),
         });
-        Alarms { alarms: unlisted.sentences(self.is_ready()).map(alarm).chain(vanished).collect() }
+        let store = self.store.status().load().failure.as_ref().map(|why| Alarm {
+            kind: "store",
+            directory: None,
+            message: format!("what happens cannot be kept, and traffic goes on as it is: {why}"),
+        });
+        let files = unlisted.sentences(self.is_ready()).map(alarm).chain(vanished);
+        Alarms { alarms: files.chain(store).collect() }
     }
 }

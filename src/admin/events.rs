@@ -23,11 +23,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
+use std::time::Duration;
 
 /// Entries on a page, unless the reader says how many.
 const PAGE: usize = 100;
 /// The most that a page has, and that a stream reads at once.
 const MAX_PAGE: usize = 1000;
+/// Until a journal that could not be read is asked again.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// What a reader may ask for.
 #[derive(Debug, Default, Deserialize)]
@@ -186,7 +189,10 @@ struct Follower {
     sources: Sources,
     query: Query,
     waiting: VecDeque<Entry>,
-    failed: bool,
+    /// Why the journal could not be read the last time, as it was told.
+    failure: Option<String>,
+    /// Whether it is asked again then, which says also that it can be read again; else that is the end.
+    is_patient: bool,
 }
 
 /// The newest entries about a gateway, and all that come.
@@ -196,7 +202,23 @@ pub(super) fn entries_after(gateway: GatewayName, newest: usize) -> Query {
 
 /// All entries after a place, for ever; when the store fails, a last event says so.
 pub(super) fn follow(sources: Sources, query: Query) -> impl Stream<Item = Result<Event, Infallible>> {
-    let follower = Follower { sources, query, waiting: VecDeque::new(), failed: false };
+    follow_as(sources, query, false)
+}
+
+/// The same, but when the store fails, it is asked again.
+pub(super) fn follow_patiently(
+    sources: Sources,
+    query: Query,
+) -> impl Stream<Item = Result<Event, Infallible>> {
+    follow_as(sources, query, true)
+}
+
+fn follow_as(
+    sources: Sources,
+    query: Query,
+    is_patient: bool,
+) -> impl Stream<Item = Result<Event, Infallible>> {
+    let follower = Follower { sources, query, waiting: VecDeque::new(), failure: None, is_patient };
     stream::unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
         Some((Ok(event), follower))
@@ -207,7 +229,7 @@ impl Follower {
     async fn next(&mut self) -> Option<Event> {
         let mut status = self.sources.store.status().subscribe();
         loop {
-            if self.failed {
+            if self.failure.is_some() && !self.is_patient {
                 return None;
             }
             if let Some(entry) = self.waiting.pop_front() {
@@ -223,19 +245,32 @@ impl Follower {
                     // From here on all count.
                     (self.query.newest, self.query.limit) = (false, MAX_PAGE);
                     self.waiting = found.into();
+                    if self.failure.take().is_some() {
+                        return Some(problem(None));
+                    }
                 }
                 Err(error) => {
-                    self.failed = true;
-                    return Some(
-                        Event::default().event("problem").data(json!(error.to_string()).to_string()),
-                    );
+                    let why = error.to_string();
+                    if self.failure.as_ref() != Some(&why) {
+                        let told = problem(Some(&why));
+                        self.failure = Some(why);
+                        return Some(told);
+                    }
                 }
             }
-            if self.waiting.is_empty() && !status.changed().await {
-                return None;
+            if self.waiting.is_empty() {
+                tokio::select! {
+                    more = status.changed() => more.then_some(())?,
+                    () = tokio::time::sleep(AGAIN), if self.failure.is_some() => {}
+                }
             }
         }
     }
+}
+
+/// Why the journal cannot be read; `None`: it can again.
+fn problem(why: Option<&str>) -> Event {
+    Event::default().event("problem").data(json!(why).to_string())
 }
 
 fn event(entry: &Entry) -> Event {

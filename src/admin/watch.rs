@@ -19,12 +19,13 @@ pub use work::{Hub, Work, start};
 use super::Sources;
 use super::access::Caller;
 use super::alarms::Alarms;
-use super::events::{entries_after, follow, over};
+use super::events::{entries_after, follow_patiently, over};
 use super::problem::Problem;
 use crate::clock;
 use crate::control::Unlisted;
 use crate::latest::Subscriber;
 use crate::names::GatewayName;
+use crate::store::run::Status;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Query, State};
 use axum::http::StatusCode;
@@ -84,7 +85,7 @@ pub(super) async fn watch(
 /// The newest entries about a gateway, and those that come. What has no name of a gateway has no journal.
 fn journal(sources: &Sources, name: &str) -> impl Stream<Item = Result<Event, Infallible>> + use<> {
     let gateway = GatewayName::new(name).ok();
-    let entries = gateway.map(|gateway| follow(sources.clone(), entries_after(gateway, ENTRIES)));
+    let entries = gateway.map(|gateway| follow_patiently(sources.clone(), entries_after(gateway, ENTRIES)));
     // The end of this must not be the end of the page.
     stream::iter(entries).flatten().chain(stream::pending())
 }
@@ -93,6 +94,7 @@ fn journal(sources: &Sources, name: &str) -> impl Stream<Item = Result<Event, In
 struct Listener {
     board: Subscriber<Board>,
     unlisted: Subscriber<Unlisted>,
+    store: Subscriber<Status>,
     sources: Sources,
     /// As they were told.
     alarms: Option<Alarms>,
@@ -127,7 +129,8 @@ struct Told {
 impl Listener {
     fn new(sources: Sources, about: About) -> Self {
         let (board, unlisted) = (sources.hub.board.subscribe(), sources.unlisted.subscribe());
-        Self { board, unlisted, sources, alarms: None, about, waiting: [beat()].into() }
+        let store = sources.store.status().subscribe();
+        Self { board, unlisted, store, sources, alarms: None, about, waiting: [beat()].into() }
     }
 
     fn tell(self) -> impl Stream<Item = Result<Event, Infallible>> {
@@ -143,6 +146,7 @@ impl Listener {
                 return Some(event);
             }
             self.unlisted.load();
+            self.store.load();
             let (board, alarms) = (self.board.load(), self.sources.alarms());
             if self.alarms.as_ref() != Some(&alarms) {
                 self.waiting.push_back(named("alarms", &board::text(&alarms)));
@@ -158,6 +162,7 @@ impl Listener {
             tokio::select! {
                 more = self.board.changed() => more.then_some(())?,
                 more = self.unlisted.changed() => more.then_some(())?,
+                more = self.store.changed() => more.then_some(())?,
                 () = tokio::time::sleep(BEAT) => return Some(beat()),
             }
         }

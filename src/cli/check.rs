@@ -5,7 +5,7 @@ use super::settings::SettingsArgs;
 use super::{Failure, Outcome, environment, wrong};
 use crate::config::{self, Content, Context, Document, Loaded};
 use crate::control::Changes;
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::{Code, Diagnostic, Place, Severity};
 use crate::model::Settings;
 use crate::source::{Scanner, Watched};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,8 +37,9 @@ pub(super) fn run(args: &ValidateArgs, out: &Output) -> Outcome {
                 .extend(config::settings(&document).map_or_else(|errors| errors, |(_, warnings)| warnings));
             continue;
         }
-        let loaded = load(path, &settings)?;
+        let Files { loaded, unlisted } = load(path, &settings)?;
         files += loaded.len();
+        diagnostics.extend(unlisted);
         diagnostics.extend(complaints(&loaded));
     }
     if !out.data(args.output, &diagnostics)? {
@@ -58,16 +59,24 @@ fn complaints(loaded: &BTreeMap<Arc<str>, Loaded>) -> Vec<Diagnostic> {
     all
 }
 
+/// What was found at a path of the command line.
+pub(super) struct Files {
+    /// By paths below the directory.
+    pub(super) loaded: BTreeMap<Arc<str>, Loaded>,
+    /// A complaint about each directory that cannot be listed: of the files in it nothing is known.
+    pub(super) unlisted: Vec<Diagnostic>,
+}
+
 /// The gateway files of a directory or one file, with what they refer to. Paths in complaints are those of the
 /// command line, so that editors find them.
-pub(super) fn load(path: &Path, settings: &Settings) -> Result<BTreeMap<Arc<str>, Loaded>, Failure> {
-    let (directory, only) = if path.is_dir() { (path, None) } else { split(path)? };
-    let changes = read(directory, only.as_deref(), settings);
+pub(super) fn load(path: &Path, settings: &Settings) -> Result<Files, Failure> {
+    let (directory, only) = if is_directory(path)? { (path, None) } else { split(path)? };
+    let (changes, unlisted) = read(directory, only.as_deref(), settings);
     let prometheus = settings.prometheus.as_ref();
     let attached = &changes.attached;
     let context = Context { listeners: &settings.listeners, attached, routing: settings.routing, prometheus };
     let shown = |name: &str| directory.join(name).to_string_lossy().into_owned();
-    Ok(changes
+    let loaded = changes
         .documents
         .into_iter()
         .filter_map(|(name, read)| Some((name, read?)))
@@ -81,24 +90,52 @@ pub(super) fn load(path: &Path, settings: &Settings) -> Result<BTreeMap<Arc<str>
             loaded.place_of_route.file = Arc::clone(&path);
             (name, loaded)
         })
-        .collect())
+        .collect();
+    Ok(Files { loaded, unlisted })
 }
 
-/// Everything that a server would read of a directory.
-pub fn read_directory(directory: &Path, settings: &Settings) -> Changes {
-    read(directory, None, settings)
+/// Everything that a server would read of a directory; or complaints about those that cannot be listed: what is not
+/// seen is not nothing.
+pub fn read_directory(directory: &Path, settings: &Settings) -> Result<Changes, Vec<Diagnostic>> {
+    let (changes, unlisted) = read(directory, None, settings);
+    if unlisted.is_empty() { Ok(changes) } else { Err(unlisted) }
 }
 
-fn read(directory: &Path, only: Option<&Path>, settings: &Settings) -> Changes {
-    let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_path_buf());
+fn read(path: &Path, only: Option<&Path>, settings: &Settings) -> (Changes, Vec<Diagnostic>) {
+    let directory = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let only = only.map(|name| directory.join(name));
     // What metrics want that ask the Prometheus of the settings; nothing else of them is looked at here.
     let files: BTreeSet<PathBuf> = settings.prometheus.iter().flat_map(|p| p.files().cloned()).collect();
     let watched = Watched { directory, files: files.clone() };
     let mut scanner = Scanner::new(watched).with_environment(environment());
-    match &only {
+    let changes = match &only {
         Some(file) => scanner.scan_files(std::iter::once(file).chain(&files).map(PathBuf::as_path)),
         None => scanner.scan(),
+    };
+    // `join` of nothing would end with a slash.
+    let place = |below: &str| if below.is_empty() { path.to_path_buf() } else { path.join(below) };
+    let unlisted = scanner.unlisted();
+    let complaints = unlisted.each().map(|(below, why)| Diagnostic {
+        severity: Severity::Error,
+        code: Code::Unreadable,
+        place: Place::file(place(below).to_string_lossy().into()),
+        message: format!("this directory cannot be listed: {why}"),
+        help: Some(
+            "let the user that runs this read and search it, as `chmod u+rx` lets its owner".to_owned(),
+        ),
+    });
+    (changes, complaints.collect())
+}
+
+/// Whether it is a directory; an error when that cannot be seen.
+fn is_directory(path: &Path) -> Result<bool, Failure> {
+    match std::fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.is_dir()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(wrong(format!(
+            "cannot look at {}: {e}; let the user that runs this search the directories above it",
+            path.display()
+        ))),
     }
 }
 

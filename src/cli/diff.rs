@@ -75,7 +75,11 @@ fn of_directory(
     // The key is masked; with one, all resources are there that a server would tell.
     let key = SessionKey::new([0; SessionKey::LENGTH]);
     let mut world = World::new(settings.clone()).with_session_key(key);
-    world.apply(Event::Files(read_directory(directory, settings)), clock::now());
+    let files = read_directory(directory, settings).map_err(|unlisted| {
+        out.diagnostics(&unlisted);
+        Failure::Input(None)
+    })?;
+    world.apply(Event::Files(files), clock::now());
     let view = world.view();
     let mut broken = BTreeSet::new();
     for gateway in view.gateways.values() {

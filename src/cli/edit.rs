@@ -3,9 +3,10 @@
 //! Only the weights change, every other byte stays. The file is replaced as a whole, so that no reader sees half
 //! of it, and not at all when somebody else changed it meanwhile.
 
+use super::check::{self, Files};
 use super::output::Output;
 use super::settings::{DirectoryArgs, SettingsArgs};
-use super::{Failure, Outcome, check, rewrite, wrong};
+use super::{Failure, Outcome, rewrite, wrong};
 use crate::config::{self, Loaded};
 use crate::model::Gateway;
 use crate::names::UpstreamName;
@@ -53,7 +54,12 @@ fn find(name: &str, place: &PlaceArgs, out: &Output) -> Result<(PathBuf, Gateway
     if !directory.is_dir() {
         return Err(wrong(format!("{} is not a directory; name one with --gateways", directory.display())));
     }
-    let files = check::load(directory, &settings)?;
+    let Files { loaded: files, unlisted } = check::load(directory, &settings)?;
+    if !unlisted.is_empty() {
+        // Another file may describe the same gateway there.
+        out.diagnostics(&unlisted);
+        return Err(Failure::Input(None));
+    }
     let named = |l: &&Loaded| l.name.as_ref().is_some_and(|n| n.as_str() == name);
     let mut found = files.iter().filter(|(_, l)| named(l));
     let Some((file, loaded)) = found.next() else {

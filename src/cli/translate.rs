@@ -28,7 +28,7 @@ pub(super) fn run(args: &TranslateArgs, out: &Output) -> Outcome {
         return Err(wrong(format!("{} is a directory; name one gateway file in it", args.file.display())));
     }
     let settings = args.settings.settings(out)?;
-    let loaded = check::load(&args.file, &settings)?;
+    let loaded = check::load(&args.file, &settings)?.loaded;
     let mut broken = false;
     for loaded in loaded.values() {
         out.diagnostics(&loaded.diagnostics);

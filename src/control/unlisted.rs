@@ -26,6 +26,11 @@ impl Unlisted {
         })
     }
 
+    /// Each by its path below the directory of gateway files, which is the empty one, and why.
+    pub fn each(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
+        self.0.iter()
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.0.len()

@@ -176,14 +176,15 @@ impl Scanner {
         outside.filter_map(|path| path.parent().map(Path::to_path_buf)).collect()
     }
 
-    /// The directories that the last full look could not list, and why. What was told of the files below them stands.
+    /// The same, by their whole paths.
     #[cfg(test)]
     fn unread(&self) -> &BTreeMap<PathBuf, String> {
         &self.unread
     }
 
-    /// The same, by their paths below the watched directory.
-    pub(super) fn unlisted(&self) -> Unlisted {
+    /// The directories that the last full look could not list, and why, by their paths below the watched one. What was
+    /// told of the files below them stands.
+    pub fn unlisted(&self) -> Unlisted {
         let below = |path: &Path| {
             path.strip_prefix(&self.watched.directory).unwrap_or(path).to_string_lossy().into_owned()
         };

@@ -161,7 +161,7 @@ fn names(parts: &Parts, kind: Kind) -> BTreeSet<&str> {
 proptest! {
     #[test]
     fn other_weights_leave_all_but_the_routes(before in a_gateway("g"), traffic in a_split(), description in "|b") {
-        let next = Gateway { traffic, description, ..before.clone() };
+        let next = Gateway { description, traffic, ..before.clone() };
         let whole = gateway(&next);
         match with_other_weights(&next, &before, &gateway(&before)) {
             Some(parts) => prop_assert_eq!((parts.resources, parts.routes), (whole.resources, whole.routes)),

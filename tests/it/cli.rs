@@ -1,6 +1,8 @@
 //! The real binary, as people and pipelines call it: what it prints, what it writes, and its exit codes.
 #![cfg(test)]
 
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -50,6 +52,27 @@ pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
         }
     }
     command
+}
+
+/// A command that may only do what everybody may. Root may do everything, so where the tests are root's, Serin runs as nobody,
+/// from a copy in `reach`, which everybody can search; elsewhere a copy may be out of reach.
+pub(crate) fn without_rights(reach: &Path, directory: &Path, arguments: &[&str]) -> Command {
+    let command = command(directory, arguments);
+    if !rustix::process::geteuid().is_root() {
+        return command;
+    }
+    let copy = reach.join("serin");
+    if !copy.exists() {
+        std::fs::copy(command.get_program(), &copy).unwrap();
+    }
+    let mut as_nobody = Command::new(copy);
+    as_nobody.args(arguments).current_dir(directory).env_clear().uid(65534).gid(65534);
+    as_nobody
+}
+
+/// Sets the rights of a path.
+pub(crate) fn rights(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
 fn finish(mut command: Command) -> Run {

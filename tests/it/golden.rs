@@ -92,7 +92,7 @@ fn fleet(example: &Path) -> Fleet {
     let directory = gateways(example)[0].parent().unwrap().to_path_buf();
     let settings = settings(example);
     let mut world = World::new(settings.clone());
-    world.apply(Event::Files(read_directory(&directory, &settings)), clock::now());
+    world.apply(Event::Files(read_directory(&directory, &settings).unwrap()), clock::now());
     world.fleet()
 }
 

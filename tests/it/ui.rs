@@ -1,6 +1,6 @@
 //! The pages for people: how their files are served, what their stream tells, and, in a real Chromium, what people see.
 
-mod access;
+pub(crate) mod access;
 mod browser;
 mod closed;
 mod fresh;

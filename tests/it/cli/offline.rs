@@ -1,6 +1,6 @@
 //! Commands that need no server and write nothing.
 
-use super::{directory, serin, serin_in};
+use super::{directory, finish, rights, serin, serin_in, without_rights};
 use serde_json::Value;
 
 const FRAUD: &str = "apiVersion: serin/v1
@@ -51,6 +51,51 @@ fn validate_says_when_all_is_well_and_reads_settings_too() {
     assert_eq!((run.code, run.err.as_str()), (0, "2 files: no problems\n"));
     let elsewhere = directory(&[("a.yaml", &gateway)]);
     assert!(serin_in(elsewhere.path(), &["validate", "a.yaml"]).fails(1).contains("listener"));
+}
+
+#[test]
+fn what_cannot_be_listed_is_not_empty() {
+    let folder =
+        directory(&[("here/a.yaml", FRAUD), ("here/b.yaml", "name: b\n"), ("here/team/c.yaml", FRAUD)]);
+    let path = |name: &str| folder.path().join(name);
+    rights(folder.path(), 0o755);
+    let run = |arguments: &[&str]| finish(without_rights(folder.path(), folder.path(), arguments));
+    // A directory below is closed: all that can be said of the others is said as well.
+    rights(&path("here/team"), 0o300);
+    let said = run(&["validate", "here"]).fails(1);
+    for words in [
+        "error[F001]: this directory cannot be listed: permission denied",
+        "here/team",
+        "= help: let the user that runs this read and search it",
+        "`upstreams` is missing",
+    ] {
+        assert!(said.contains(words), "{words} is not in\n{said}");
+    }
+    // All of it.
+    rights(&path("here"), 0o300);
+    let said = run(&["validate", "here"]).fails(1);
+    assert!(said.contains("--> here\n") && said.ends_with("\n1 error\n"), "{said}");
+    let json = run(&["validate", "here", "-o", "json"]);
+    let problems: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!((json.code, &problems[0]["code"], &problems[0]["file"]), (1, &"F001".into(), &"here".into()));
+    // Nothing is gone because it is not seen, and nothing is edited beside what is not seen.
+    for arguments in [
+        &["diff", "here", "--against", "other"][..],
+        &["diff", "other", "--against", "here"],
+        &["set-weight", "fraud", "v2=25", "--gateways", "here"],
+        &["promote", "fraud", "--to", "v2", "--gateways", "here"],
+    ] {
+        std::fs::create_dir_all(path("other")).unwrap();
+        let said = run(arguments).fails(1);
+        assert!(said.contains("this directory cannot be listed"), "{arguments:?}: {said}");
+    }
+    // What lies above it.
+    rights(&path("here"), 0o600);
+    let said = run(&["validate", "here/team"]).fails(1);
+    assert!(said.contains("cannot look at here/team: Permission denied"), "{said}");
+    rights(&path("here"), 0o755);
+    rights(&path("here/team"), 0o755);
+    assert!(run(&["validate", "here"]).fails(1).contains("here/team/c.yaml"));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What people see and do, in a real Chromium, with a real Envoy where there is traffic.
 
+use super::access::keeps_nobody_out;
 use super::url;
 use crate::e2e::chromium::Chromium;
 use crate::e2e::stage::{Stage, canary, free_port, settings, toy};
@@ -134,7 +135,10 @@ async fn a_control_plane_that_goes_away_is_told_and_found_again() {
     chromium
         .sees("document.getElementById('banner').textContent.startsWith('Serin does not answer since')")
         .await;
-    chromium.sees("Number(getComputedStyle(document.querySelector('table.gateways')).opacity) < 1").await;
+    chromium
+        .sees("getComputedStyle(document.querySelector('table.gateways')).filter === 'grayscale(1)'")
+        .await;
+    keeps_nobody_out(&mut chromium, "nobody answers").await;
     crate::protocol::client::write(folder.path(), "b.yaml", &gateway("b", 50));
     let app = begin().await.unwrap();
     chromium.sees("document.getElementById('link').dataset.is === 'live'").await;
@@ -158,6 +162,7 @@ async fn a_control_plane_that_goes_away_is_told_and_found_again() {
     chromium.sees("document.querySelectorAll('.journal li').length === 3").await;
     stop(app).await;
     chromium.sees("document.getElementById('link').dataset.is === 'lost'").await;
+    keeps_nobody_out(&mut chromium, "a gateway of which nobody tells any more").await;
     let app = begin().await.unwrap();
     chromium.sees("document.getElementById('link').dataset.is === 'live'").await;
     chromium.sees("document.querySelectorAll('.journal li').length === 0").await;
@@ -187,6 +192,7 @@ async fn a_thousand_gateways_are_searched_and_sorted() {
         390,
         "nothing is wider than a phone"
     );
+    keeps_nobody_out(&mut chromium, "one of a thousand").await;
     crate::protocol::client::write(folder.path(), "g0777.yaml", &gateway("g0777", 31));
     chromium.sees("document.querySelector('tbody .figure').textContent === '31\u{a0}%'").await;
     assert_eq!(chromium.complaints(), [""; 0]);
@@ -203,6 +209,12 @@ async fn a_gateway_is_made_changed_and_deleted_by_forms() {
     let mut chromium = Chromium::start().await;
     chromium.go(&url(&app, "/")).await;
     chromium.sees("document.querySelector('.empty h2')?.textContent === 'No gateways yet'").await;
+    keeps_nobody_out(&mut chromium, "no gateways").await;
+    chromium.evaluate(&format!("{CLICK} click('Proxies')")).await;
+    chromium.sees("document.querySelector('.empty h2')?.textContent === 'No Envoy is connected'").await;
+    keeps_nobody_out(&mut chromium, "no proxies").await;
+    chromium.evaluate(&format!("{CLICK} click('Gateways')")).await;
+    chromium.sees("document.querySelector('h1').textContent === 'Gateways'").await;
     chromium.evaluate(&format!("{CLICK} click('New gateway')")).await;
     chromium.sees("document.querySelector('h1').textContent === 'New gateway'").await;
     let setter = "globalThis.fill = (name, value) => { const f = document.querySelector(`[name=${name}]`); f.value = value; f.dispatchEvent(new Event('input', { bubbles: true })); };";

@@ -1,18 +1,16 @@
 //! Files that Serin cannot change, as those of a `ConfigMap` or of somebody else: every control that would change one is off,
 //! and says why.
 
+use super::access::keeps_nobody_out;
 use super::url;
-use crate::cli::command;
+use crate::cli::{rights, without_rights};
 use crate::e2e::chromium::Chromium;
 use crate::e2e::stage::{free_port, settings};
 use crate::protocol::client::gateway;
 use crate::real::DEADLINE;
 use reqwest::StatusCode;
 use serin::app::{App, Options};
-use std::fs::{Permissions, set_permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::os::unix::fs::symlink;
 
 const RELEASE: &str = "apiVersion: serin/v1\nname: release\npath: /release\nupstreams: { v1: http://127.0.0.1:1, v2: http://127.0.0.1:2 }\n\
                        rollout: { primary: v1, canary: v2, steps: [10, 50] }\n";
@@ -42,6 +40,7 @@ async fn looked_at_only(server: &str, why: &str) {
         }
         let fields = "[...document.querySelectorAll('main form input, main textarea')].every((f) => f.matches(':disabled') || f.readOnly)";
         assert_eq!(chromium.evaluate(fields).await, true, "{page}");
+        keeps_nobody_out(&mut chromium, &format!("{page}, closed")).await;
     }
     chromium.go(&format!("{server}/settings")).await;
     chromium.sees(&format!("document.querySelector('main').textContent.includes('{why}')")).await;
@@ -80,31 +79,23 @@ impl Drop for Child {
     }
 }
 
-/// Root may write everywhere, so where the tests are root's, Serin runs as nobody, from a copy that nobody can reach.
 #[tokio::test]
 async fn files_in_a_directory_that_serin_may_not_write_are_looked_at_only() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    let mode = |path: &Path, mode: u32| set_permissions(path, Permissions::from_mode(mode)).unwrap();
     for (name, text) in [("split.yaml", gateway("split", 95)), ("release.yaml", RELEASE.to_owned())] {
         std::fs::create_dir_all(path("gateways")).unwrap();
         std::fs::write(path("gateways").join(name), text).unwrap();
-        mode(&path("gateways").join(name), 0o444);
+        rights(&path("gateways").join(name), 0o444);
     }
     std::fs::create_dir(path("state")).unwrap();
     for (name, open) in [("", 0o755), ("state", 0o777), ("gateways", 0o555)] {
-        mode(&path(name), open);
+        rights(&path(name), open);
     }
     let http = format!("127.0.0.1:{}", free_port());
     let xds = format!("127.0.0.1:{}", free_port());
     let serve = ["serve", "--gateways", "../gateways", "--http", &http, "--xds", &xds, "--insecure-admin"];
-    let mut command = command(&path("state"), &serve);
-    if rustix::process::geteuid().is_root() {
-        std::fs::copy(command.get_program(), path("serin")).unwrap();
-        let mut as_nobody = std::process::Command::new(path("serin"));
-        as_nobody.args(serve).current_dir(path("state")).env_clear().uid(65534).gid(65534);
-        command = as_nobody;
-    }
+    let mut command = without_rights(folder.path(), &path("state"), &serve);
     let _child = Child(command.stderr(std::process::Stdio::null()).spawn().unwrap());
     let server = format!("http://{http}");
     let ready = async {
@@ -116,5 +107,5 @@ async fn files_in_a_directory_that_serin_may_not_write_are_looked_at_only() {
     tokio::time::timeout(DEADLINE, ready).await.expect("Serin is ready");
     looked_at_only(&server, "Serin may not write in the directory of gateway files").await;
     assert_eq!(std::fs::read_dir(path("gateways")).unwrap().count(), 2, "nothing was written");
-    mode(&path("gateways"), 0o755);
+    rights(&path("gateways"), 0o755);
 }

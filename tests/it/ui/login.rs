@@ -1,5 +1,6 @@
 //! Logging in by a browser: who comes in, who may only look, and that a page does not outlive its token.
 
+use super::access::keeps_nobody_out;
 use super::url;
 use crate::cli::command;
 use crate::e2e::chromium::Chromium;
@@ -58,6 +59,7 @@ async fn whoever_shows_a_token_comes_in_until_it_is_taken_away() {
     show(&mut chromium, "serin_wrong").await;
     chromium.sees("document.querySelector('#why-not').textContent.startsWith('No such token')").await;
     chromium.sees("document.activeElement.id === 'token' && document.activeElement.getAttribute('aria-invalid') === 'true'").await;
+    keeps_nobody_out(&mut chromium, "a wrong token").await;
     show(&mut chromium, &format!(" {ann} ")).await;
     chromium.sees("location.pathname === '/gateways/fraud'").await;
     chromium.sees("document.querySelector('.person').textContent.includes('ann')").await;
@@ -76,6 +78,7 @@ async fn whoever_shows_a_token_comes_in_until_it_is_taken_away() {
     show(&mut chromium, &bob).await;
     chromium.sees("location.pathname === '/' && document.querySelectorAll('tbody tr').length === 1").await;
     chromium.sees(&is_off("main button", "bob may look")).await;
+    keeps_nobody_out(&mut chromium, "the list for whoever may look").await;
     chromium.evaluate("document.querySelector('tbody a').click()").await;
     for verb in ["abort", "pause", "set-weight"] {
         chromium.sees(&is_off(&format!("[data-key=verb-{verb}]"), "bob may look")).await;

@@ -10,10 +10,11 @@ export function setAlarms(list) {
   listeners.forEach((listener) => listener(alarms));
 }
 
-/** Calls now and at each change. */
+/** Calls now and at each change; the answer ends it. */
 export function onAlarms(listener) {
   listeners.add(listener);
   listener(alarms);
+  return () => listeners.delete(listener);
 }
 
 /** Who may not hear them, or is not answered, keeps those of before. */

@@ -20,10 +20,16 @@ export function share(n) {
 /** A share from 0 to 1 whose last places matter: "97.40 %". */
 export const exact = (n) => `${(n * 100).toFixed(n === 0 || n === 1 ? 0 : 2)}${NBSP}%`;
 
+/** What was said, with a stop at its end. */
+export const ended = (text) => (/[.?!]$/.test(text) ? text : `${text}.`);
+
+/** The same with a capital at its begin. */
+export const sentence = (text) => ended(text[0].toUpperCase() + text.slice(1));
+
 /** Requests a second. */
 export function rate(n) {
   if (n === null || n === undefined) return "–";
-  const decimals = n >= 100 || Number.isInteger(n) ? 0 : n < 10 ? 2 : 1;
+  const decimals = n >= 100 || n === 0 ? 0 : n < 10 ? 2 : 1;
   return `${n >= 1000 ? count(n) : n.toFixed(decimals)}/s`;
 }
 
@@ -33,8 +39,11 @@ export function latency(n) {
   if (n >= 10) return `${n.toFixed(0)}${NBSP}s`;
   if (n >= 1) return `${n.toFixed(2)}${NBSP}s`;
   const ms = n * 1000;
-  return `${ms < 10 ? ms.toFixed(1) : ms.toFixed(0)}${NBSP}ms`;
+  return `${ms < 10 && ms > 0 ? ms.toFixed(1) : ms.toFixed(0)}${NBSP}ms`;
 }
+
+/** A number that is round, without the places that say nothing: "5.0 %" as "5 %", "7.50/s" as "7.5/s". */
+export const round = (text) => text.replace(/(\.\d*?)0+(?!\d)/, "$1").replace(/\.(?!\d)/, "");
 
 /** How long, in the two largest units that matter. */
 export function time(seconds) {

@@ -1,7 +1,8 @@
 // A stream that stays open while its page can be seen, and says why there is none.
 
 import { askAlarms, setAlarms } from "./alarms.js";
-import { report, setClock } from "./link.js";
+import { ask } from "./api.js";
+import { link, report, setClock } from "./link.js";
 import { needsLogin } from "./session.js";
 
 // Serin beats every five seconds.
@@ -100,6 +101,13 @@ export function live(query, told, begun = null) {
     document.removeEventListener("visibilitychange", seen);
     stop();
   };
+}
+
+/** Says whether Serin answers, on a page that follows nothing. */
+export function reach() {
+  askAlarms();
+  if (link().is === "live") return;
+  ask("GET", "session").then(() => report("live"), (gone) => report(gone.status ? "live" : "lost"));
 }
 
 /** Asks again and again for what has no stream. The answer ends it. */

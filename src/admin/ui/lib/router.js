@@ -2,6 +2,7 @@
 // answers a title, and perhaps `end` for when it is left, and `leave`, which may keep people on it.
 
 import { h, say } from "./dom.js";
+import { reach } from "./live.js";
 
 const routes = [];
 let place;
@@ -89,6 +90,7 @@ export function title(text) {
 }
 
 function missing(main) {
-  main.append(h("h1", {}, "There is no such page"), h("p", {}, h("a", { href: "/" }, "All gateways")));
+  main.append(h("div", { class: "empty" }, h("h1", {}, "There is no such page"), h("p", {}, h("a", { href: "/" }, "All gateways"))));
+  reach();
   return { title: "No such page" };
 }

@@ -3,7 +3,9 @@
 import { h, replace, say } from "../lib/dom.js";
 import { askAlarms } from "../lib/alarms.js";
 import { ask, at, get, page } from "../lib/api.js";
-import { link, report } from "../lib/link.js";
+import { sentence } from "../lib/format.js";
+import { report } from "../lib/link.js";
+import { reach } from "../lib/live.js";
 import { go, query } from "../lib/router.js";
 import { mayNotEdit, needsLogin } from "../lib/session.js";
 import { button } from "../parts/button.js";
@@ -25,7 +27,7 @@ export function create(main) {
   const check = checker((diagnostics) => {
     if (isText) text.mark(diagnostics);
     else replace(preview, code(yaml(form.document()), diagnostics));
-  }, (d) => isText && text.go(d));
+  }, (d) => text.go(d), () => isText);
   const changed = () => {
     isChanged = true;
     if (!isText) replace(preview, code(yaml(form.document())));
@@ -55,7 +57,7 @@ export function create(main) {
       say(`${name} is there`);
       return go(page(name));
     } catch (problem) {
-      refusal.textContent = problem.status === 412 ? `There is a gateway ${name} already. Choose another name, or edit that one.` : problem.message;
+      refusal.textContent = problem.status === 412 ? `There is a gateway ${name} already. Choose another name, or edit that one.` : sentence(problem.message);
       if (problem.body.diagnostics) check.show(problem.body.diagnostics);
       return undefined;
     }
@@ -75,7 +77,7 @@ export function create(main) {
   replace(main,
     h("nav", { class: "crumbs", "aria-label": "Where you are" }, h("a", { href: "/" }, "Gateways"), h("span", { "aria-hidden": "true" }, "/"), "New"),
     h("div", { class: "head" }, h("h1", {}, "New gateway"), h("div", { class: "grow" }), toggle),
-    why && h("p", { class: "refusal" }, `No gateway can be made from here: ${why}.`),
+    why && h("p", { class: "notice" }, `No gateway can be made from here: ${why}.`),
     room, refusal,
     h("div", { class: "row end actions" }, h("a", { class: "button", href: "/" }, "Cancel"), button("Create gateway", save, { why, kind: "primary", key: "save" })));
   show();
@@ -97,7 +99,7 @@ export function edit(main, name) {
     isChanged = true;
     check.ask(text.value());
   });
-  const check = checker((diagnostics) => text.mark(diagnostics), (d) => text.go(d));
+  const check = checker((diagnostics) => text.mark(diagnostics), (d) => text.go(d), () => isText);
   const room = h("div", {}, h("p", { class: "empty" }, "Reading the file…"));
   const actions = h("div", { class: "row end actions" });
   const place = h("div", { class: "head" }, h("h1", { class: "name" }, `Edit ${name}`), h("div", { class: "grow" }));
@@ -107,14 +109,23 @@ export function edit(main, name) {
 
   const attempt = async (work) => {
     refusal.textContent = "";
+    if (!isText) check.element.remove();
     try {
       await work();
       isChanged = false;
       go(page(name));
     } catch (problem) {
-      refusal.textContent = problem.status === 412 ? CHANGED : problem.message;
-      if (problem.body?.diagnostics) check.show(problem.body.diagnostics);
+      if (problem.status === 412) replace(refusal, `${CHANGED} `, button("Load it again", again, { kind: "small" }));
+      else refusal.textContent = sentence(problem.message);
+      if (!problem.body?.diagnostics) return;
+      check.show(problem.body.diagnostics);
+      // The form has no room for them until there are some.
+      if (!isText) room.append(check.element);
     }
+  };
+  const again = () => {
+    isChanged = false;
+    go(location.pathname + location.search);
   };
   const saveText = () => attempt(() => ask("PUT", at(name), { body: text.value(), type: "application/yaml", headers: { "if-match": tag } }));
   const saveForm = () => {
@@ -140,7 +151,7 @@ export function edit(main, name) {
   });
   const show = (why) => {
     text.close(why !== null);
-    replace(room, why && h("p", { class: "refusal" }, `This gateway cannot be changed from here: ${why}.`),
+    replace(room, why && h("p", { class: "notice" }, `This gateway cannot be changed from here: ${why}.`),
       isText ? h("section", { class: "card", "aria-label": "File" }, h("p", { class: "faint" }, file.file), text.element, check.element) : closed(form.element, why));
     replace(actions, button("Delete", remove, { why, kind: "danger quiet", key: "delete" }), h("div", { class: "grow" }),
       h("a", { class: "button", href: page(name) }, "Cancel"), button("Save", isText ? saveText : saveForm, { why, kind: "primary", key: "save" }));
@@ -160,7 +171,7 @@ export function edit(main, name) {
       askAlarms();
     } catch (problem) {
       if (problem.status === 401) await needsLogin();
-      replace(room, h("div", { class: "empty" }, h("h2", {}, "The file cannot be read"), h("p", {}, problem.message)));
+      replace(room, h("div", { class: "empty" }, h("h2", {}, "The file cannot be read"), h("p", {}, sentence(problem.message)), h("p", {}, h("a", { href: "/" }, "All gateways"))));
       reach();
     }
   };
@@ -180,12 +191,5 @@ function tabs(isText, choose) {
     choose(asText);
   } } }, words);
   return h("div", { class: "chips", role: "group", "aria-label": "Edit as" }, make(false, "Form"), make(true, "YAML"));
-}
-
-/** Says whether Serin answers, on a page that has no stream. */
-function reach() {
-  askAlarms();
-  if (link().is === "live") return;
-  ask("GET", "session").then(() => report("live"), (gone) => report(gone.status ? "live" : "lost"));
 }
 

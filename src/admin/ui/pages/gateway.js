@@ -1,11 +1,12 @@
 // One gateway: what it is, how its release goes and why, what Envoys measure, and what operators can do.
 
 import { h, slot } from "../lib/dom.js";
+import { onAlarms } from "../lib/alarms.js";
 import { ask, get, at, page } from "../lib/api.js";
-import { access, endpoint, percent, time } from "../lib/format.js";
+import { access, ended, endpoint, sentence, time } from "../lib/format.js";
 import { live } from "../lib/live.js";
 import { link, now, onLink } from "../lib/link.js";
-import { mayNotEdit } from "../lib/session.js";
+import { mayNotAct, mayNotEdit } from "../lib/session.js";
 import { wayTo } from "../parts/button.js";
 import { charts } from "../parts/charts.js";
 import { code } from "../parts/code.js";
@@ -25,6 +26,11 @@ export function gateway(main, name) {
   let isGone = false;
   let entries = [];
   let isAll = false;
+  let unread = null;
+  // Whether the file has a release, and whether the store is away: then nothing is known of that release.
+  let isRelease = false;
+  let isAway = false;
+  const isUnknown = () => isAway && isRelease && !known?.rollout;
   let tag = null;
   const drawing = charts();
   const place = (tagName = "div", attributes = {}) => h(tagName, attributes);
@@ -32,12 +38,12 @@ export function gateway(main, name) {
 
   const head = slot(place("div"), top);
   const wrong = slot(place("div"), problems);
-  const release = slot(place("div"), (g, isLive) => releaseOf(g, isLive, tag));
+  const release = slot(place("div"), (g, isLive) => releaseOf(g, isLive, tag, isUnknown()));
   const clock = place("p", { class: "faint", id: "since" });
   const waits = slot(place("div"), progress);
   const measured = slot(place("div", { class: "stale-able" }), numbers);
   const tests = slot(place("div", { class: "stale-able" }), evidence);
-  const happened = slot(place("div"), () => journal(entries, isAll, () => { isAll = true; render(); }));
+  const happened = slot(place("div"), () => journal(entries, isAll, () => { isAll = true; render(); }, unread));
   const back = slot(place("div"), revisions);
   const copies = slot(place("div", { class: "stale-able shadowed" }), shadow);
   const text = slot(place("div"), file);
@@ -64,13 +70,13 @@ export function gateway(main, name) {
     if (!known) return;
     head.show(known);
     wrong.show(known.diagnostics);
-    release.show(known, isLive, tag);
+    release.show(known, isLive, tag, isUnknown());
     const going = known.rollout;
     waits.show(going ?? null);
     tests.show(going ?? null);
     if (JSON.stringify(known.shadow) !== shadowed) report();
     back.show(known, isLive);
-    happened.show(entries.map((e) => e.sequence), isAll);
+    happened.show(entries.map((e) => e.sequence), isAll, unread);
     sections.release.hidden = !known.serving && !going;
     sections.charts.hidden = !known.serving;
     sections.tests.hidden = !going || going.phase === "Stable";
@@ -109,6 +115,7 @@ export function gateway(main, name) {
     if (mine !== turn) return;
     if (!isOver) asked = "";
     tag = answer?.tag ?? null;
+    if (answer) isRelease = /^rollout:/m.test(answer.body.yaml);
     if (answer) text.show(answer.body, diagnostics, name);
     sections.text.hidden = !answer;
     render();
@@ -133,6 +140,10 @@ export function gateway(main, name) {
   const reports = setInterval(report, 5000);
 
   const unlink = onLink(render);
+  const unalarm = onAlarms((all) => {
+    isAway = all.some(({ kind }) => kind === "store");
+    render();
+  });
   const end = live(`?gateway=${encodeURIComponent(name)}`, {
     gateway: (view) => {
       known = view;
@@ -154,6 +165,10 @@ export function gateway(main, name) {
     },
     numbers: (fresh) => known && measured.show({ upstreams: known.upstreams, sessionAffinity: known.sessionAffinity, rollout: known.rollout && { primary: known.rollout.primary, canary: known.rollout.canary } }, fresh),
     points: ({ points }) => drawing.take(points),
+    problem: (why) => {
+      unread = why;
+      render();
+    },
     message: (entry) => {
       if (entries.some((e) => e.sequence === entry.sequence)) return;
       entries = [entry, ...entries].sort((a, b) => b.sequence - a.sequence);
@@ -162,6 +177,7 @@ export function gateway(main, name) {
   }, () => {
     // Each stream tells the journal anew, which may be another one than before.
     entries = [];
+    unread = null;
   });
   return {
     title: name,
@@ -169,6 +185,7 @@ export function gateway(main, name) {
       clearInterval(timer);
       clearInterval(reports);
       unlink();
+      unalarm();
       end();
       drawing.end();
     },
@@ -196,16 +213,20 @@ function top(gateway) {
   ];
 }
 
-function releaseOf(gateway, isLive, tag) {
+function releaseOf(gateway, isLive, tag, isUnknown) {
   const going = gateway.rollout;
   const isRelease = going && going.phase !== "Stable";
+  // Where there is no pointer, nothing else says why buttons are off.
+  const off = isRelease ? mayNotAct() : going || !gateway.serving ? null : mayNotEdit();
   const title = isRelease ? `${going.canary} in place of ${going.primary}` : "Split";
   return [
     h("div", { class: "head" }, h("h2", { id: "release", class: "name" }, title), h("div", { class: "grow" }),
-      isRelease ? verbs(gateway, isLive) : !going && traffic(gateway, isLive, tag)),
+      isRelease ? verbs(gateway, isLive) : !going && !isUnknown && traffic(gateway, isLive, tag)),
+    off && h("p", { class: "faint off" }, ended(`Buttons are off: ${off}`)),
     bar(gateway, { large: true }), legend(gateway),
+    isUnknown && h("p", { class: "sentence" }, "Its release is known to the store alone, which cannot be read now. Until it can, the primary has all requests."),
     isRelease && steps(going),
-    going && h("p", { class: "sentence" }, sentence(going.message)),
+    going && h("p", { class: "sentence" }, said(going)),
     going?.paused && h("p", { class: "faint" }, CAUSES[going.paused] ?? ""),
   ];
 }
@@ -217,7 +238,11 @@ const CAUSES = {
   failure: "The canary does harm, and the file says that people decide: Abort, or Resume with new evidence.",
 };
 
-const sentence = (text) => (text ? `${text}.` : "");
+/** What the engine says; names of versions stay as they are. */
+function said({ message, primary, canary }) {
+  if (!message) return "";
+  return [primary, canary].some((name) => message.startsWith(`${name} `)) ? ended(message) : sentence(message);
+}
 
 function file(answer, diagnostics, name) {
   const why = answer.writable === false ? answer.reason : mayNotEdit();

@@ -1,6 +1,7 @@
 // All gateways: phase and split at a glance, searched and sorted.
 
 import { h, replace, say } from "../lib/dom.js";
+import { onAlarms } from "../lib/alarms.js";
 import { live } from "../lib/live.js";
 import { page } from "../lib/api.js";
 import { link, onLink } from "../lib/link.js";
@@ -37,6 +38,7 @@ export function gateways(main) {
   const rows = new Map();
   let limit = MORE;
   let isLoaded = false;
+  let isUnlisted = false;
   const wish = { q: query().get("q") ?? "", show: query().get("show") ?? "all", sort: query().get("sort") ?? "name" };
   if (!SHOW[wish.show]) wish.show = "all";
   if (!SORT[wish.sort]) wish.sort = "name";
@@ -86,20 +88,21 @@ export function gateways(main) {
     replace(chips, Object.entries(SHOW).map(([key, [name, test]]) => {
       const number = found.filter(test).length;
       return h("button", { type: "button", class: "chip", "data-key": key, "aria-pressed": String(wish.show === key), on: { click: () => change({ show: key }) } },
-        name, h("span", { class: "number" }, count(number)));
+        name, isLoaded && h("span", { class: "number" }, count(number)));
     }));
     const shown = found.filter(SHOW[wish.show][1]).sort(SORT[wish.sort][1]);
     total.textContent = isLoaded ? count(all.length) : "";
     const wanted = shown.slice(0, limit).map((g) => rows.get(g.name));
     if (wanted.length !== body.children.length || wanted.some((row, i) => row !== body.children[i])) body.replaceChildren(...wanted);
     table.hidden = !shown.length;
-    tools.hidden = isLoaded && !all.length;
+    tools.hidden = (isLoaded || isUnlisted) && !all.length;
     replace(after, below(all.length, shown.length));
     if (isAsked) say(`${count(shown.length)} of ${count(all.length)} gateways`);
   };
 
   const below = (all, shown) => {
-    if (!isLoaded) return h("p", { class: "empty" }, ["lost", "full"].includes(link().is) ? "Nothing was read yet." : "Reading the gateways…");
+    if (!isLoaded) return h("p", { class: "empty" }, ["lost", "full"].includes(link().is) ? "Nothing was read yet."
+      : isUnlisted ? "It is not known which gateways there are, as long as their directory cannot be listed." : "Reading the gateways…");
     if (!all) return nothing();
     if (!shown) {
       const clear = () => {
@@ -134,6 +137,10 @@ export function gateways(main) {
   };
 
   const unlink = onLink(() => isLoaded || render());
+  const unalarm = onAlarms((alarms) => {
+    isUnlisted = alarms.some(({ kind, directory }) => kind === "unlisted" && directory === "");
+    if (!isLoaded) render();
+  });
   render();
   const end = live("", {
     list: ({ gateways: list }) => {
@@ -154,6 +161,7 @@ export function gateways(main) {
     title: "Gateways",
     end: () => {
       unlink();
+      unalarm();
       end();
     },
   };
@@ -179,7 +187,7 @@ function row(gateway) {
       (gateway.problem || gateway.description) && h("span", { class: gateway.problem ? "problem" : "faint", title: gateway.problem ?? gateway.description }, gateway.problem ?? gateway.description)),
     cell("where", "Host and path", gateway.serving ? h("span", { title: endpoint(gateway) }, endpoint(gateway)) : h("span", { class: "faint" }, "not served")),
     cell("primary", "Primary", version(primary)),
-    cell("canary", "Canary", version(canary)),
+    cell(canary ? "canary" : "canary none", "Canary", version(canary)),
     cell("share", "Split", gateway.upstreams.length > 0 && h("div", {}, bar(gateway), h("span", { class: "figure" }, canary ? percent(canary.weight) : ""))),
     cell("phase", "Phase", pill(gateway.phase), isReleasing && h("span", { class: "faint" }, passed ? `step ${passed} of ${steps.length}` : "before step 1")),
     cell("access", "Access", gateway.authentication ? access(gateway.authentication) : "–"));

@@ -52,7 +52,7 @@ function card(proxy) {
       h("tbody", {}, types.map(([kind, type]) => h("tr", {},
         h("th", { scope: "row" }, kind),
         h("td", {}, h("span", { class: "pill", "data-state": stateOf(type) }, STATES[stateOf(type)])),
-        h("td", {}, h("code", {}, type.acknowledged ? type.acknowledged.slice(0, 12) : "nothing yet")),
+        h("td", {}, type.acknowledged ? h("code", {}, type.acknowledged.slice(0, 12)) : h("span", { class: "faint" }, "nothing yet")),
         h("td", {}, bytes(type.bytesSent)),
         h("td", {}, h("time", { datetime: type.lastContact, title: type.lastContact }, `${time(Math.max(0, (now() - Date.parse(type.lastContact)) / 1000))} ago`))))))));
 }

@@ -2,7 +2,7 @@
 // arrow keys, choose a moment, whose values are read out below the title.
 
 import { h, replace, s, unique } from "../lib/dom.js";
-import { moment } from "../lib/format.js";
+import { moment, round } from "../lib/format.js";
 
 const HEIGHT = 180;
 const EDGE = { left: 52, right: 10, top: 16, bottom: 22 };
@@ -37,7 +37,7 @@ export function chart(title, format) {
     picture.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     const grid = [0, 0.5, 1].map((part) => [
       s("line", { class: part ? "grid" : "axis", x1: EDGE.left, x2: width - EDGE.right, y1: y(top * part), y2: y(top * part) }),
-      s("text", { class: "tick", x: EDGE.left - 8, y: y(top * part) + 4, "text-anchor": "end" }, format(top * part)),
+      s("text", { class: "tick", x: EDGE.left - 8, y: y(top * part) + 4, "text-anchor": "end" }, round(format(top * part))),
     ]);
     const minutes = ticks(from, to, inner.width).map((t) =>
       s("text", { class: "tick", x: Math.min(x(t), width - 16), y: HEIGHT - 6, "text-anchor": "middle" }, new Date(t).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })));

@@ -2,23 +2,29 @@
 
 import { h, replace } from "../lib/dom.js";
 import { ask } from "../lib/api.js";
+import { ended, sentence } from "../lib/format.js";
 
 const AFTER = 350;
 
-/** `told` hears the complaints; `go` leads to the place of one. */
-export function checker(told, go) {
+/** `told` hears the complaints; `go` leads to the place of one, as long as `canGo`: a form has no lines. */
+export function checker(told, go, canGo = () => true) {
   let timer = null;
   let turn = 0;
   const place = h("div", { class: "complaints", role: "status" });
   const show = (diagnostics) => {
     told(diagnostics);
     replace(place, diagnostics.length === 0 ? h("p", { class: "fine" }, "No mistakes.") : h("ul", { class: "problems" }, diagnostics.map((d) => h("li", { class: d.severity },
-      h("p", {}, d.line > 0 && go ? h("button", { type: "button", class: "small", on: { click: () => go(d) } }, `Line ${d.line}`) : d.line > 0 && h("span", { class: "tag" }, `line ${d.line}`), " ", h("strong", {}, d.code), " ", d.message),
-      d.help && h("p", { class: "faint" }, d.help)))));
+      h("p", {}, d.line > 0 && canGo() ? h("button", { type: "button", class: "small", on: { click: () => go(d) } }, `Line ${d.line}`) : d.line > 0 && h("span", { class: "tag" }, `line ${d.line}`), " ", h("strong", {}, d.code), " ", ended(d.message)),
+      d.help && h("p", { class: "faint" }, sentence(d.help))))));
   };
   return {
     element: place,
-    show,
+    /** Shows what was said elsewhere; an answer that is still to come is about an older text. */
+    show(diagnostics) {
+      clearTimeout(timer);
+      turn += 1;
+      show(diagnostics);
+    },
     /** Asks nothing for now, and says why. */
     wait(why) {
       clearTimeout(timer);

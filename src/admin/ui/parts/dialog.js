@@ -1,6 +1,7 @@
 // A question before something happens: what it will do, and room for a reason.
 
 import { h, replace, unique } from "../lib/dom.js";
+import { sentence } from "../lib/format.js";
 
 /**
  * Asks. `act` is called with what the form says when people agree, and may refuse by throwing; its sentence is shown, and
@@ -25,7 +26,7 @@ export function confirm({ title, says, body = [], agree, danger = false, reason 
       await act(said);
       dialog.close();
     } catch (refusal) {
-      problem.textContent = refusal.message;
+      problem.textContent = sentence(refusal.message);
       yes.disabled = false;
     }
   };

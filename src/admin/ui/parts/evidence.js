@@ -1,7 +1,7 @@
 // What each test knows: a sentence with its numbers, and a bar from the middle towards either decision.
 
 import { h } from "../lib/dom.js";
-import { count, latency, moment, percent, share } from "../lib/format.js";
+import { count, latency, moment, percent, round, sentence, share } from "../lib/format.js";
 
 export function evidence(release) {
   const { canary, primary } = release;
@@ -18,7 +18,7 @@ export function evidence(release) {
 function title(test, canary, primary) {
   const { test: name, limit, threshold } = test;
   if (name === "errors") return `Errors, against ${primary}`;
-  if (name === "ceiling") return `Errors, at most ${share(limit)}`;
+  if (name === "ceiling") return `Errors, at most ${round(share(limit))}`;
   if (name === "stall") return "Requests that do not end";
   if (name === "shadow") return "Predictions that differ";
   if (name.startsWith("user:")) return name.slice(5);
@@ -32,7 +32,7 @@ function one(test, canary, primary, isOver) {
   const rates = seen === null ? `${canary} had no requests to judge yet`
     : `${canary} ${share(seen)} of ${count(test.canary.requests)}`;
   const beside = test.primary ? `, ${primary} ${share(mean(test.primary))} of ${count(test.primary.requests)}`
-    : test.limit !== null && test.limit !== undefined ? `, allowed ${share(test.limit)}` : "";
+    : test.limit !== null && test.limit !== undefined ? `, allowed ${round(share(test.limit))}` : "";
   const range = seen === null ? null : `The true rate of ${canary} is between ${share(test.canary.low)} and ${share(test.canary.high)} (95 % confidence).`;
   const harm = part(test.harm, test.harmNeeded);
   const asked = test.safetyNeeded !== null && test.safetyNeeded !== undefined;
@@ -43,7 +43,7 @@ function one(test, canary, primary, isOver) {
       : safety >= 1 ? "Enough for the next step."
         : test.missingRequests ? `About ${count(Math.ceil(test.missingRequests))} more requests for the next step, at this pace.` : "Not enough evidence yet.";
   return h("li", {},
-    h("h4", {}, title(test, canary, primary)),
+    h("h3", {}, title(test, canary, primary)),
     towards(harm, safety),
     h("p", {}, `${rates}${beside}. `, h("strong", {}, verdict)),
     range && h("p", { class: "faint" }, range));
@@ -60,14 +60,14 @@ function towards(harm, safety) {
 }
 
 function other(metric, canary, primary) {
-  const value = metric.value === undefined ? "no answer yet" : `${canary} ${Number(metric.value.toPrecision(4))}`;
+  const value = metric.value === undefined ? "No answer yet" : `${canary} ${Number(metric.value.toPrecision(4))}`;
   const beside = metric.primary === undefined ? "" : `, ${primary} ${Number(metric.primary.toPrecision(4))}`;
   const badness = metric.badness;
   const bar = h("span", { class: "harm" });
   bar.style.inlineSize = `${50 * (badness ?? 0)}%`;
   return h("li", {},
-    h("h4", {}, metric.name, " ", h("span", { class: "faint" }, metric.provider), metric.dryRun && h("span", { class: "tag" }, "decides nothing")),
+    h("h3", {}, metric.name, " ", h("span", { class: "faint" }, metric.provider), metric.dryRun && h("span", { class: "tag" }, "decides nothing")),
     badness !== undefined && h("div", { class: "towards half", role: "img", "aria-label": `badness ${percent(Math.round(badness * 100))}` }, bar),
     h("p", {}, `${value}${beside}${metric.at ? `, at ${moment(metric.at)}` : ""}.`),
-    metric.problem && h("p", { class: "problem" }, metric.problem));
+    metric.problem && h("p", { class: "problem" }, sentence(metric.problem)));
 }

@@ -16,7 +16,7 @@ export function text({ label, name, value = "", hint, required = false, type = "
   };
   input.addEventListener("blur", () => (input.value || input.getAttribute("aria-invalid")) && judge());
   const element = h("div", { class: "field" },
-    h("label", { for: id }, label, !required && h("span", { class: "faint" }, " (may be empty)")),
+    h("label", { for: id }, label, !required && h("span", { class: "faint" }, " (optional)")),
     input, hint && h("p", { class: "faint", id: about }, hint), problem);
   return { element, input, judge, value: () => input.value.trim() };
 }

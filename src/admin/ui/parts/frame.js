@@ -3,7 +3,7 @@
 import { h, icon, replace } from "../lib/dom.js";
 import { onAlarms } from "../lib/alarms.js";
 import { onLink } from "../lib/link.js";
-import { moment } from "../lib/format.js";
+import { moment, sentence } from "../lib/format.js";
 import { onSession } from "../lib/session.js";
 import { ask } from "../lib/api.js";
 import { THEMES, setTheme, theme } from "../lib/theme.js";
@@ -48,7 +48,7 @@ function state() {
     document.getElementById("banner").textContent = says[is] ?? "";
   });
   const alarms = document.getElementById("alarms");
-  onAlarms((all) => replace(alarms, all.map(({ message }) => h("p", {}, `${message[0].toUpperCase()}${message.slice(1)}.`))));
+  onAlarms((all) => replace(alarms, all.map(({ message }) => h("p", {}, sentence(message)))));
   return shown;
 }
 

@@ -11,7 +11,10 @@ const BAD = ["rolled-back", "invalid", "refused", "alarm"];
 const GOOD = ["promoted", "repaired"];
 const BEGIN = 12;
 
-export function journal(entries, isAll, showAll) {
+/** `unread`: why it cannot be read now, so that there may be more. */
+export function journal(entries, isAll, showAll, unread) {
+  const gap = unread && h("p", { class: "refusal" }, `The journal cannot be read: ${unread}. It is asked again by itself.`);
+  if (!entries.length && gap) return gap;
   if (!entries.length) return h("p", { class: "faint" }, "Nothing has happened yet.");
   const shown = isAll ? entries : entries.slice(0, BEGIN);
   const item = (entry) => {
@@ -23,6 +26,7 @@ export function journal(entries, isAll, showAll) {
         h("p", { class: "faint" }, `by ${entry.actor}`, entry.reason && ` · ${entry.reason}`, entry.revision && ` · revision ${entry.revision}`)));
   };
   return [
+    gap,
     h("ol", { class: "journal" }, shown.map(item)),
     shown.length < entries.length && h("button", { type: "button", "data-key": "all-entries", on: { click: showAll } }, `Show all ${entries.length}`),
   ];
@@ -38,7 +42,7 @@ export function revisions(gateway, isLive) {
     h("td", {}, percent(at.weight)),
     h("td", {}, at === last ? h("span", { class: "faint" }, "now")
       : button("Go back to this", () => open("undo", gateway, { revision: at.revision, to: at.weight }), { why, kind: "small", key: `undo-${at.revision}` })));
-  return wide("Revisions", h("table", { class: "plain-table" },
+  return wide(`Weights of ${gateway.rollout.canary}`, h("table", { class: "plain-table" },
     h("caption", { class: "unseen" }, `Weights of ${gateway.rollout.canary}; the release is at revision ${current}`),
     h("thead", {}, h("tr", {}, ["Revision", "When", `Share of ${gateway.rollout.canary}`].map((name) => h("th", { scope: "col" }, name)), h("th", { scope: "col" }, h("span", { class: "unseen" }, "Back")))),
     h("tbody", {}, [...weights].reverse().map(row))));

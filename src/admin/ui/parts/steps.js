@@ -38,11 +38,13 @@ export function progress(release) {
     const watched = release.watchedSeconds;
     rows.push(step.pauseSeconds === null
       ? meter("Time at this step", 1, `${time(watched)}, until somebody says Promote`)
-      : meter("Time at this step", watched / Math.max(step.pauseSeconds, 1), `${time(watched)} of at least ${time(step.pauseSeconds)}`));
+      : watched >= step.pauseSeconds ? meter("Time at this step", 1, `${time(watched)}, enough`)
+        : meter("Time at this step", watched / step.pauseSeconds, `${time(watched)} of at least ${time(step.pauseSeconds)}`));
   } else {
     rows.push(meter("Time at this weight", null, time(release.watchedSeconds)));
   }
-  if (release.requests !== undefined) {
+  // Where harm is shown, no number of requests leads to the next step.
+  if (release.requests !== undefined && release.paused !== "failure") {
     const needed = release.requestsNeeded;
     rows.push(needed > release.requests
       ? meter("Requests of the canary", release.requests / needed, `${count(release.requests)} of about ${count(Math.ceil(needed))}`)

@@ -31,8 +31,14 @@ export function verbs(gateway, isLive) {
   if (!shown.length) return null;
   return h("div", { class: "verbs", role: "group", "aria-label": "Steer the release" }, shown.map((verb) => {
     const { name, kind = "" } = question(verb, gateway);
-    return button(name, () => open(verb, gateway), { why, kind, key: `verb-${verb}` });
+    return button(name, () => open(verb, gateway), { why, kind: emphasis(verb, kind, release.paused), key: `verb-${verb}` });
   }));
+}
+
+/** One button at most is the one that is most often meant; which that is in a pause, its cause says. */
+function emphasis(verb, kind, cause) {
+  if (kind !== "primary" || !cause) return kind;
+  return (verb === "promote" && cause === "manualStep") || (verb === "resume" && cause === "operator") ? kind : "";
 }
 
 /** Asks for a verb. */
@@ -81,7 +87,7 @@ function question(verb, gateway, { revision, to } = {}) {
         says: [`${canary} was rolled back. The release begins again at the first step, ${percent(release.steps[0]?.weight ?? 0)}, with no evidence, as soon as ${canary} has a healthy endpoint.`] };
     case "abort":
       return { name: "Abort", kind: "danger quiet", title: `Take ${canary} off?`, agree: "Abort", danger: true,
-        says: [`All requests go to ${primary} at once. ${now}`, `${canary} stays at ${percent(0)} until its upstream is edited or somebody says Retry.`] };
+        says: [`${now} All of them go to ${primary} at once.`, `${canary} stays at ${percent(0)} until its upstream is edited or somebody says Retry.`] };
     case "undo": {
       const whole = phase === "Promoted" && revision === undefined;
       const target = revision === undefined ? "Back to the weight before." : `Back to ${percent(to)}, as it was at revision ${revision}.`;

@@ -7,6 +7,7 @@ use crate::e2e::stage::free_port;
 use crate::postgres::Server;
 use crate::protocol::client::{gateway, soon, write};
 use crate::real::{DEADLINE, eventually};
+use crate::ui::access::keeps_nobody_out;
 use serde_json::Value;
 use serin::app::App;
 use std::collections::BTreeMap;
@@ -82,6 +83,7 @@ async fn a_replica_whose_files_differ_is_shown_everywhere() {
         chromium.go(&format!("{url}/settings")).await;
         chromium.sees("document.querySelector('main').textContent.includes('1 differ: more')").await;
         chromium.sees("document.querySelector('main').textContent.includes('(this one)')").await;
+        keeps_nobody_out(&mut chromium, "several control planes").await;
         assert_eq!(chromium.complaints(), [""; 0]);
     }
 
