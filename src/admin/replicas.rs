@@ -114,8 +114,21 @@ impl Sources {
     /// Why a gateway file cannot be changed here, or without one, why no file can be created.
     pub(super) async fn hindrance(&self, file: Option<&str>) -> Option<String> {
         // Only who leads writes the journal, and nothing is changed without a line there.
-        if let Some((Seat::Follows { leader: Some(leader) }, _)) = &self.view.load().seat {
-            return Some(format!("the serin at {leader} leads the rollouts; change files there"));
+        match &self.view.load().seat {
+            None | Some((Seat::Leads { .. }, _)) => {}
+            Some((Seat::Follows { leader: Some(leader) }, _)) => {
+                return Some(format!("the serin at {leader} leads the rollouts; change files there"));
+            }
+            Some((Seat::Follows { leader: None }, _)) => {
+                let why = "no serin leads the rollouts at the moment, so that nobody writes the journal";
+                return Some(format!("{why}; try again in a few seconds"));
+            }
+            Some((Seat::Cut { why }, _)) => {
+                return Some(format!(
+                    "the journal cannot be written, so nothing is changed from here; change the file itself, at each \
+                     control plane: {why}"
+                ));
+            }
         }
         self.editor.hindrance(file).await
     }

@@ -63,14 +63,20 @@ const LINES: usize = 20;
 
 /// Runs until the queue is closed.
 pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: Outputs) {
-    // Without them some things are said twice.
-    let said = outputs.store.entries(Query { newest: true, limit: SAID, ..Query::default() }).await;
+    // Without them some things are said twice. A store that has just not answered is not asked again: Envoys wait for the
+    // start.
+    let said = match outputs.store.status().load().failure {
+        None => outputs.store.entries(Query { newest: true, limit: SAID, ..Query::default() }).await,
+        Some(_) => Ok(Vec::new()),
+    };
     let mut journal = Journal::after(said.unwrap_or_default());
     while let Some(event) = next(&world, &mut events).await {
-        let now = clock::now();
+        let mut now = clock::now();
         let mut changed = world.apply(event, now);
         for _ in 0..BATCH {
             let Ok(more) = events.try_recv() else { break };
+            // It may have come while the one before was applied, and what is measured later than now counts for nothing.
+            now = clock::now();
             changed |= world.apply(more, now);
         }
         // Nothing is published before all files were read.
@@ -222,5 +228,72 @@ fn log(notes: &[Note]) {
                 tracing::info!(gateway, actor, "{}", note.message);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Content, Document};
+    use crate::control::{By, Changes, Edit};
+    use crate::model::Settings;
+    use crate::store::{self, Sqlite};
+
+    /// As many files as keep the loop busy for a while.
+    fn files() -> Event {
+        let file = |n: usize| {
+            let text = format!(
+                "apiVersion: serin/v1\nname: g{n}\npath: /g{n}\nupstreams: {{ v1: http://10.0.0.1:80 }}\n"
+            );
+            let path = Arc::from(format!("g{n}.yaml"));
+            let content = Content::Text(text.into_bytes().into());
+            (Arc::clone(&path), Some(Document { path, content }.into()))
+        };
+        Event::Files(Changes { documents: (0..500).map(file).collect(), ..Changes::default() })
+    }
+
+    #[tokio::test]
+    async fn what_comes_while_the_loop_is_busy_is_not_taken_for_earlier_than_it_was() {
+        let (store, work, _answers) = store::run::start(Box::new(Sqlite::in_memory().unwrap()), None);
+        let (events_in, events) = mpsc::channel(1024);
+        let outputs = Outputs {
+            fleet: Latest::new(Fleet::default()),
+            view: Latest::new(View::default()),
+            unlisted: Latest::new(Unlisted::default()),
+            proposals: mpsc::channel(1).0,
+            compared: Latest::new(Compared::new()),
+            duty: Latest::new(Duty::default()),
+            questions: Latest::new(Questions::new()),
+            handed: mpsc::channel(1).0,
+            notices: mpsc::channel(1).0,
+            credentials: None,
+            http_credentials: None,
+            tokens: None,
+            notes: broadcast::Sender::new(4096),
+            store,
+        };
+        let mut notes = outputs.notes.subscribe();
+        let work = std::thread::spawn(|| work.run());
+        // From another thread, since the loop holds this one while it is busy.
+        let giver = std::thread::spawn(move || {
+            events_in.blocking_send(files()).unwrap();
+            for _ in 0..100 {
+                std::thread::sleep(Duration::from_millis(1));
+                let by = By { actor: "ann".into(), reason: None };
+                let edit = Edit { gateway: None, by, message: clock::now().0.to_string() };
+                events_in.blocking_send(Event::Edited(edit)).unwrap();
+            }
+        });
+        run(World::new(Settings::default()), events, outputs).await;
+        giver.join().unwrap();
+        work.join().unwrap();
+        let mut edits = 0;
+        while let Ok(note) = notes.try_recv() {
+            if note.kind == NoteKind::Edited {
+                edits += 1;
+                assert!(note.time.0 >= note.message.parse().unwrap(), "{note:?}");
+            }
+        }
+        assert_eq!(edits, 100);
     }
 }

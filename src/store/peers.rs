@@ -298,8 +298,11 @@ impl Peers {
     async fn put(&mut self) -> Result<(), Error> {
         let Some(Link { client, wire }) = &mut self.link else { return Ok(()) };
         for waiting in self.waiting.values_mut().filter(|waiting| !waiting.is_put) {
+            let clock = wire.drive(ANSWER, orders::clock(client)).await?;
+            // From when the answer is here, which is later: rather too short than too long.
             let left = waiting.until.saturating_sub(self.watch.elapsed());
-            wire.drive(ANSWER, orders::put(client, &waiting.order, left)).await?;
+            let put = orders::put(client, &waiting.order, clock + left.as_secs_f64());
+            wire.drive(ANSWER, put).await?;
             waiting.is_put = true;
         }
         Ok(())

@@ -104,7 +104,6 @@ impl Server {
     }
 
     /// Asks, and does not wait for the answer.
-    #[allow(dead_code, reason = "unit tests always wait")]
     pub(crate) fn ask_beside(&self, sql: &str) -> Child {
         let mut psql = self.psql(sql);
         psql.current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 
 /// Long enough for a loaded machine; a test that waits this long has failed.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The Envoy of all tests.
 pub(crate) async fn envoy() -> &'static EnvoyBinary {

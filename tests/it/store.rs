@@ -41,7 +41,7 @@ impl Serve {
         })
         .await;
         while serve.get("/readyz").await.status() != StatusCode::OK {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         serve
     }

@@ -46,16 +46,22 @@ pub(in crate::store) async fn listen(client: &Client) -> Result<(), Failure> {
     Ok(client.batch_execute("LISTEN serin_orders").await?)
 }
 
-/// Hands an order on, for a while. Once more does nothing.
-pub(in crate::store) async fn put(client: &Client, order: &Order, left: Duration) -> Result<(), Failure> {
+/// What the clock of the database shows, in seconds since 1970.
+pub(in crate::store) async fn clock(client: &Client) -> Result<f64, Failure> {
+    let select = "SELECT extract(epoch FROM clock_timestamp())::FLOAT8";
+    Ok(client.query_typed_one(select, &[]).await?.get(0))
+}
+
+/// Hands an order on, which waits until the clock of the database shows this: so it is over as well when it arrives late.
+/// Once more does nothing.
+pub(in crate::store) async fn put(client: &Client, order: &Order, until: f64) -> Result<(), Failure> {
     let put = "INSERT INTO serin.orders (ticket, paper, is_keyed, until) \
-               VALUES ($1, $2, $3, clock_timestamp() + $4 * interval '1 second') ON CONFLICT (ticket) DO NOTHING";
-    let seconds = left.as_secs_f64();
+               VALUES ($1, $2, $3, to_timestamp($4)) ON CONFLICT (ticket) DO NOTHING";
     let values: [Value<'_>; 4] = [
         (&&*order.ticket, Type::TEXT),
         (&order.paper, Type::TEXT),
         (&order.is_keyed, Type::BOOL),
-        (&seconds, Type::FLOAT8),
+        (&until, Type::FLOAT8),
     ];
     client.execute_typed(put, &values).await?;
     Ok(client.batch_execute(NOTIFY).await?)

@@ -129,6 +129,33 @@ fn who_is_frozen_in_a_transaction_holds_nobody_up() {
 }
 
 #[test]
+fn who_takes_the_lease_waits_for_what_the_one_before_is_writing() {
+    let server = Server::start();
+    let (mut first, mut next) = (Led::new(open(&server)), open(&server));
+    // Nobody writes the journal for a while: the token was checked, and the commit has not ended.
+    let mut holder = server.ask_beside("LOCK TABLE serin.journal IN EXCLUSIVE MODE; SELECT pg_sleep(60)");
+    let held = "pg_locks WHERE granted AND relation = 'serin.journal'::regclass AND mode = 'ExclusiveLock'";
+    let until = |sql: &str, wanted: &str| {
+        let asked = (0..600).any(|_| server.ask(sql) == wanted);
+        assert!(asked, "never {wanted}: {sql}");
+    };
+    until(&format!("SELECT count(*) FROM {held}"), "1");
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+    std::thread::scope(|scope| {
+        let change = commit(vec![state("fraud", None, 1, 5)], vec![entry(Some("fraud"), "advanced", 1)]);
+        let writer = scope.spawn(move || first.commit(&[change]));
+        until(waiting, "1");
+        let taker = scope.spawn(move || (next.take(), next.load().unwrap()));
+        until(waiting, "2");
+        assert_eq!(server.ask(&format!("SELECT count(pg_terminate_backend(pid)) FROM {held}")), "1");
+        assert!(!holder.wait().unwrap().success());
+        assert_eq!(writer.join().unwrap(), [Ok(Some(1))]);
+        let (token, found) = taker.join().unwrap();
+        assert_eq!((token, found.states.len()), (2, 1), "it begins with all that the one before wrote");
+    });
+}
+
+#[test]
 fn followers_read_what_changed_and_what_was_forgotten() {
     let server = Server::start();
     let (mut leader, mut follower) = (Led::new(open(&server)), open(&server));
@@ -302,11 +329,16 @@ fn order(ticket: &str) -> orders::Order {
     orders::Order { ticket: ticket.into(), paper: "{}".into(), is_keyed: false }
 }
 
-const LONG: Duration = Duration::from_mins(1);
+const LONG: f64 = 60.0;
 
 impl Postgres {
-    fn put(&mut self, ticket: &str, left: Duration) {
-        self.ask(ANSWER, async |client| orders::put(client, &order(ticket), left).await).unwrap();
+    /// So many seconds before it is over; less than 0: after that.
+    fn put(&mut self, ticket: &str, seconds: f64) {
+        let put = self.ask(ANSWER, async |client| {
+            let now = orders::clock(client).await?;
+            orders::put(client, &order(ticket), now + seconds).await
+        });
+        put.unwrap();
     }
 
     fn end(&mut self, ticket: &str) -> orders::End {
@@ -334,11 +366,12 @@ fn an_order_is_carried_out_once_or_withdrawn() {
         asker.put(ticket, LONG);
         asker.put(ticket, LONG);
     }
-    asker.put("a-5", Duration::from_secs(1));
+    asker.put("a-5", 1.0);
+    asker.put("a-6", -0.001);
     assert_eq!(
         asker.open_orders(),
         ["a-1", "a-2", "a-3", "a-4"],
-        "nobody waits long enough for the last one"
+        "nobody waits long enough for the last ones"
     );
     assert_eq!(decide(&mut leader, 1, "a-1"), Ok(None));
     assert_eq!(decide(&mut leader, 2, "a-1"), Err(Error::Late), "once");
@@ -351,6 +384,7 @@ fn an_order_is_carried_out_once_or_withdrawn() {
     // By the clock of the database alone.
     server.ask("UPDATE serin.orders SET until = clock_timestamp() WHERE ticket = 'a-3'");
     assert_eq!(decide(&mut leader, 2, "a-3"), Err(Error::Late));
+    assert_eq!(decide(&mut leader, 2, "a-6"), Err(Error::Late), "it came late");
     // A refusal is written by who leads now, and by nobody else.
     let answer = |store: &mut Postgres, token| {
         store.ask(ANSWER, async |client| orders::answer(client, "a-4", "refused", token).await).unwrap();

@@ -1,15 +1,17 @@
 //! The database is away, for all or for one: traffic notices nothing, no rollout moves, and then it goes on from where it was.
 
 use super::replicas::{
-    KINDS, Replicas, Road, app_of, assert_whole, envoys, gateway, load, metric, release, release_in, steps_of,
+    KINDS, Replicas, Road, app_of, assert_whole, envoys, gateway, load, release, release_in, shows, steps_of,
 };
 use super::stage::{free_port, let_pass, toy, weight};
 use crate::postgres::Server;
 use crate::protocol::client::{soon, write};
 use crate::real::eventually;
 use serde_json::{Value, json};
-use serin::app::App;
-use serin::model::Switch;
+use serin::app::{App, Options};
+use serin::model::{Settings, Switch};
+use std::net::Ipv4Addr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How long the database is away: `SERIN_AWAY_SECONDS`.
@@ -24,9 +26,14 @@ fn weight_at(app: &App) -> Option<f64> {
 }
 
 async fn set_weight(app: &App, percent: u32) -> u16 {
-    let url = format!("http://{}/api/v1/gateways/fraud/actions/set-weight", app.http);
+    order_weight(&format!("http://{}", app.http), percent).await
+}
+
+async fn order_weight(url: &str, percent: u32) -> u16 {
+    let url = format!("{url}/api/v1/gateways/fraud/actions/set-weight");
     let client = serin::client::builder().build().unwrap();
-    client.post(url).json(&json!({ "weight": percent })).send().await.unwrap().status().as_u16()
+    let body = json!({ "weight": percent, "reason": format!("{percent} was ordered") });
+    client.post(url).json(&body).send().await.unwrap().status().as_u16()
 }
 
 /// What Envoys are told: the version of each kind.
@@ -68,13 +75,11 @@ async fn a_start_without_the_database_serves_what_was_known_last() {
     // And one is edited badly in the meantime.
     write(folders[1].path(), "fraud.yaml", "apiVersion: serin/v1\nname: fraud\nupstreams: {}\n");
     let again = [start(0).await, start(1).await];
-    let shows = async |app: &App, wanted: f64| {
-        let url = format!("http://{}", app.http);
-        let wait = async { while metric(&url, "serin_store_recalled").await != Some(wanted) {} };
-        soon("the metric says so", wait).await;
+    let is_recalled = async |app: &App, wanted: f64| {
+        shows(&format!("http://{}", app.http), "serin_store_recalled", wanted).await;
     };
     for app in &again {
-        shows(app, 1.0).await;
+        is_recalled(app, 1.0).await;
         assert_eq!((weight_at(app), app.view.load().switches.shadow), (Some(40.0), false));
         assert_eq!(told(app), before, "Envoys are sent nothing");
         assert!(!app.view.load().leads);
@@ -83,7 +88,7 @@ async fn a_start_without_the_database_serves_what_was_known_last() {
 
     tokio::task::block_in_place(|| server.up());
     for app in &again {
-        shows(app, 0.0).await;
+        is_recalled(app, 0.0).await;
     }
     eventually("one leads", || again.iter().any(|app| app.view.load().leads)).await;
     let now = again.iter().find(|app| app.view.load().leads).unwrap();
@@ -91,6 +96,45 @@ async fn a_start_without_the_database_serves_what_was_known_last() {
     eventually("all follow", || again.iter().all(|app| weight_at(app) == Some(50.0))).await;
     assert!(again.iter().all(|app| !app.view.load().switches.shadow));
     for app in again {
+        app.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_waits_once_for_a_database_that_says_nothing() {
+    serin::client::choose_provider();
+    let server = tokio::task::spawn_blocking(Server::start).await.unwrap();
+    let there = (Ipv4Addr::LOCALHOST, server.port).into();
+    let ways = [Road::to(there).await, Road::to(there).await];
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "fraud.yaml", &crate::protocol::client::gateway("fraud", 95));
+    let start = async |way: &Road, cache: &str| {
+        let [direct, by_way] = [server.port, way.address.port()].map(|port| format!(":{port}/"));
+        let url = server.url("postgres").replace(&direct, &by_way);
+        let url = format!("{url}&cache={}", server.path(cache).display());
+        let store = Some(serin::config::store_at(&url).unwrap());
+        let settings = Settings { store, ..super::stage::settings(folder.path(), free_port(), None) };
+        App::start(settings, Options::default()).await.unwrap()
+    };
+    let app = start(&ways[0], "known").await;
+    eventually("it leads", || app.view.load().leads).await;
+    app.stop().await;
+    let connections = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'serin'";
+    eventually("all of it has ended", || server.ask(connections) == "0").await;
+    ways.iter().for_each(|way| way.block(true));
+    // With something that is remembered, and with nothing.
+    for (way, cache) in ways.iter().zip(["known", "new"]) {
+        let before = way.opened.load(Ordering::Relaxed);
+        let app = start(way, cache).await;
+        // Who leads is asked when Envoys are answered, and nothing is asked before that but what was kept.
+        let mut is_ready = false;
+        eventually("it asks again", || {
+            let is_asked = way.opened.load(Ordering::Relaxed) > before + 1;
+            is_ready = app.view.generation() > 0;
+            is_asked
+        })
+        .await;
+        assert!(is_ready, "{cache}: Envoys wait for another answer of the database");
         app.stop().await;
     }
 }
@@ -128,15 +172,11 @@ async fn gone_for_a_while(how: Gone) {
         Gone::Silent => replicas.ways.iter().for_each(|way| way.block(true)),
     }
     for i in 0..3 {
-        let url = &replicas.get(i).url;
-        let cut = async {
-            while metric(url, "serin_store_available").await != Some(0.0)
-                || metric(url, "serin_leader").await != Some(0.0)
-            {
-                let_pass(Duration::from_millis(50)).await;
-            }
-        };
-        soon("it says that the database is away", cut).await;
+        for name in ["serin_store_available", "serin_leader"] {
+            shows(&replicas.get(i).url, name, 0.0).await;
+        }
+        let line = "everything serves on, and no rollout moves from here: ";
+        eventually("a line says so", || replicas.get(i).said().contains(line)).await;
     }
     // Also what was under way has ended by now.
     let mut served = Vec::new();
@@ -221,21 +261,16 @@ async fn a_leader_that_alone_is_cut_off_stops_before_another_begins() {
     let before = token();
     replicas.ways[leader].block(true);
     let cut = tokio::time::Instant::now();
-    let leads = async |i: usize| metric(&replicas.get(i).url, "serin_leader").await == Some(1.0);
-    let mut stopped = None;
-    let began = async {
-        loop {
-            if stopped.is_none() && !leads(leader).await {
-                stopped = Some(cut.elapsed());
-            }
-            for i in others {
-                if leads(i).await {
-                    return cut.elapsed();
-                }
-            }
-        }
+    // It leads still, and decides; but what it decides is not kept, and so not served.
+    let ordered = order_weight(&replicas.get(leader).url, 99);
+    let next = async {
+        replicas.leader(&others).await;
+        cut.elapsed()
     };
-    let began = soon("another one leads", began).await;
+    let (status, began) = tokio::join!(ordered, next);
+    assert_eq!(status, 503);
+    // It knows by itself, since nobody can tell it.
+    shows(&replicas.get(leader).url, "serin_leader", 0.0).await;
     assert!(token() > before, "nothing is kept any more under the token of the one that is cut off");
     let decided = replicas.decisions().len();
     let more = async {
@@ -246,6 +281,10 @@ async fn a_leader_that_alone_is_cut_off_stops_before_another_begins() {
     soon("another one decides", more).await;
     let shown = gateway(&replicas.get(leader).url).await;
     let stale = weight(shown.as_ref(), "v2");
+    let steps_taken = replicas.decisions();
+    let kept = steps_taken.iter().filter(|d| d.2.is_some() && d.2 == stale).count();
+    assert_eq!(kept, 1, "it serves on what was kept last before: {stale:?} of {steps_taken:?}");
+    assert_ne!(steps_taken.last().unwrap().2, stale, "and not what others decide");
     replicas.ways[leader].block(false);
     let newest = async {
         loop {
@@ -255,18 +294,21 @@ async fn a_leader_that_alone_is_cut_off_stops_before_another_begins() {
             if mine != stale && mine == weight(theirs.as_ref(), "v2") {
                 return;
             }
+            let_pass(Duration::from_millis(20)).await;
         }
     };
     soon("it follows", newest).await;
-    assert!(!leads(leader).await);
     assert_whole(&replicas.decisions(), &steps);
+    let ordered = "SELECT count(*) FROM serin.journal WHERE reason = '99 was ordered'";
+    assert_eq!(replicas.server.ask(ordered), "0", "nor is it kept when it arrives late");
     let said = "SELECT message FROM serin.journal WHERE kind = 'leader' ORDER BY sequence";
     let said = replicas.server.ask(said);
     let tokens: Vec<u64> =
         said.lines().filter_map(|line| line.rsplit_once("with token ")?.1.parse().ok()).collect();
-    assert!(tokens.len() > 1 && tokens.is_sorted_by(|one, next| one < next), "each leads once: {said}");
+    // On a machine that is slow one may stop for a moment, and go on with its own token.
+    assert!(tokens.is_sorted() && tokens.first() < tokens.last(), "one after the other: {said}");
     let report = load.stop().await;
-    println!("cut off: it stopped within {stopped:?}, another one led after {began:?}");
+    println!("cut off: another one led after {began:?}");
     assert_eq!((report.failed(), report.all.errors()), (0, 0), "{:?}", report.failures);
     for envoy in envoys {
         envoy.stop().await.unwrap();

@@ -53,6 +53,7 @@ async fn a_leader_that_is_killed_at_any_instant_loses_doubles_and_raises_nothing
                 break next;
             }
             assert!(killed.elapsed() < crate::real::DEADLINE, "killed after {instant:?}: nobody leads");
+            let_pass(Duration::from_millis(20)).await;
         };
         took.push(killed.elapsed());
         looks += watched(&replicas, &others).await;

@@ -3,7 +3,7 @@
 use super::app;
 use crate::cli::serin;
 use crate::e2e::chromium::Chromium;
-use crate::e2e::stage::free_port;
+use crate::e2e::stage::{free_port, let_pass};
 use crate::postgres::Server;
 use crate::protocol::client::{gateway, soon, write};
 use crate::real::{DEADLINE, eventually};
@@ -11,6 +11,10 @@ use crate::ui::access::keeps_nobody_out;
 use serde_json::Value;
 use serin::app::App;
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Between two questions of these tests.
+const LOOK: Duration = Duration::from_millis(50);
 
 async fn replicas(app: &App) -> Value {
     reqwest::get(format!("http://{}/api/v1/replicas", app.http)).await.unwrap().json().await.unwrap()
@@ -32,6 +36,7 @@ async fn differing(app: &App, wanted: u64) -> Value {
             {
                 return page;
             }
+            let_pass(LOOK).await;
         }
     };
     soon("it is shown", wait).await
@@ -121,6 +126,7 @@ async fn a_replica_whose_files_differ_is_shown_everywhere() {
                 assert!(all.iter().any(|one| one["answers"] == true && one["silent"] == false), "{page}");
                 return;
             }
+            let_pass(LOOK).await;
         }
     };
     soon("nothing is heard of the other one", cut).await;
@@ -135,6 +141,7 @@ async fn a_replica_whose_files_differ_is_shown_everywhere() {
             if page["replicas"].as_array().unwrap().len() == 1 && page["leads"] == true {
                 return page;
             }
+            let_pass(LOOK).await;
         }
     };
     // At the latest when it was silent for half a minute, if the database was not there for it to say so.
