@@ -9,6 +9,7 @@ mod opening;
 mod patient;
 mod peers;
 mod port;
+mod predictions;
 mod reopen;
 mod replicas;
 mod session;
@@ -114,8 +115,9 @@ impl App {
         let wanted = Latest::new(Wanted::new());
         let told = Arc::<messages::Counters>::default();
         let outputs = outputs(credentials.as_ref(), &entrance, outlets, &wanted, &store);
-        let (parts, counted, evidence) = evidence::start(&settings, &outputs.duty);
+        let (parts, counted, evidence) = evidence::start(&settings, &outputs.duty, &events_in);
         let (elsewhere, exchange) = evidence.unzip();
+        let others = elsewhere.clone();
         let registry = Arc::new(Registry::default());
         let (stop, stopped) = signal::channel(false);
         let table = Latest::new(Table::default());
@@ -176,7 +178,7 @@ impl App {
         tasks.spawn(edits.run(stopped.clone()));
         let view = Arc::clone(&outputs.view);
         let found = Arc::clone(&comparing.reports);
-        tasks.spawn(until(stopped.clone(), comparing.run(events_in.clone())));
+        tasks.spawn(until(stopped.clone(), comparing.run(others, events_in.clone())));
         ask_and_tell(&mut tasks, &stopped, &outputs, &events_in, messages::run(notices, told));
         tasks.spawn(until(stopped.clone(), hub_work.run()));
         tasks.spawn(serve_xds(xds, door(&settings, &outputs, &registry), grpc, stopped.clone()));
