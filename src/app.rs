@@ -178,7 +178,10 @@ impl App {
         tasks.spawn(edits.run(stopped.clone()));
         let view = Arc::clone(&outputs.view);
         let found = Arc::clone(&comparing.reports);
-        tasks.spawn(until(stopped.clone(), comparing.run(others, events_in.clone())));
+        tasks.spawn(until(
+            stopped.clone(),
+            comparing.run(outputs.duty.subscribe(), others, events_in.clone()),
+        ));
         ask_and_tell(&mut tasks, &stopped, &outputs, &events_in, messages::run(notices, told));
         tasks.spawn(until(stopped.clone(), hub_work.run()));
         tasks.spawn(serve_xds(xds, door(&settings, &outputs, &registry), grpc, stopped.clone()));

@@ -175,7 +175,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
         "admin client clock compare control issuer latest messages model mtls provider snapshot source store telemetry xds",
         "axum futures_util tokio tonic tonic_health tonic_reflection tracing",
     ),
-    ("app/comparisons.rs", "clock compare control latest names rollout", "tokio"),
+    ("app/comparisons.rs", "clock compare control latest names rollout store", "tokio"),
     ("app/doors.rs", "access admin control model mtls", "tracing"),
     ("app/error.rs", "mtls store", "tonic_reflection"),
     ("app/evidence.rs", "clock compare control latest model rollout store telemetry", "tokio"),

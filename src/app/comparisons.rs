@@ -10,6 +10,7 @@ use crate::control::{self, Event, View};
 use crate::latest::{Latest, Subscriber};
 use crate::names::GatewayName;
 use crate::rollout::Reading;
+use crate::store::measured::Duty;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -38,11 +39,16 @@ pub(super) fn start(views: Subscriber<View>, stopped: watch::Receiver<bool>) -> 
 
 impl Comparing {
     /// Runs until the loop ends, and tells it what was found, or the Serin whose loop decides.
-    pub(super) async fn run(self, elsewhere: Option<Elsewhere>, events: mpsc::Sender<Event>) {
+    pub(super) async fn run(
+        self,
+        duty: Subscriber<Duty>,
+        elsewhere: Option<Elsewhere>,
+        events: mpsc::Sender<Event>,
+    ) {
         tokio::select! {
             () = self.task.run() => {}
             () = follow(self.views, self.wanted) => {}
-            () = tell(self.reports.subscribe(), elsewhere, events) => {}
+            () = tell(self.reports.subscribe(), duty, elsewhere, events) => {}
         }
     }
 }
@@ -69,12 +75,16 @@ fn of(view: &View) -> Comparisons {
 
 /// Tells how often the predictions of both versions agreed, when that is more than before. Until the loop or the
 /// comparison ends.
-async fn tell(mut reports: Subscriber<Reports>, elsewhere: Option<Elsewhere>, events: mpsc::Sender<Event>) {
-    let mut duty = elsewhere.as_ref().map(|elsewhere| elsewhere.duty.subscribe());
+async fn tell(
+    mut reports: Subscriber<Reports>,
+    mut duty: Subscriber<Duty>,
+    elsewhere: Option<Elsewhere>,
+    events: mpsc::Sender<Event>,
+) {
     let mut predictions = Predictions::default();
     loop {
-        let now = duty.as_mut().map(Subscriber::load);
-        let news = predictions.take(&readings(&reports.load()), now.as_deref(), clock::now());
+        let now = duty.load();
+        let news = predictions.take(&readings(&reports.load()), &now, clock::now());
         match (news, &elsewhere) {
             (News::Own(token, readings), _) if !readings.is_empty() => {
                 let event = Event::Compared(control::Readings { token, readings });
@@ -88,13 +98,10 @@ async fn tell(mut reports: Subscriber<Reports>, elsewhere: Option<Elsewhere>, ev
             }
             _ => {}
         }
-        let more = match &mut duty {
-            // Who begins to lead counts what is there.
-            Some(duty) => tokio::select! {
-                more = reports.changed() => more,
-                more = duty.changed() => more,
-            },
-            None => reports.changed().await,
+        // Who begins to lead, and whose shadow begins, says what is there.
+        let more = tokio::select! {
+            more = reports.changed() => more,
+            more = duty.changed() => more,
         };
         if !more {
             return;

@@ -39,10 +39,11 @@ struct Lead {
     since: Timestamp,
     /// What was handed on before.
     base: BTreeMap<GatewayName, Handed>,
-    told: Readings,
+    /// With the shadow as it was then: a counter that is told when another one begins says what is not of that one.
+    told: BTreeMap<GatewayName, Handed>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Handed {
     reading: Reading,
     /// Under which [`Shadow::revision`](crate::store::measured::Shadow::revision); 0: under none.
@@ -50,45 +51,34 @@ struct Handed {
 }
 
 impl Predictions {
-    /// The counters stand there now. Without a duty there is no other Serin.
-    pub(super) fn take(&mut self, all: &Readings, duty: Option<&Duty>, now: Timestamp) -> News {
+    /// The counters stand there now.
+    pub(super) fn take(&mut self, all: &Readings, duty: &Duty, now: Timestamp) -> News {
         self.handed.retain(|name, _| all.contains_key(name));
-        if let Some(lead) = &mut self.lead {
-            lead.told.retain(|name, _| all.contains_key(name));
-        }
-        match duty {
-            Some(duty) if !duty.counts => {
-                self.lead = None;
-                News::Rows(self.rows(all, duty))
-            }
-            _ => {
-                let token = duty.and_then(|duty| duty.token);
-                // Nobody else has counted anything before the only one.
-                let since = duty.map_or(Timestamp::default(), |_| now);
-                News::Own(token, self.own(all, duty, (token, since)))
-            }
+        if duty.counts {
+            News::Own(duty.token, self.own(all, duty, now))
+        } else {
+            self.lead = None;
+            News::Rows(self.rows(all, duty))
         }
     }
 
-    fn own(
-        &mut self,
-        all: &Readings,
-        duty: Option<&Duty>,
-        (token, since): (Option<u64>, Timestamp),
-    ) -> Readings {
+    fn own(&mut self, all: &Readings, duty: &Duty, now: Timestamp) -> Readings {
+        let token = duty.token;
         let lead = match self.lead.take() {
             Some(lead) if lead.token == token => lead,
-            _ => Lead { token, since, base: self.handed.clone(), told: Readings::new() },
+            _ => Lead { token, since: now, base: self.handed.clone(), told: BTreeMap::new() },
         };
         let lead = self.lead.insert(lead);
+        lead.told.retain(|name, _| all.contains_key(name));
         let mut news = Readings::new();
         for (name, now) in all {
-            let revision = duty.and_then(|duty| duty.shadows.get(name)).map_or(0, |shadow| shadow.revision);
+            let revision = duty.shadows.get(name).map_or(0, |shadow| shadow.revision);
             self.handed.insert(name.clone(), Handed { reading: *now, revision });
             let before = lead.base.get(name).filter(|before| before.reading.since == now.since);
             let (compared, matched) = since_then(now, before);
             let reading = Reading { since: now.since.max(lead.since), compared, matched };
-            if lead.told.insert(name.clone(), reading) != Some(reading) {
+            let told = Handed { reading, revision };
+            if lead.told.insert(name.clone(), told) != Some(told) {
                 news.insert(name.clone(), reading);
             }
         }
@@ -160,53 +150,53 @@ mod tests {
         }
     }
 
-    fn told(
-        all: &mut Predictions,
-        now: i64,
-        readings: &Readings,
-        duty: Option<&Duty>,
-    ) -> Option<(i64, u64, u64)> {
+    fn told(all: &mut Predictions, now: i64, readings: &Readings, duty: &Duty) -> Option<(i64, u64, u64)> {
         short(&all.take(readings, duty, Timestamp(now)))
     }
 
     #[test]
     fn the_only_one_tells_its_counters_when_they_change() {
-        let mut all = Predictions::default();
-        assert_eq!(told(&mut all, 50, &at(10, 4, 3), None), Some((10, 4, 3)));
-        assert_eq!(told(&mut all, 51, &at(10, 4, 3), None), None);
-        assert_eq!(told(&mut all, 52, &at(10, 9, 7), None), Some((10, 9, 7)));
+        let (mut all, duty) = (Predictions::default(), Duty { counts: true, ..Duty::default() });
+        assert_eq!(told(&mut all, 50, &at(10, 4, 3), &duty), Some((50, 4, 3)));
+        assert_eq!(told(&mut all, 51, &at(10, 4, 3), &duty), None);
+        assert_eq!(told(&mut all, 52, &at(10, 9, 7), &duty), Some((50, 9, 7)));
+        assert_eq!(told(&mut all, 53, &at(53, 1, 1), &duty), Some((53, 1, 1)), "other rules");
+        // A shadow begins: what is there is not of it, which can be known only from a reading of now.
+        let duty = Duty { shadows: follows(7, 54).shadows, ..duty };
+        assert_eq!(told(&mut all, 54, &at(53, 1, 1), &duty), Some((53, 1, 1)));
+        assert_eq!(told(&mut all, 55, &at(53, 1, 1), &duty), None);
     }
 
     #[test]
     fn who_follows_writes_what_was_compared_since_it_wrote_last() {
         let (mut all, duty) = (Predictions::default(), follows(7, 5));
-        assert_eq!(told(&mut all, 50, &at(10, 4, 3), Some(&duty)), Some((7, 4, 3)));
-        assert_eq!(told(&mut all, 51, &at(10, 4, 3), Some(&duty)), None);
-        assert_eq!(told(&mut all, 52, &at(10, 9, 7), Some(&duty)), Some((7, 5, 4)));
+        assert_eq!(told(&mut all, 50, &at(10, 4, 3), &duty), Some((7, 4, 3)));
+        assert_eq!(told(&mut all, 51, &at(10, 4, 3), &duty), None);
+        assert_eq!(told(&mut all, 52, &at(10, 9, 7), &duty), Some((7, 5, 4)));
         // Other rules: the counter begins anew.
-        assert_eq!(told(&mut all, 53, &at(53, 2, 2), Some(&duty)), Some((7, 2, 2)));
+        assert_eq!(told(&mut all, 53, &at(53, 2, 2), &duty), Some((7, 2, 2)));
     }
 
     #[test]
     fn what_was_compared_before_a_shadow_is_not_of_it() {
         let mut all = Predictions::default();
-        assert_eq!(told(&mut all, 50, &at(10, 4, 3), Some(&Duty::default())), None, "nobody wants it");
-        assert_eq!(told(&mut all, 61, &at(10, 6, 5), Some(&follows(7, 60))), None, "it is from before");
-        assert_eq!(told(&mut all, 62, &at(10, 9, 8), Some(&follows(7, 60))), Some((7, 3, 3)));
+        assert_eq!(told(&mut all, 50, &at(10, 4, 3), &Duty::default()), None, "nobody wants it");
+        assert_eq!(told(&mut all, 61, &at(10, 6, 5), &follows(7, 60)), None, "it is from before");
+        assert_eq!(told(&mut all, 62, &at(10, 9, 8), &follows(7, 60)), Some((7, 3, 3)));
         // Somebody has overruled what was seen.
-        assert_eq!(told(&mut all, 71, &at(10, 12, 11), Some(&follows(9, 70))), None);
-        assert_eq!(told(&mut all, 72, &at(10, 13, 11), Some(&follows(9, 70))), Some((9, 1, 0)));
+        assert_eq!(told(&mut all, 71, &at(10, 12, 11), &follows(9, 70)), None);
+        assert_eq!(told(&mut all, 72, &at(10, 13, 11), &follows(9, 70)), Some((9, 1, 0)));
     }
 
     #[test]
     fn a_lead_that_comes_back_begins_with_another_counter() {
         let mut all = Predictions::default();
-        assert_eq!(told(&mut all, 50, &at(10, 4, 4), Some(&leads(1))), Some((50, 4, 4)));
-        assert_eq!(told(&mut all, 60, &at(10, 9, 9), Some(&leads(1))), Some((50, 9, 9)));
-        assert_eq!(told(&mut all, 70, &at(10, 20, 20), Some(&follows(7, 0))), Some((7, 11, 11)));
-        assert_eq!(told(&mut all, 80, &at(10, 22, 21), Some(&leads(3))), Some((80, 2, 1)));
+        assert_eq!(told(&mut all, 50, &at(10, 4, 4), &leads(1)), Some((50, 4, 4)));
+        assert_eq!(told(&mut all, 60, &at(10, 9, 9), &leads(1)), Some((50, 9, 9)));
+        assert_eq!(told(&mut all, 70, &at(10, 20, 20), &follows(7, 0)), Some((7, 11, 11)));
+        assert_eq!(told(&mut all, 80, &at(10, 22, 21), &leads(3)), Some((80, 2, 1)));
         // Another one has led, and nobody noticed here.
-        assert_eq!(told(&mut all, 90, &at(10, 25, 24), Some(&leads(5))), Some((90, 3, 3)));
+        assert_eq!(told(&mut all, 90, &at(10, 25, 24), &leads(5)), Some((90, 3, 3)));
     }
 
     proptest! {
@@ -218,7 +208,7 @@ mod tests {
             for (time, (more, agree, token)) in (1..).zip(acts) {
                 (compared, matched) = (compared + more, matched + agree.min(more));
                 let duty = if token == 0 { follows(7, 0) } else { leads(token) };
-                let news = all.take(&at(0, compared, matched), Some(&duty), Timestamp(time));
+                let news = all.take(&at(0, compared, matched), &duty, Timestamp(time));
                 let (is_own, says) = (matches!(news, News::Own(..)), short(&news));
                 match says {
                     Some((since, compared, matched)) if is_own => {
