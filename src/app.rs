@@ -117,12 +117,11 @@ impl App {
         let outputs = outputs(credentials.as_ref(), &entrance, outlets, &wanted, &store);
         let (parts, counted, evidence) = evidence::start(&settings, &outputs.duty, &events_in);
         let (elsewhere, exchange) = evidence.unzip();
-        let others = elsewhere.clone();
         let registry = Arc::new(Registry::default());
         let (stop, stopped) = signal::channel(false);
         let table = Latest::new(Table::default());
         let (access, sessions) = asked_at_the_door(&outputs, options.insecure_admin);
-        let comparing = comparisons::start(outputs.view.subscribe(), stopped.clone());
+        let comparing = comparisons::start(&outputs, elsewhere.clone(), stopped.clone());
         let (hub, hub_work) = admin::watch::start(&outputs.view, Arc::clone(&table));
         let (editor, edits) = Editor::new(settings.gateways.clone(), options.environment.clone());
         let name = replicas::name(http_address);
@@ -178,10 +177,7 @@ impl App {
         tasks.spawn(edits.run(stopped.clone()));
         let view = Arc::clone(&outputs.view);
         let found = Arc::clone(&comparing.reports);
-        tasks.spawn(until(
-            stopped.clone(),
-            comparing.run(outputs.duty.subscribe(), others, events_in.clone()),
-        ));
+        tasks.spawn(until(stopped.clone(), comparing.run(events_in.clone())));
         ask_and_tell(&mut tasks, &stopped, &outputs, &events_in, messages::run(notices, told));
         tasks.spawn(until(stopped.clone(), hub_work.run()));
         tasks.spawn(serve_xds(xds, door(&settings, &outputs, &registry), grpc, stopped.clone()));

@@ -6,6 +6,7 @@ use crate::clock;
 use crate::compare::receiver::Receiver;
 use crate::compare::run::Task;
 use crate::compare::{self, Comparisons, Reports};
+use crate::control::run::Outputs;
 use crate::control::{self, Event, View};
 use crate::latest::{Latest, Subscriber};
 use crate::names::GatewayName;
@@ -26,29 +27,31 @@ pub(super) struct Comparing {
     pub(super) reports: Arc<Latest<Reports>>,
     task: Task,
     views: Subscriber<View>,
+    duty: Subscriber<Duty>,
+    elsewhere: Option<Elsewhere>,
     wanted: Arc<Latest<Comparisons>>,
 }
 
 /// Compares what the published view has. Streams end when `stopped` is true.
-pub(super) fn start(views: Subscriber<View>, stopped: watch::Receiver<bool>) -> Comparing {
+pub(super) fn start(
+    outputs: &Outputs,
+    elsewhere: Option<Elsewhere>,
+    stopped: watch::Receiver<bool>,
+) -> Comparing {
     let wanted = Latest::new(Comparisons::new());
     let reports = Latest::new(Reports::default());
     let (receiver, task) = compare::run::start(wanted.subscribe(), Arc::clone(&reports), stopped);
-    Comparing { receiver, reports, task, views, wanted }
+    let (views, duty) = (outputs.view.subscribe(), outputs.duty.subscribe());
+    Comparing { receiver, reports, task, views, duty, elsewhere, wanted }
 }
 
 impl Comparing {
     /// Runs until the loop ends, and tells it what was found, or the Serin whose loop decides.
-    pub(super) async fn run(
-        self,
-        duty: Subscriber<Duty>,
-        elsewhere: Option<Elsewhere>,
-        events: mpsc::Sender<Event>,
-    ) {
+    pub(super) async fn run(self, events: mpsc::Sender<Event>) {
         tokio::select! {
             () = self.task.run() => {}
             () = follow(self.views, self.wanted) => {}
-            () = tell(self.reports.subscribe(), duty, elsewhere, events) => {}
+            () = tell(self.reports.subscribe(), self.duty, self.elsewhere, events) => {}
         }
     }
 }
