@@ -70,9 +70,9 @@ pub(super) fn load(path: &Path, settings: &Settings) -> Result<BTreeMap<Arc<str>
     Ok(changes
         .documents
         .into_iter()
-        .filter_map(|(name, document)| Some((name, document?)))
-        .map(|(name, document)| {
-            let mut loaded = config::load(&document, &context);
+        .filter_map(|(name, read)| Some((name, read?)))
+        .map(|(name, read)| {
+            let mut loaded = read.load(&context);
             let path: Arc<str> = shown(&name).into();
             for diagnostic in &mut loaded.diagnostics {
                 diagnostic.place.file = Arc::clone(&path);

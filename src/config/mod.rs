@@ -21,6 +21,7 @@ mod pair;
 mod pem;
 mod problems;
 mod raw;
+mod read;
 mod reference;
 mod secrets;
 mod shape;
@@ -36,6 +37,7 @@ pub use discovery::{discovery_url, read_metadata};
 pub use edit::merge::{from_json, merge};
 pub use edit::{EditError, set_weights, weights};
 pub use pair::{Half, NoPair, pair};
+pub use read::Read;
 pub use reference::{Attachment, Reference, Withheld};
 pub use secrets::SecretEditError;
 pub use secrets::jwks::check_jwks;
@@ -81,7 +83,7 @@ pub enum Content {
 pub struct Context<'a> {
     /// The listeners of the settings.
     pub listeners: &'a BTreeMap<ListenerName, Listener>,
-    /// What the documents refer to, as [`references`] gives it.
+    /// What the documents refer to, as [`Read::references`] gives it.
     pub attached: &'a BTreeMap<Reference, Attachment>,
     /// What the settings say of the layout of routes.
     pub routing: Routing,
@@ -100,7 +102,7 @@ pub struct Loaded {
     pub closed: Option<Arc<Gateway>>,
     /// In the order of the file.
     pub diagnostics: Vec<Diagnostic>,
-    /// As [`references`] gives them, and the files of the settings that it depends on.
+    /// As [`Read::references`] gives them, and the files of the settings that it depends on.
     pub references: BTreeSet<Reference>,
     /// Where it says its name; the whole file when it does not.
     pub place_of_name: Place,
@@ -110,7 +112,17 @@ pub struct Loaded {
 
 /// Reads and checks one gateway file.
 pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
-    let whole = Place::file(document.path.clone());
+    Read::new(document.clone()).load(context)
+}
+
+/// What a gateway file itself refers to.
+pub fn references(document: &Document) -> BTreeSet<Reference> {
+    Read::new(document.clone()).references()
+}
+
+fn loaded(read: &Read, context: &Context<'_>) -> Loaded {
+    let path = &read.document().path;
+    let whole = Place::file(path.clone());
     let nothing = |diagnostics| Loaded {
         name: None,
         gateway: None,
@@ -120,17 +132,17 @@ pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
         place_of_name: whole.clone(),
         place_of_route: whole.clone(),
     };
-    let source = match Source::new(document) {
-        Ok(source) => source,
+    let parsed = match read.parsed() {
+        Ok(parsed) => parsed,
         Err(diagnostic) => return nothing(vec![*diagnostic]),
     };
-    let mut problems = Problems::new(&source);
-    let Some((tree, raw)) = read_gateway(&mut problems) else { return nothing(problems.into_diagnostics()) };
-    let file = Path::new(&*document.path);
+    let mut problems = Problems::after(&parsed.source, parsed.found.clone());
+    let Some((tree, raw)) = &parsed.content else { return nothing(problems.into_diagnostics()) };
+    let file = Path::new(&**path);
     let Context { listeners, attached, routing, prometheus } = *context;
     let around = Surroundings { file, listeners, attached, routing, prometheus };
-    let root = At::root(&tree);
-    let check::Checked { name, gateway, closed } = check::gateway(&raw, &root, &around, &mut problems);
+    let root = At::root(tree);
+    let check::Checked { name, gateway, closed } = check::gateway(raw, &root, &around, &mut problems);
     let place = |key: &str| root.at(key).is_there().then(|| problems.place(root.at(key).span()));
     let place_of_name = place("name").unwrap_or_else(|| whole.clone());
     let place_of_route =
@@ -148,17 +160,10 @@ pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
         gateway: gateway.map(Arc::new),
         closed: closed.map(Arc::new),
         diagnostics,
-        references: check::references(&raw, file).into_iter().chain(of_settings).collect(),
+        references: check::references(raw, file).into_iter().chain(of_settings).collect(),
         place_of_name,
         place_of_route,
     }
-}
-
-/// What a gateway file itself refers to: with the files of the settings, the keys of [`Context::attached`].
-pub fn references(document: &Document) -> BTreeSet<Reference> {
-    let Ok(source) = Source::new(document) else { return BTreeSet::new() };
-    let raw = read_gateway(&mut Problems::new(&source));
-    raw.map(|(_, raw)| check::references(&raw, Path::new(&*document.path))).unwrap_or_default()
 }
 
 /// The name that a gateway file says, if that much can be read.

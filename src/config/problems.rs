@@ -8,16 +8,32 @@ use std::ops::Range;
 /// As many complaints about one file as anybody reads; it also bounds the memory that a hostile file takes.
 const MAX_PROBLEMS: usize = 200;
 
+/// Complaints without the text that they are about.
+#[derive(Clone, Default)]
+pub(super) struct Found {
+    shown: Vec<Diagnostic>,
+    more: usize,
+}
+
 /// All complaints about one file.
 pub(super) struct Problems<'s> {
     source: &'s Source,
-    found: Vec<Diagnostic>,
-    more: usize,
+    found: Found,
 }
 
 impl<'s> Problems<'s> {
     pub(super) fn new(source: &'s Source) -> Self {
-        Self { source, found: Vec::new(), more: 0 }
+        Self::after(source, Found::default())
+    }
+
+    /// Goes on where somebody else stopped.
+    pub(super) fn after(source: &'s Source, found: Found) -> Self {
+        Self { source, found }
+    }
+
+    /// For [`Problems::after`].
+    pub(super) fn into_found(self) -> Found {
+        self.found
     }
 
     pub(super) fn source(&self) -> &'s Source {
@@ -70,16 +86,16 @@ impl<'s> Problems<'s> {
         help: String,
     ) {
         if self.is_full() {
-            self.more += 1;
+            self.found.more += 1;
             return;
         }
         let place = self.place(span);
-        self.found.push(Diagnostic { severity, code, place, message, help: Some(help) });
+        self.found.shown.push(Diagnostic { severity, code, place, message, help: Some(help) });
     }
 
     /// Whether no more complaints are shown, so that no work should go into them.
     pub(super) fn is_full(&self) -> bool {
-        self.found.len() >= MAX_PROBLEMS
+        self.found.shown.len() >= MAX_PROBLEMS
     }
 
     pub(super) fn place(&self, span: Option<Range<usize>>) -> Place {
@@ -87,20 +103,21 @@ impl<'s> Problems<'s> {
     }
 
     /// In the order of the file.
-    pub(super) fn into_diagnostics(mut self) -> Vec<Diagnostic> {
-        self.found.sort_by(|a, b| {
+    pub(super) fn into_diagnostics(self) -> Vec<Diagnostic> {
+        let Found { mut shown, more } = self.found;
+        shown.sort_by(|a, b| {
             (a.place.line, a.place.column, a.code).cmp(&(b.place.line, b.place.column, b.code))
         });
-        if self.more > 0 {
-            self.found.push(Diagnostic {
+        if more > 0 {
+            shown.push(Diagnostic {
                 severity: Severity::Error,
                 code: Code::TooManyProblems,
-                place: self.place(None),
-                message: format!("{} more problems in this file are not shown", self.more),
+                place: Place::file(self.source.path().clone()),
+                message: format!("{more} more problems in this file are not shown"),
                 help: Some("correct the ones above first".into()),
             });
         }
-        self.found
+        shown
     }
 }
 

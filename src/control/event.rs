@@ -2,7 +2,7 @@
 
 use super::{Asker, By, Command, Draft, Edit, Fetch, Fetched, Question, Throw, Unlisted};
 use crate::clock::Timestamp;
-use crate::config::{Attachment, Document, Reference};
+use crate::config::{Attachment, Read, Reference};
 use crate::diag::Diagnostic;
 use crate::names::{GatewayName, UpstreamName};
 use crate::rollout::{Agreed, Reading};
@@ -149,7 +149,7 @@ pub struct Point {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Gateway files by their path below the watched directory; `None`: gone.
-    pub documents: BTreeMap<Arc<str>, Option<Document>>,
+    pub documents: BTreeMap<Arc<str>, Option<Read>>,
     /// What gateway files or settings refer to, which is read with them.
     pub attached: BTreeMap<Reference, Attachment>,
 }

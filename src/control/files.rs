@@ -6,7 +6,7 @@
 use super::claims::Claims;
 use super::{Changes, Draft, GRACE, Unlisted};
 use crate::clock::Timestamp;
-use crate::config::{self, Attachment, Content, Context, Document, Loaded, Reference};
+use crate::config::{self, Attachment, Content, Context, Document, Loaded, Read, Reference};
 use crate::diag::{Code, Diagnostic, Place, Severity};
 use crate::model::{Authentication, Gateway, Listener, PrometheusServer, Routing};
 use crate::names::{GatewayName, ListenerName};
@@ -252,9 +252,9 @@ impl Files {
         self.attached.extend(changes.attached);
 
         let mut to_load = BTreeMap::new();
-        for (path, document) in changes.documents {
-            match document {
-                Some(document) => drop(to_load.insert(path, document)),
+        for (path, read) in changes.documents {
+            match read {
+                Some(read) => drop(to_load.insert(path, read)),
                 None => {
                     if let Some(file) = self.by_path.get_mut(&path).filter(|f| f.vanished.is_none()) {
                         file.vanished = Some(now);
@@ -266,7 +266,7 @@ impl Files {
         }
         for path in touched.iter().filter_map(|reference| self.referring.get(reference)).flatten() {
             if let Some(file) = self.by_path.get(path).filter(|f| f.vanished.is_none()) {
-                to_load.entry(Arc::clone(path)).or_insert_with(|| file.document.clone());
+                to_load.entry(Arc::clone(path)).or_insert_with(|| file.document.clone().into());
             }
         }
         let newer: BTreeSet<Arc<str>> = to_load.keys().chain(&outcome.vanished).cloned().collect();
@@ -280,10 +280,10 @@ impl Files {
         }
         let prometheus = self.prometheus.as_ref();
         let context = Context { listeners, attached: &self.attached, routing, prometheus };
-        let load = |(path, document): (Arc<str>, Document)| {
-            let newest = Arc::new(config::load(&document, &context));
+        let load = |(path, read): (Arc<str>, Read)| {
+            let newest = Arc::new(read.load(&context));
             let remembered = self.remembered(&path, &newest, &context);
-            (path, newest, document, remembered)
+            (path, newest, read.into_document(), remembered)
         };
         let loaded: Vec<_> = to_load.into_iter().map(load).collect();
         for (path, newest, document, remembered) in loaded {

@@ -56,9 +56,11 @@ pub(super) struct Offers {
 }
 
 impl Version {
-    pub(super) fn new(gateway: Arc<Gateway>) -> Self {
-        let (parts, grpc) = (translate::gateway(&gateway), translate::proxyless(&gateway));
-        Self { parts: Arc::new(parts), grpc: grpc.map(Arc::new), gateway }
+    /// The translation of a gateway, of which that version was told before.
+    fn new(gateway: Arc<Gateway>, before: Option<&Self>) -> Self {
+        let same = before.and_then(|v| translate::with_other_weights(&gateway, &v.gateway, &v.parts));
+        let parts = Arc::new(same.unwrap_or_else(|| translate::gateway(&gateway)));
+        Self { parts, grpc: translate::proxyless(&gateway).map(Arc::new), gateway }
     }
 
     /// The encoded routes.
@@ -182,6 +184,12 @@ impl Offers {
     /// When [`Offers::advance`] has something to do.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         self.due.first().map(|(at, _)| *at)
+    }
+
+    /// The translation of a gateway that may be told next.
+    pub(super) fn translated(&self, gateway: Arc<Gateway>) -> Version {
+        let before = self.versions(&gateway.name).next();
+        Version::new(gateway, before)
     }
 
     /// The gateways of which something else is told than when it was asked last.

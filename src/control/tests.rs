@@ -47,8 +47,9 @@ impl Play {
             path: path.into(),
             content: Content::Text(text.as_bytes().into()),
         };
-        let documents =
-            files.iter().map(|(path, text)| (Arc::from(*path), text.as_ref().map(|t| document(path, t))));
+        let documents = files
+            .iter()
+            .map(|(path, text)| (Arc::from(*path), text.as_ref().map(|t| document(path, t).into())));
         let documents = documents.collect();
         self.event(Event::Files(Changes { documents, ..Default::default() }));
     }

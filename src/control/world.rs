@@ -404,12 +404,12 @@ impl World {
                 let fallback = wanted.fallback().map(|gateway| self.rollouts.with_weights(gateway));
                 let version = fallback.map(|gateway| match taken {
                     Some(taken) if taken.gateway == gateway => taken.clone(),
-                    _ => Version::new(gateway),
+                    _ => self.offers.translated(gateway),
                 });
                 return self.offers.step_back(name, version, now);
             }
             Some(taken) if taken.gateway == wanted.newest => Some(taken.clone()),
-            _ => Some(Version::new(Arc::clone(&wanted.newest))),
+            _ => Some(self.offers.translated(Arc::clone(&wanted.newest))),
         };
         self.offers.set(name, version, now);
     }

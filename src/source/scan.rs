@@ -3,7 +3,7 @@
 use super::environment::Environment;
 use super::list::{Listing, is_gateway_file};
 use super::read::{Found, Stamp, read, stamp};
-use crate::config::{self, Attachment, Content, Document, Reference};
+use crate::config::{self, Attachment, Content, Document, Read, Reference};
 use crate::control::{Changes, Unlisted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -34,7 +34,12 @@ pub struct Scanner {
     unread: BTreeMap<PathBuf, String>,
     /// Files that were good before the start, until anything is seen.
     last_good: BTreeSet<Arc<str>>,
+    /// How many more bytes of text may be handed on with what was read of them.
+    room: usize,
 }
+
+/// So many bytes of text are handed on with what was read of them: an edit, or a few, and not all files at a start.
+const ROOM: usize = 256 << 10;
 
 #[derive(Debug)]
 struct Attached {
@@ -68,6 +73,7 @@ impl Scanner {
             watched,
             environment: Environment::default(),
             documents: BTreeMap::new(),
+            room: 0,
             attached: BTreeMap::new(),
             referring,
             by_path: BTreeMap::new(),
@@ -105,6 +111,7 @@ impl Scanner {
 
     pub(super) fn look(&mut self, depth: Depth) -> Changes {
         let mut changes = Changes::default();
+        self.room = ROOM;
         let Listing { files, unread } = Listing::of(&self.watched.directory);
         let present: BTreeSet<Arc<str>> =
             files.iter().filter_map(|path| name(&self.watched.directory, path)).collect();
@@ -140,6 +147,7 @@ impl Scanner {
     /// Looks at some files only. What they refer to is looked at as well.
     pub fn scan_files<'a>(&mut self, paths: impl IntoIterator<Item = &'a Path>) -> Changes {
         let mut changes = Changes::default();
+        self.room = ROOM;
         let mut attached = BTreeSet::new();
         for path in paths {
             if let Some(name) = name(&self.watched.directory, path).filter(|_| is_gateway_file(path)) {
@@ -214,15 +222,27 @@ impl Scanner {
 
     /// A document is new, or has another content.
     fn put(&mut self, name: Arc<str>, content: Content, stamp: Option<Stamp>, changes: &mut Changes) {
-        let document = Document { path: Arc::clone(&name), content: content.clone() };
-        let references = config::references(&document);
+        let read = Read::new(Document { path: Arc::clone(&name), content: content.clone() });
+        let references = read.references();
         for reference in &references {
             *self.referring.entry(reference.clone()).or_default() += 1;
         }
         // After the new ones are counted, so that what stays is not read anew.
         self.forget(&name);
         self.documents.insert(Arc::clone(&name), Seen { content, stamp, references });
-        changes.documents.insert(name, Some(document));
+        changes.documents.insert(name, Some(self.handed_on(read)));
+    }
+
+    /// What is read takes many times the memory of its text, so what goes beyond some is read anew by whoever needs it.
+    fn handed_on(&mut self, read: Read) -> Read {
+        let Content::Text(text) = &read.document().content else { return read };
+        match self.room.checked_sub(text.len()) {
+            Some(room) => {
+                self.room = room;
+                read
+            }
+            None => read.into_document().into(),
+        }
     }
 
     /// A document is no more, and with it what only it referred to. True when it was known.
@@ -399,7 +419,7 @@ mod tests {
         let mut partly = scanner(&gateways);
         let first = partly.scan();
         let told = first.documents.get("team/a.yaml").unwrap().as_ref().unwrap();
-        assert!(matches!(&told.content, Content::Unreadable(_)));
+        assert!(matches!(&told.document().content, Content::Unreadable(_)));
         assert_eq!(names(&first), [("team/a.yaml", true)]);
         assert_eq!(partly.unlisted().sentences(true).map(|(path, _)| &**path).collect::<Vec<_>>(), ["team"]);
         assert!(partly.scan().is_empty());
@@ -494,6 +514,6 @@ mod tests {
         let mut scanner = Scanner::new(Watched { directory: folder.path().into(), files: BTreeSet::new() });
         let changes = scanner.scan();
         let document = changes.documents.get("large.yaml").unwrap().as_ref().unwrap();
-        assert_eq!(document.content, Content::TooLarge(1 << 30));
+        assert_eq!(document.document().content, Content::TooLarge(1 << 30));
     }
 }

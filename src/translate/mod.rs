@@ -136,6 +136,17 @@ pub fn gateway(gateway: &Gateway) -> Parts {
     Parts { resources, routes: encode_routes(route::routes(gateway)) }
 }
 
+/// What [`gateway`] makes of `next`, from what it made of `before`; `None`: they differ in more than the weights of the same
+/// upstreams, which are in the routes and nowhere else.
+pub fn with_other_weights(next: &Gateway, before: &Gateway, parts: &Parts) -> Option<Parts> {
+    let names =
+        |gateway: &Gateway| gateway.traffic.parts().iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    let traffic = next.traffic.clone();
+    let is_like_it = names(next) == names(before) && Gateway { traffic, ..before.clone() } == *next;
+    is_like_it
+        .then(|| Parts { resources: parts.resources.clone(), routes: encode_routes(route::routes(next)) })
+}
+
 /// Encoded as a virtual host with nothing but routes, the routes get their field header and canonical form.
 fn encode_routes(routes: Vec<Route>) -> Bytes {
     let host = VirtualHost { routes, ..Default::default() };

@@ -160,6 +160,19 @@ fn names(parts: &Parts, kind: Kind) -> BTreeSet<&str> {
 
 proptest! {
     #[test]
+    fn other_weights_leave_all_but_the_routes(before in a_gateway("g"), traffic in a_split(), description in "|b") {
+        let next = Gateway { traffic, description, ..before.clone() };
+        let whole = gateway(&next);
+        match with_other_weights(&next, &before, &gateway(&before)) {
+            Some(parts) => prop_assert_eq!((parts.resources, parts.routes), (whole.resources, whole.routes)),
+            None => prop_assert!(next.description != before.description),
+        }
+        let mut fewer = next.clone();
+        fewer.traffic = Split::new(vec![(upstream_name("v1"), Weight::new(WHOLE).unwrap())]).unwrap();
+        prop_assert!(with_other_weights(&fewer, &next, &gateway(&next)).is_none(), "who answers is asked for answers");
+    }
+
+    #[test]
     fn weights_are_the_whole_in_one_order(gateway in a_gateway("g")) {
         for host in table(&[&gateway]).virtual_hosts {
             let splits = ["g", "g/sampled", "g/keyless", "g/keyless/sampled"];

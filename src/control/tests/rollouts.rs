@@ -341,7 +341,7 @@ fn asked() -> Kept {
     let file: Arc<str> = "fraud.yaml".into();
     let content = Content::Text(format!("{text}{TOLD}\n").into_bytes().into());
     let document = Document { path: Arc::clone(&file), content };
-    let documents = [(file, Some(document))].into();
+    let documents = [(file, Some(document.into()))].into();
     kept.play.event(Event::Files(Changes { documents, attached }));
     kept.keep();
     kept

@@ -16,7 +16,7 @@ authentication: { accessKey: { keysFile: a.keys } }
 fn play(files: &mut Files, gateway: Option<&str>, keys: Attachment) -> Option<Vec<String>> {
     let document =
         |text: &str| Document { path: "a.yaml".into(), content: Content::Text(text.as_bytes().into()) };
-    let documents = gateway.map(|text| ("a.yaml".into(), Some(document(text)))).into_iter().collect();
+    let documents = gateway.map(|text| ("a.yaml".into(), Some(document(text).into()))).into_iter().collect();
     let attached = [(Reference::File("a.keys".into()), keys)].into();
     let listeners = &Settings::default().listeners;
     files.apply(Changes { documents, attached }, listeners, Routing::Plain, Timestamp::default());
