@@ -7,6 +7,7 @@ use super::{
     session, switches, ui, watch,
 };
 use crate::clock::{self, Timestamp};
+use crate::compare::Report;
 use crate::control::{GatewayView, View};
 use crate::snapshot::dump;
 use crate::translate;
@@ -233,6 +234,16 @@ async fn rollout(State(sources): State<Sources>, Path(name): Path<String>) -> Re
     Ok(([(header::ETAG, format!("\"{}\"", rollout.revision))], Json(rollout)).into_response())
 }
 
+/// How answers compare, and of which Envoys.
+#[derive(Debug, Serialize)]
+struct ComparisonView<'r> {
+    /// Of several Serins with one store: the one to which they sent their answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replica: Option<Arc<str>>,
+    #[serde(flatten)]
+    report: &'r Report,
+}
+
 /// How the answers of a shadow compare with those that clients get.
 async fn shadow(State(sources): State<Sources>, Path(name): Path<String>) -> Result<Response, Problem> {
     let gateway = find(&sources, &name)?;
@@ -243,7 +254,9 @@ async fn shadow(State(sources): State<Sources>, Path(name): Path<String>) -> Res
         Problem::new(StatusCode::NOT_FOUND, sentence)
     };
     let (_, report) = report.ok_or_else(missing)?;
-    Ok(Json(&**report).into_response())
+    let is_shared = sources.view.load().seat.is_some();
+    let replica = is_shared.then(|| Arc::clone(&sources.name));
+    Ok(Json(ComparisonView { replica, report }).into_response())
 }
 
 async fn proxies(State(sources): State<Sources>) -> Json<ProxyList> {

@@ -1,10 +1,14 @@
-//! What Envoys measured at other Serins with the same store: measurements become rows there, and rows parts here.
+//! What Envoys measured at other Serins with the same store, and how predictions agreed there: measurements become rows
+//! there, and rows parts here.
 
 use crate::clock::{self, Stopwatch, Timestamp};
+use crate::compare::Matches;
+use crate::control::{Event, Row, Rows};
 use crate::latest::Latest;
 use crate::model::{Settings, StoreAt};
+use crate::rollout::Agreed;
 use crate::store::exchange::{self, Healthy, Inputs, Outputs, Read};
-use crate::store::measured::{Counters, Duty, Found, Mark, Measured, OLDEST, Stage};
+use crate::store::measured::{Batch, Counters, Duty, Found, Mark, Measured, OLDEST, Stage};
 use crate::telemetry::{self, Key, Measurement, Part, Parts};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,7 +23,7 @@ const HEARD: Duration = Duration::from_secs(10);
 const BEFORE: u64 = 0;
 
 /// The ends of the lines to other Serins.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Elsewhere {
     /// Whether they count, or this one.
     pub(super) duty: Arc<Latest<Duty>>,
@@ -27,17 +31,25 @@ pub(super) struct Elsewhere {
     pub(super) healthy: Arc<Latest<Healthy>>,
     /// What theirs see.
     pub(super) sighted: Arc<Latest<Healthy>>,
-    rows: mpsc::Sender<(Stopwatch, Vec<Measured>)>,
+    rows: mpsc::Sender<Batch>,
     counters: Arc<Counters>,
 }
 
 impl Elsewhere {
     /// For whoever counts. Never waits: what is too much is dropped.
     pub(super) fn hand_on(&self, batch: &[Measurement], duty: &Duty) {
-        // Its age counts from here, also while the database keeps the next one waiting.
-        let rows = (Stopwatch::start(), rows(batch, duty, clock::now()));
-        if let Err(lost) = self.rows.try_send(rows) {
-            let lost = lost.into_inner().1.len() as u64;
+        self.send(rows(batch, duty, clock::now()), false);
+    }
+
+    /// The same for what was compared, which goes along with what was measured.
+    pub(super) fn hand_on_predictions(&self, rows: Vec<Measured>) {
+        self.send(rows, true);
+    }
+
+    fn send(&self, rows: Vec<Measured>, is_patient: bool) {
+        // Their age counts from here, also while the database keeps the next ones waiting.
+        if let Err(lost) = self.rows.try_send(Batch { waits: Stopwatch::start(), rows, is_patient }) {
+            let lost = lost.into_inner().rows.len() as u64;
             self.counters.dropped.fetch_add(lost, Ordering::Relaxed);
         }
     }
@@ -48,10 +60,11 @@ impl Elsewhere {
 pub(super) fn start(
     settings: &Settings,
     duty: &Arc<Latest<Duty>>,
+    events: &mpsc::Sender<Event>,
 ) -> (mpsc::Receiver<Parts>, Arc<Counters>, Option<(Elsewhere, impl Future<Output = ()> + Send + use<>)>) {
     let (parts_in, parts) = mpsc::channel(1);
     let counters = Arc::<Counters>::default();
-    let lines = lines(settings, duty, &counters, parts_in);
+    let lines = lines(settings, duty, &counters, (parts_in, events.clone()));
     (parts, counters, lines)
 }
 
@@ -59,7 +72,7 @@ fn lines(
     settings: &Settings,
     duty: &Arc<Latest<Duty>>,
     counters: &Arc<Counters>,
-    parts: mpsc::Sender<Parts>,
+    (parts, events): (mpsc::Sender<Parts>, mpsc::Sender<Event>),
 ) -> Option<(Elsewhere, impl Future<Output = ()> + Send + use<>)> {
     let Some(StoreAt::Postgres(at)) = &settings.store else { return None };
     let (rows_in, rows) = mpsc::channel(QUEUE);
@@ -73,20 +86,46 @@ fn lines(
     let work = async move {
         tokio::select! {
             () = exchange::run(inputs, outputs) => {}
-            () = deliver(found, duty, parts) => {}
+            () = deliver(found, duty, parts, events) => {}
         }
     };
     Some((elsewhere, work))
 }
 
-/// Hands what was found to whoever measures, until either ends.
-async fn deliver(mut found: mpsc::Receiver<Read>, duty: Arc<Latest<Duty>>, parts: mpsc::Sender<Parts>) {
+/// Hands what was found to whoever measures, and to the loop, until any of them ends.
+async fn deliver(
+    mut found: mpsc::Receiver<Read>,
+    duty: Arc<Latest<Duty>>,
+    parts: mpsc::Sender<Parts>,
+    events: mpsc::Sender<Event>,
+) {
     while let Some((term, rows)) = found.recv().await {
+        let (agreed, rows) = agreed_of(term, rows);
         let read = parts_of(term, rows, &duty.load(), clock::now());
         if parts.send(read).await.is_err() {
             return;
         }
+        if !agreed.rows.is_empty() && events.send(Event::Agreed(agreed)).await.is_err() {
+            return;
+        }
     }
+}
+
+/// How predictions agreed elsewhere, as long as that says something of what is served now; and the rows about what was
+/// measured.
+fn agreed_of(term: u64, found: Vec<Found>) -> (Rows, Vec<Found>) {
+    let (mut agreed, mut others) = (Rows { term, rows: Vec::new() }, Vec::new());
+    for found in found {
+        match Matches::read(&found.measured.text) {
+            None => others.push(found),
+            Some(_) if found.ago > OLDEST => {}
+            Some(Matches { compared, matched }) => {
+                let Found { mark, measured: Measured { gateway, stage: revision, .. }, .. } = found;
+                agreed.rows.push(Row { mark, gateway, agreed: Agreed { revision, compared, matched } });
+            }
+        }
+    }
+    (agreed, others)
 }
 
 /// Measurements as rows for the one who counts. What is in them of others stays where it is, and so do they.
@@ -147,8 +186,7 @@ mod tests {
     /// A weight that began at second 0, and is not the first.
     fn duty() -> Duty {
         let stage = Stage { revision: 7, began: at(0), first: at(-100), heard: at(1) };
-        let stages = [(gateway(), stage)].into();
-        Duty { counts: true, term: 3, stages, waits: false }
+        Duty { counts: true, term: 3, stages: [(gateway(), stage)].into(), ..Duty::default() }
     }
 
     fn measurement() -> Measurement {
@@ -192,6 +230,32 @@ mod tests {
         let mut other = found(7, now);
         other.measured.gateway = GatewayName::new("other").unwrap();
         assert_eq!(count(3, other, at(9)), 0);
+    }
+
+    #[test]
+    fn how_predictions_agreed_is_told_from_what_was_measured() {
+        let text = Matches { compared: 9, matched: 8 }.text();
+        let compared = |sequence, ago| {
+            let found = found(7, ago);
+            let measured = Measured { text: text.clone(), ..found.measured };
+            Found { mark: Mark { source: 5, sequence }, measured, ago }
+        };
+        let all = vec![
+            compared(1, OLDEST),
+            found(7, Duration::ZERO),
+            compared(2, OLDEST + Duration::from_millis(1)),
+        ];
+        let (Rows { term, rows }, others) = agreed_of(3, all);
+        let agreed = Agreed { revision: 7, compared: 9, matched: 8 };
+        let mark = Mark { source: 5, sequence: 1 };
+        assert_eq!((term, rows), (3, vec![Row { mark, gateway: gateway(), agreed }]), "one is too old");
+        assert_eq!(others, [found(7, Duration::ZERO)]);
+        // A Serin that is older passes over it.
+        let older = parts_of(3, vec![compared(1, Duration::ZERO)], &duty(), at(91));
+        assert_eq!(older.parts, []);
+        for strange in ["", "{}", r#"{"compared":1,"matched":2}"#, r#"{"compared":-1,"matched":0}"#] {
+            assert_eq!(Matches::read(strange), None, "{strange}");
+        }
     }
 
     #[test]

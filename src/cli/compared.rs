@@ -6,6 +6,9 @@ use serde_json::Value;
 /// What the API says of a comparison, in lines.
 pub(super) fn lines(report: &Value) -> Vec<String> {
     let mut lines = Vec::new();
+    if let Some(replica) = report["replica"].as_str() {
+        lines.push(format!("of the Envoys that send their answers to {replica}; other replicas have theirs"));
+    }
     for pair in list(report, "pairs") {
         lines.push(format!("answers of {}: {}", text(pair, "upstream"), matched(pair, &report["minMatch"])));
         if let Some(took) = took(pair) {
@@ -64,7 +67,7 @@ mod tests {
     #[test]
     fn a_report_is_read_from_the_top() {
         let spread = |ms: f64| json!({ "mean": ms / 1000.0, "p50": 0.01, "p95": 0.02 });
-        let report = json!({ "minMatch": 99, "notPaired": { "behind": 2 }, "pairs": [
+        let report = json!({ "replica": "host a", "minMatch": 99, "notPaired": { "behind": 2 }, "pairs": [
             { "upstream": "v1", "compared": 10, "matched": 9, "matchRate": 0.9, "interval": [0.4, 0.99],
               "verdict": "missed", "live": spread(12.0), "shadow": spread(15.0),
               "mismatches": [{ "kind": "number", "count": 1, "examples": [
@@ -75,6 +78,7 @@ mod tests {
         assert_eq!(
             lines(&report),
             [
+                "of the Envoys that send their answers to host a; other replicas have theirs",
                 "answers of v1: 9 of 10 match, 90.00 % (40.00 to 99.00): fewer than 99 % do",
                 "  took mean 12 and 15 ms, p50 10 and 10 ms, p95 20 and 20 ms",
                 "  1 differ by number",

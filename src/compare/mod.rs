@@ -55,5 +55,18 @@ pub struct Matches {
     pub matched: u64,
 }
 
+impl Matches {
+    /// What it says, for another Serin.
+    pub fn text(&self) -> String {
+        // Two numbers: JSON can hold them.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// From such a text; `None`: it is none, or its numbers cannot be true.
+    pub fn read(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok().filter(|read: &Self| read.matched <= read.compared)
+    }
+}
+
 #[cfg(test)]
 mod tests;

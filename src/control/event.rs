@@ -5,7 +5,7 @@ use crate::clock::Timestamp;
 use crate::config::{Attachment, Read, Reference};
 use crate::diag::Diagnostic;
 use crate::names::{GatewayName, UpstreamName};
-use crate::rollout::Reading;
+use crate::rollout::{Agreed, Reading};
 use crate::stats::Counts;
 use crate::store::measured::Mark;
 use crate::store::{Error, Kept, Restored, Seat, Weights};
@@ -41,8 +41,10 @@ pub enum Event {
     Throw(Throw),
     /// What Envoys measured of gateways that [`World::take_wants`](super::World::take_wants) names.
     Measured(Vec<Measured>),
-    /// How often the predictions of both versions of a release agreed, so far.
-    Compared(BTreeMap<GatewayName, Reading>),
+    /// How often the predictions of both versions of releases agreed here, so far.
+    Compared(Readings),
+    /// How often they agreed at other Serins.
+    Agreed(Rows),
     /// So many endpoints of the canary are healthy, as the Envoy sees it that sees the fewest.
     Healthy(BTreeMap<GatewayName, u32>),
     /// Somebody was asked about a metric of a rollout.
@@ -83,6 +85,35 @@ pub struct Others {
     pub term: u64,
     /// Which.
     pub marks: Vec<Mark>,
+}
+
+/// How often predictions agreed at the Envoys of this Serin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Readings {
+    /// The token of the leader for whom that was counted: this Serin, at that time. `None`: it is the only one.
+    pub token: Option<u64>,
+    /// Where the counters stand.
+    pub readings: BTreeMap<GatewayName, Reading>,
+}
+
+/// How often predictions agreed at the Envoys of other Serins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rows {
+    /// Under which [`Duty::term`](crate::store::measured::Duty::term) it was read.
+    pub term: u64,
+    /// Row for row.
+    pub rows: Vec<Row>,
+}
+
+/// What another Serin compared in a second or so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Which row it is.
+    pub mark: Mark,
+    /// Whose predictions.
+    pub gateway: GatewayName,
+    /// How they agreed, and at which [`Shadow::revision`](crate::store::measured::Shadow::revision).
+    pub agreed: Agreed,
 }
 
 /// What one upstream did.

@@ -45,7 +45,9 @@ mod view;
 mod world;
 
 pub use command::{Asker, By, Command, Draft, Edit, Reply, Throw};
-pub use event::{Answered, Changes, Event, Measured, Note, NoteKind, Others, Outcome, Point};
+pub use event::{
+    Answered, Changes, Event, Measured, Note, NoteKind, Others, Outcome, Point, Readings, Row, Rows,
+};
 pub use handed::{Handed, Pending, taken};
 pub use issuers::{Fetch, Fetched};
 pub use notice::{Notice, Release};

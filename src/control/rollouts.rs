@@ -6,6 +6,7 @@
 //! time is lost, in both versions alike.
 
 mod others;
+mod predictions;
 mod wants;
 
 pub(super) use others::{NotLeading, Unkept};
@@ -13,7 +14,7 @@ pub use wants::{Compared, Wants};
 
 use super::agreements::Agreements;
 use super::command::{Asker, Command, Reply};
-use super::event::{Answered as Said, Measured};
+use super::event::{self, Answered as Said, Measured};
 use super::handed;
 use super::questions::{self, Answers, News};
 use super::replies::{self, Replies};
@@ -21,8 +22,7 @@ use crate::clock::Timestamp;
 use crate::model::Gateway;
 use crate::names::GatewayName;
 use crate::rollout::{
-    self, Entry, EntryKind, FILE, Identity, Input, Order, Outcome, Plan, Reading, Refusal, Report, State,
-    Transition,
+    self, Entry, EntryKind, FILE, Identity, Input, Order, Outcome, Plan, Refusal, Report, State, Transition,
 };
 use crate::store::measured::Mark;
 use crate::store::{Commit, Kind, NewEntry, Seat, StateChange};
@@ -114,7 +114,20 @@ struct Decided {
 enum Waiting {
     /// With the rows of others that are in it.
     Input(GatewayName, Input, Vec<Mark>),
+    /// Of others alone.
+    Agreed(event::Rows),
     Order(Command, Asker),
+}
+
+impl Waiting {
+    /// Whether there are rows of others in it.
+    fn has_rows(&self) -> bool {
+        match self {
+            Self::Input(_, _, marks) => !marks.is_empty(),
+            Self::Agreed(_) => true,
+            Self::Order(..) => false,
+        }
+    }
 }
 
 /// What an answer of the store changes.
@@ -228,7 +241,7 @@ impl Rollouts {
 
     /// What Envoys measured.
     pub(super) fn measured(&mut self, measured: Vec<Measured>, now: Timestamp) {
-        for Measured { gateway, from, to, mut upstreams, others } in measured {
+        for Measured { gateway, from, to, mut upstreams, mut others } in measured {
             if !others.marks.is_empty() && others.term != self.term {
                 // They are read anew, or were counted already.
                 continue;
@@ -251,7 +264,8 @@ impl Rollouts {
                 did.counts
             });
             let user = self.said.take_points(&gateway);
-            let shadow = self.pairs.take(&gateway);
+            let (shadow, compared) = self.pairs.take(&gateway);
+            others.marks.extend(compared);
             let report = Input::Report(Report { from, to, canary, primary, user, shadow });
             self.count(gateway, report, others.marks, now);
         }
@@ -269,23 +283,6 @@ impl Rollouts {
     /// What others said of metrics.
     pub(super) fn answers(&self) -> &Answers {
         &self.said
-    }
-
-    /// How often predictions agreed, so far: what a shadow before the first step lives on; else it goes along with
-    /// the next report of Envoys.
-    pub(super) fn compared(&mut self, readings: BTreeMap<GatewayName, Reading>, now: Timestamp) {
-        for (gateway, reading) in readings {
-            if !self.plans.contains_key(&gateway) {
-                continue;
-            }
-            self.pairs.read(&gateway, reading);
-            if self.token().is_err() {
-                // Nor is it counted later, when this one decides: it is from before.
-                self.pairs.take(&gateway);
-                continue;
-            }
-            self.input(gateway, Input::Compared(reading), now);
-        }
     }
 
     /// So many endpoints of the canary are healthy.
@@ -440,6 +437,7 @@ impl Rollouts {
         for waiting in std::mem::take(&mut self.waiting) {
             match waiting {
                 Waiting::Input(name, input, marks) => self.count(name, input, marks, now),
+                Waiting::Agreed(agreed) => self.agreed(agreed, now),
                 Waiting::Order(command, asker) => self.order(command, asker, now),
             }
         }
@@ -510,13 +508,7 @@ impl Rollouts {
     /// An input in which there are rows of others: they are removed with the decision that has them.
     fn count(&mut self, name: GatewayName, input: Input, marks: Vec<Mark>, now: Timestamp) {
         if self.under_way.is_some() {
-            if self.waiting.len() < MAX_WAITING {
-                self.waiting.push(Waiting::Input(name, input, marks));
-            } else {
-                self.lost += 1;
-                self.are_rows_lost |= !marks.is_empty();
-            }
-            return;
+            return self.wait(Waiting::Input(name, input, marks));
         }
         if self.is_failing(now) || self.token().is_err() {
             return;
@@ -527,6 +519,16 @@ impl Rollouts {
             && let Some(transition) = rollout::step(plan, state, &input, now)
         {
             self.decide(&name, transition);
+        }
+    }
+
+    /// Until what is under way is answered.
+    fn wait(&mut self, waiting: Waiting) {
+        if self.waiting.len() < MAX_WAITING {
+            self.waiting.push(waiting);
+        } else {
+            self.lost += 1;
+            self.are_rows_lost |= waiting.has_rows();
         }
     }
 

@@ -176,6 +176,10 @@ impl World {
                 self.rollouts.compared(readings, now);
                 false
             }
+            Event::Agreed(agreed) => {
+                self.rollouts.agreed(agreed, now);
+                false
+            }
             Event::Healthy(healthy) => {
                 self.rollouts.healthy(healthy, now);
                 false

@@ -26,6 +26,17 @@ pub struct Reading {
     pub matched: u64,
 }
 
+/// What other Serins compared and nobody has counted yet: it comes once, since it is removed with the decision that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// Of which shadow: its [`Shadowed::revision`].
+    pub revision: u64,
+    /// How often both versions answered the same request.
+    pub compared: u64,
+    /// How often they said the same.
+    pub matched: u64,
+}
+
 /// What was seen of a canary that is shadowed before its first step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shadowed {
@@ -36,6 +47,9 @@ pub struct Shadowed {
     /// The newest reading of the counter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reading: Option<Reading>,
+    /// The revision with which the canary became a shadow, or with which all that was compared before was overruled.
+    #[serde(default)]
+    revision: u64,
 }
 
 /// What the predictions say.
@@ -49,9 +63,15 @@ enum Verdict {
 }
 
 impl Shadowed {
-    /// Nothing is seen, and what a counter had before does not count.
-    pub(super) fn anew(self) -> Self {
-        Self { reading: self.reading, ..Self::default() }
+    /// Nothing is seen from this revision on, and what a counter had before does not count.
+    pub(super) fn anew(self, revision: u64) -> Self {
+        Self { reading: self.reading, revision, ..Self::default() }
+    }
+
+    /// By which number all Serins know this shadow; what was compared under another one says nothing about it. Revisions
+    /// count from 1, also where an older Serin has kept the state, which knows of no such number.
+    pub fn revision(&self) -> u64 {
+        self.revision.max(1)
     }
 
     /// Which part agreed, from 0 to 1, and between what the true part is at this confidence; `None`: nothing was
@@ -69,9 +89,12 @@ impl Shadowed {
             None if reading.since < began => (reading.compared, reading.matched),
             Some(_) | None => (0, 0),
         };
-        let compared = reading.compared.saturating_sub(before.0);
+        self.add(reading.compared.saturating_sub(before.0), reading.matched.saturating_sub(before.1))
+    }
+
+    fn add(&mut self, compared: u64, matched: u64) -> bool {
         self.compared = self.compared.saturating_add(compared);
-        self.matched = self.matched.saturating_add(reading.matched.saturating_sub(before.1).min(compared));
+        self.matched = self.matched.saturating_add(matched.min(compared));
         compared > 0
     }
 
@@ -93,7 +116,8 @@ fn count(number: u64) -> f64 {
 /// The canary is healthy, and is to be shadowed first.
 pub(super) fn begin(state: &State, least: Weight, now: Timestamp) -> Transition {
     let mut next = at(state, now);
-    (next.phase, next.shadowed) = (Phase::Holding, Some(Shadowed::default()));
+    let seen = Shadowed { revision: state.revision + 1, ..Shadowed::default() };
+    (next.phase, next.shadowed) = (Phase::Holding, Some(seen));
     next.stage = Stage::new(now);
     let message = sentence::shadowed(state, least);
     Transition::tell(Some(state), next, (EntryKind::Holding, BY_ENGINE, message), now)
@@ -101,10 +125,26 @@ pub(super) fn begin(state: &State, least: Weight, now: Timestamp) -> Transition 
 
 /// Weighs a reading, and does what follows at once. `None`: it says nothing new.
 pub(super) fn judge(plan: &Plan, state: &State, reading: Reading, now: Timestamp) -> Option<Transition> {
+    weigh(plan, state, |seen| seen.take(reading, state.stage.began), now)
+}
+
+/// The same for what others compared. `None`: that is nothing, or about another shadow.
+pub(super) fn judge_others(plan: &Plan, state: &State, agreed: Agreed, now: Timestamp) -> Option<Transition> {
+    let add =
+        |seen: &mut Shadowed| seen.revision() == agreed.revision && seen.add(agreed.compared, agreed.matched);
+    weigh(plan, state, add, now)
+}
+
+fn weigh(
+    plan: &Plan,
+    state: &State,
+    take: impl FnOnce(&mut Shadowed) -> bool,
+    now: Timestamp,
+) -> Option<Transition> {
     let (least, before) = (plan.shadow_first?, state.shadowed?);
     let mut next = at(state, now);
     let mut seen = before;
-    let is_news = seen.take(reading, state.stage.began);
+    let is_news = take(&mut seen);
     if seen == before {
         return None;
     }

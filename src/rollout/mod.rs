@@ -17,7 +17,7 @@ mod verbs;
 
 pub use badness::badness;
 pub use entry::{Entry, EntryKind, Transition};
-pub use first::{Reading, Shadowed};
+pub use first::{Agreed, Reading, Shadowed};
 pub use orders::{Done, order};
 pub use phase::Phase;
 pub use plan::{Identity, Plan, Side, settings};

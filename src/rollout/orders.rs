@@ -3,7 +3,7 @@
 use super::entry::{By, EntryKind, Transition};
 use super::state::{Cause, Stage};
 use super::step::{at, next_weight, pause, promote, roll_back, set_weight};
-use super::{Order, Outcome, Phase, Plan, Refusal, Shadowed, State, Verb, first, sentence};
+use super::{Order, Outcome, Phase, Plan, Refusal, State, Verb, first, sentence};
 use crate::clock::Timestamp;
 use crate::weight::Weight;
 
@@ -111,7 +111,7 @@ impl Told<'_> {
         };
         if self.is_overruling() {
             next.evidence = None;
-            next.shadowed = next.shadowed.map(Shadowed::anew);
+            next.shadowed = next.shadowed.map(|seen| seen.anew(self.state.revision + 1));
             let weight = next.weight;
             set_weight(plan, &mut next, weight, self.now);
         }

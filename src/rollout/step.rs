@@ -17,7 +17,7 @@
 
 use super::entry::{By, EntryKind, Transition};
 use super::state::{Cause, ENGINE, Evidence, FILE, Pause, Stage};
-use super::{Phase, Plan, Reading, State, first, sentence};
+use super::{Agreed, Phase, Plan, Reading, State, first, sentence};
 use crate::clock::Timestamp;
 use crate::model::{OnFailure, StepPause};
 use crate::stats::{self, Action, Analysis, Counts, Decision, Pairs};
@@ -44,6 +44,8 @@ pub enum Input {
     Report(Report),
     /// How often both sides predicted the same, so far.
     Compared(Reading),
+    /// The same of other Serins, since they said so last.
+    Agreed(Agreed),
 }
 
 /// What both sides did in one interval, at the same Envoys.
@@ -152,9 +154,12 @@ fn what_follows(plan: &Plan, state: &State, input: &Input, now: Timestamp) -> Op
         (Phase::Holding | Phase::Paused, Input::Compared(reading)) => {
             first::judge(plan, state, *reading, now)
         }
+        (Phase::Holding | Phase::Paused, Input::Agreed(agreed)) => {
+            first::judge_others(plan, state, *agreed, now)
+        }
         (Phase::Stable | Phase::Promoted | Phase::RolledBack, _)
         | (Phase::Waiting, Input::Healthy(0) | Input::Report(_))
-        | (Phase::Waiting | Phase::Progressing | Phase::Baking, Input::Compared(_))
+        | (Phase::Waiting | Phase::Progressing | Phase::Baking, Input::Compared(_) | Input::Agreed(_))
         | (Phase::Paused, Input::Tick)
         | (Phase::Progressing | Phase::Holding | Phase::Paused | Phase::Baking, Input::Healthy(_)) => None,
     }

@@ -5,7 +5,7 @@
 //! missed one. While nothing is released it says and asks nothing.
 
 use super::Error;
-use super::measured::{Counters, Duty, Found, Mark, Measured, Queue};
+use super::measured::{Batch, Counters, Duty, Found, Mark, Queue};
 use super::postgres::link::{Link, OPEN};
 use super::postgres::measured::{ROWS, listen, prune, read, sight, sighted, source, write};
 use crate::clock::Stopwatch;
@@ -42,8 +42,8 @@ pub struct Inputs {
     pub at: Database,
     /// What is to be done.
     pub duty: Subscriber<Duty>,
-    /// What own Envoys measured, where another one counts it, and for how long it waits.
-    pub rows: mpsc::Receiver<(Stopwatch, Vec<Measured>)>,
+    /// What own Envoys measured, where another one counts it.
+    pub rows: mpsc::Receiver<Batch>,
     /// What own Envoys see.
     pub healthy: Subscriber<Healthy>,
 }
@@ -70,6 +70,7 @@ pub async fn run(inputs: Inputs, outputs: Outputs) {
         listens: false,
         last: None,
         queue: Queue::default(),
+        write: Duration::ZERO,
         term: 0,
         seen: BTreeMap::new(),
         look: Duration::ZERO,
@@ -91,6 +92,8 @@ struct Exchange {
     /// What this one wrote last; `None`: nothing, and it has no number yet.
     last: Option<Mark>,
     queue: Queue,
+    /// When to write it. What may wait goes along with what may not, so that there is one statement about both.
+    write: Duration,
     /// Under which term rows are read, and up to where of each source.
     term: u64,
     seen: BTreeMap<i64, i64>,
@@ -115,9 +118,9 @@ impl Exchange {
             self.outputs.sighted.publish(Healthy::new());
         }
         let now = self.watch.elapsed();
-        let reads = duty.counts && (duty.waits || !duty.stages.is_empty());
+        let reads = duty.counts && (duty.waits || !duty.stages.is_empty() || !duty.shadows.is_empty());
         let tells = !duty.counts && duty.waits && !self.inputs.healthy.load().is_empty();
-        let is_due = !self.queue.is_empty()
+        let is_due = (!self.queue.is_empty() && now >= self.write)
             || (reads && now >= self.look)
             || (tells && now >= self.tell)
             || (reads != self.listens && self.link.is_some());
@@ -139,7 +142,7 @@ impl Exchange {
         let mut due = Vec::new();
         due.extend(reads.then_some(self.look));
         due.extend(tells.then_some(self.tell));
-        due.extend((!self.queue.is_empty()).then_some(Duration::ZERO));
+        due.extend((!self.queue.is_empty()).then_some(self.write));
         let at = due.into_iter().min().map(|at| at.max(self.retry));
         let pause = at.map(|at| at.saturating_sub(self.watch.elapsed()));
         let alarm = async {
@@ -156,8 +159,11 @@ impl Exchange {
         };
         tokio::select! {
             rows = self.inputs.rows.recv() => {
-                let Some((waits, rows)) = rows else { return false };
-                self.queue.push(rows, self.watch.elapsed().saturating_sub(waits.elapsed()));
+                let Some(Batch { waits, rows, is_patient }) = rows else { return false };
+                let now = self.watch.elapsed();
+                let write = if is_patient { now + LOOK } else { now };
+                self.write = if self.queue.is_empty() { write } else { self.write.min(write) };
+                self.queue.push(rows, now.saturating_sub(waits.elapsed()));
             }
             more = self.inputs.duty.changed() => return more,
             more = self.inputs.healthy.changed() => return more,

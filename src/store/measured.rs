@@ -5,7 +5,7 @@
 //! whoever leads and whenever the leader ends. A writer that does not know whether its rows arrived never writes them
 //! again. Nothing comes twice; what is lost is lost of all versions alike.
 
-use crate::clock::Timestamp;
+use crate::clock::{Stopwatch, Timestamp};
 use crate::names::GatewayName;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicU64;
@@ -25,7 +25,7 @@ pub struct Mark {
     pub sequence: i64,
 }
 
-/// What the versions of one gateway did in one interval, at the Envoys of one Serin.
+/// What the versions of one gateway did in one interval, at the Envoys of one Serin, or how their predictions agreed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
     /// Whose they are.
@@ -55,12 +55,25 @@ pub struct Found {
 pub struct Duty {
     /// It decides, so that it counts what all measured; the others write it down for that one.
     pub counts: bool,
+    /// The token under which it decides; `None`: it does not, or is the only one.
+    pub token: Option<u64>,
     /// Counts up whenever what others wrote has to be read anew, since it is not known what of it was counted.
     pub term: u64,
     /// The releases whose canary has traffic.
     pub stages: BTreeMap<GatewayName, Stage>,
+    /// The releases that live on how the predictions of both versions agree.
+    pub shadows: BTreeMap<GatewayName, Shadow>,
     /// Some canary waits for a healthy endpoint.
     pub waits: bool,
+}
+
+/// A stay in which predictions are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shadow {
+    /// The revision that it came with.
+    pub revision: u64,
+    /// When this Serin heard of it, by its own clock.
+    pub heard: Timestamp,
 }
 
 /// A stay at one weight.
@@ -74,6 +87,17 @@ pub struct Stage {
     pub first: Timestamp,
     /// When this Serin heard of the weight, by its own clock.
     pub heard: Timestamp,
+}
+
+/// Rows for the database.
+#[derive(Debug)]
+pub struct Batch {
+    /// For how long they wait.
+    pub waits: Stopwatch,
+    /// What they say.
+    pub rows: Vec<Measured>,
+    /// They may wait for others to go along with.
+    pub is_patient: bool,
 }
 
 /// How many rows went which way since the start.

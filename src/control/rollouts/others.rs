@@ -8,7 +8,7 @@ use super::super::handed;
 use super::{Rollouts, Waiting};
 use crate::clock::Timestamp;
 use crate::names::GatewayName;
-use crate::rollout::{Outcome, Refusal, State};
+use crate::rollout::{Input, Outcome, Refusal, State};
 use crate::store::{Error, Kept, Seat};
 
 /// Another Serin decides, or nobody can.
@@ -127,6 +127,8 @@ impl Rollouts {
         if let Seat::Leads { .. } = seat {
             self.drop_decisions(&NotLeading::Nobody);
             self.read_again();
+            // So are what was compared for the leader before, though that was this one, and its counter.
+            self.waiting.retain(|waiting| !matches!(waiting, Waiting::Input(_, Input::Compared(_), _)));
             self.seat = Some((seat, now));
             self.failure = None;
             self.turn_back(now);
@@ -179,8 +181,11 @@ impl Rollouts {
             self.ended.remove(name);
             return;
         };
-        let weight = |state: &State| state.weights.last().map(|at| at.revision);
-        if self.kept.get(name).map(weight) != Some(weight(&state)) {
+        let stay = |state: &State| {
+            let weight = state.weights.last().map(|at| at.revision);
+            (weight, state.shadowed.map(|shadowed| shadowed.revision()))
+        };
+        if self.kept.get(name).map(stay) != Some(stay(&state)) {
             self.heard.insert(name.clone(), now);
         }
         self.kept.insert(name.clone(), state);
@@ -211,7 +216,8 @@ impl Rollouts {
     pub(super) fn read_again(&mut self) {
         self.term += 1;
         self.is_compared_anew = true;
-        self.waiting.retain(|w| !matches!(w, Waiting::Input(_, _, marks) if !marks.is_empty()));
+        self.waiting.retain(|waiting| !waiting.has_rows());
+        self.pairs.drop_rows();
     }
 
     /// What was decided and not proposed was decided from what may not be kept any more.

@@ -2,9 +2,10 @@
 
 use super::super::questions::{self, Questions};
 use super::Rollouts;
+use super::predictions::at_weight;
 use crate::names::{GatewayName, UpstreamName};
 use crate::rollout::{Identity, Phase, State};
-use crate::store::measured::{Duty, Stage};
+use crate::store::measured::{Duty, Shadow, Stage};
 use crate::weight::Weight;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,19 +30,24 @@ impl Rollouts {
         if !std::mem::take(&mut self.is_compared_anew) {
             return None;
         }
-        let decides = self.token().is_ok();
-        let duty = Duty { counts: decides, term: self.term, ..Duty::default() };
+        let token = self.token();
+        let decides = token.is_ok();
+        let duty = Duty { counts: decides, token: token.ok().flatten(), term: self.term, ..Duty::default() };
         let mut wants = Wants { compared: Compared::new(), questions: Questions::new(), duty };
         for (name, plan) in &self.plans {
             let running = |s: &&State| s.phase.is_running() && s.identity == plan.identity;
             let Some(state) = self.kept.get(name).filter(running) else { continue };
             wants.duty.waits |= state.phase == Phase::Waiting;
-            if state.weight > Weight::NONE {
-                let revision = state.weights.last().map_or(0, |at| at.revision);
+            let heard = self.heard.get(name).copied().unwrap_or_default();
+            if let Some(revision) = at_weight(state) {
                 let began = state.stage.began;
                 let first = state.evidence.as_ref().map_or(began, |evidence| evidence.origin);
-                let heard = self.heard.get(name).copied().unwrap_or_default();
                 wants.duty.stages.insert(name.clone(), Stage { revision, began, first, heard });
+            }
+            let by_predictions = at_weight(state).filter(|_| plan.settings.min_match.is_some());
+            let shadowed = state.shadowed.map(|shadowed| shadowed.revision());
+            if let Some(revision) = shadowed.or(by_predictions) {
+                wants.duty.shadows.insert(name.clone(), Shadow { revision, heard });
             }
             // What the leader measures at once, the others write down only when it counts.
             if decides || state.weight > Weight::NONE {

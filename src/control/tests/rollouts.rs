@@ -1,5 +1,6 @@
 //! Rollouts in the loop: what is kept counts, and nothing else.
 
+mod agreed;
 mod late;
 mod measured;
 mod others;

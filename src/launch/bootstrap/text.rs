@@ -197,10 +197,13 @@ static_resources:
 fn cluster(bootstrap: &Bootstrap, name: &str, limits: &str) -> String {
     let all = bootstrap.control_planes();
     // A name is asked for IPv4 first: `localhost` is both, and Serin listens on 127.0.0.1.
-    let discovery = if all.iter().all(|at| at.ip().is_some()) {
-        "STATIC"
-    } else {
-        "STRICT_DNS\n    dns_lookup_family: V4_PREFERRED"
+    let discovery = match all[..] {
+        [at] if at.ip().is_none() && name == translate::COMPARE_CLUSTER => {
+            "LOGICAL_DNS  # both answers of a request go to one control plane, though the name led to several\n    \
+             dns_lookup_family: V4_PREFERRED"
+        }
+        _ if all.iter().all(|at| at.ip().is_some()) => "STATIC",
+        _ => "STRICT_DNS\n    dns_lookup_family: V4_PREFERRED",
     };
     let endpoints: String = all.iter().enumerate().map(|(i, at)| endpoints(i, at)).collect();
     let (silence, (leave, order)) = match all.len() {
@@ -347,6 +350,29 @@ mod tests {
             let socket =
                 &cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"];
             assert_eq!(socket["socket_address"]["address"], host);
+        }
+    }
+
+    #[test]
+    fn both_answers_of_a_request_go_the_same_way() {
+        let at = |host: &str| Endpoint { host: host.into(), port: 1 };
+        for (first, others, kind) in [
+            ("serin.local", vec![], "LOGICAL_DNS"),
+            ("serin.local", vec![at("10.0.0.1")], "STRICT_DNS"),
+            ("10.0.0.1", vec![], "STATIC"),
+        ] {
+            let bootstrap = Bootstrap { control_plane: at(first), others, ..Bootstrap::default() };
+            let cluster = &read(&bootstrap)["static_resources"]["clusters"][1];
+            assert_eq!(
+                (&cluster["name"], &cluster["type"]),
+                (&translate::COMPARE_CLUSTER.into(), &kind.into())
+            );
+            // Each endpoint has a priority of its own, or there is one: nothing is left to choose between.
+            let groups = cluster["load_assignment"]["endpoints"].as_array().unwrap();
+            assert!(groups.iter().all(|group| group["lb_endpoints"].as_array().unwrap().len() == 1));
+            let priorities: Vec<_> =
+                groups.iter().map(|group| group["priority"].as_u64().unwrap_or(0)).collect();
+            assert_eq!(priorities, (0..).take(groups.len()).collect::<Vec<_>>());
         }
     }
 

@@ -73,6 +73,46 @@ fn a_canary_whose_predictions_differ_gets_no_request() {
 }
 
 #[test]
+fn what_others_compared_counts_as_well_and_only_of_this_shadow() {
+    let mut play = shadowed();
+    let revision = play.state.shadowed.unwrap().revision();
+    let agreed = |revision, compared, matched| Input::Agreed(Agreed { revision, compared, matched });
+    play.input(&agreed(revision, 2_400, 2_356));
+    play.compared(100, 100);
+    let seen = play.state.shadowed.unwrap();
+    assert_eq!((seen.compared, seen.matched, play.state.phase), (2_500, 2_456, Phase::Holding));
+    for other in [agreed(revision - 1, 400, 0), agreed(revision + 1, 400, 0), agreed(revision, 0, 0)] {
+        play.input(&other);
+        assert_eq!(play.state.shadowed, Some(seen), "{other:?}");
+    }
+    play.input(&agreed(revision, 2_400, 2_356));
+    assert_eq!((play.state.phase, play.state.weight), (Phase::Progressing, percent("5")));
+    play.input(&agreed(revision, 400, 0));
+    assert_eq!(play.state.phase, Phase::Progressing, "it has begun");
+
+    // A person overrules what was seen: what comes late is about that.
+    let mut play = shadowed();
+    play.plan.on_failure = OnFailure::Pause;
+    play.input(&agreed(revision, 400, 360));
+    assert_eq!(play.state.phase, Phase::Paused);
+    play.order(Verb::Resume).unwrap();
+    let next = play.state.shadowed.unwrap();
+    play.input(&agreed(revision, 400, 360));
+    assert_eq!((play.state.phase, play.state.shadowed), (Phase::Holding, Some(next)));
+    play.input(&agreed(next.revision(), 1_400, 1_400));
+    assert_eq!(play.state.phase, Phase::Progressing);
+}
+
+#[test]
+fn a_shadow_that_an_older_serin_has_kept_has_a_revision_as_well() {
+    let play = shadowed();
+    let mut kept = serde_json::to_value(&play.state).unwrap();
+    kept["shadowed"].as_object_mut().unwrap().remove("revision").unwrap();
+    let state: State = serde_json::from_value(kept).unwrap();
+    assert_eq!(state.shadowed.unwrap().revision(), 1);
+}
+
+#[test]
 fn without_predictions_it_neither_begins_nor_fails() {
     let mut play = shadowed();
     for _ in 0..3 {

@@ -14,6 +14,7 @@ enum Act {
     Healthy(u32),
     /// So many predictions are compared, and so many of ten agree.
     Compared(u64, u64),
+    Agreed(u64, u64),
     Order(Verb),
     /// A report that was there before.
     Again,
@@ -44,6 +45,8 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (0u32..2).prop_map(Act::Healthy),
         4 => (prop::sample::select(vec![0u64, 10, 1_000, 100_000]), 0u64..=10)
             .prop_map(|(compared, of_ten)| Act::Compared(compared, of_ten)),
+        2 => (0u64..2_000, prop_oneof![2 => 9u64..=10, 1 => 0u64..=10])
+            .prop_map(|(compared, of_ten)| Act::Agreed(compared, of_ten)),
         1 => verb().prop_map(Act::Order),
         1 => Just(Act::Again),
         1 => (1u64..10_000).prop_map(Act::Back),
@@ -97,6 +100,12 @@ proptest! {
                     last = Input::Compared(reading);
                     play.input(&last);
                 }
+                Act::Agreed(compared, of_ten) => {
+                    requests = f64::from(u32::try_from(*compared).unwrap());
+                    let matched = compared * of_ten / 10;
+                    let revision = play.state.shadowed.map_or(1, |seen| seen.revision());
+                    play.input(&Input::Agreed(Agreed { revision, compared: *compared, matched }));
+                }
                 Act::Order(verb) => {
                     ordered = true;
                     let refused = play.order(*verb).is_err();
@@ -138,9 +147,10 @@ proptest! {
             let raised = after.weight > before.weight;
             prop_assert!(!edited || !raised, "an edit never raises the weight");
             let first = before.phase == Phase::Waiting && matches!(act, Act::Healthy(1..)) && !is_shadowed;
-            let advanced = matches!(act, Act::Second { .. } | Act::Compared(..) | Act::Again);
+            let advanced =
+                matches!(act, Act::Second { .. } | Act::Compared(..) | Act::Agreed(..) | Act::Again);
             prop_assert!(!raised || ordered || first || advanced, "{:?} raised the weight", act);
-            if raised && matches!(act, Act::Second { .. } | Act::Compared(..)) {
+            if raised && matches!(act, Act::Second { .. } | Act::Compared(..) | Act::Agreed(..)) {
                 prop_assert!(requests > 0.0, "no requests never advance");
                 prop_assert!(!matches!(before.phase, Phase::Paused | Phase::RolledBack), "only an order does");
                 let least = play.plan.pause_at(before.weight).as_millis();

@@ -25,6 +25,7 @@ mod mtls;
 mod outage;
 pub(crate) mod pki;
 mod plays;
+mod predictions;
 pub(crate) mod provider;
 mod proxyless;
 pub(crate) mod python;

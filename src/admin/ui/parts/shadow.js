@@ -15,6 +15,8 @@ export function shadow(of, report, isFirst) {
     .sort((a, b) => Number(b.primary) - Number(a.primary));
   return [told,
     h("p", { class: "faint" }, "Compared: ", h("code", {}, report.path), ` of both answers, since ${moment(report.since)}.`),
+    report.replica && h("p", { class: "faint" }, "These are the answers of Envoys that send them to ", h("span", { class: "name" }, report.replica),
+      ". Other replicas have theirs; a release counts all."),
     pairs.length > 0 ? h("ul", { class: "comparisons" }, pairs.map((pair) => comparison(pair, report, isFirst)))
       : h("p", { class: "faint" }, "No answer was seen yet."),
     unused("Answers of which the other half is not known", report.notPaired)];

@@ -1,6 +1,7 @@
 //! Canaries that are shadowed before their first step, and predictions as a metric.
 
 use super::*;
+use crate::control::Readings;
 use crate::rollout::Reading;
 
 /// A release whose canary is shadowed first, and the shadow of its gateway otherwise.
@@ -12,7 +13,8 @@ impl Kept {
     /// So many predictions were compared since a moment, and so many of them agreed.
     fn compared(&mut self, since: Timestamp, compared: u64, matched: u64) {
         let reading = Reading { since, compared, matched };
-        self.play.event(Event::Compared([(fraud(), reading)].into()));
+        let readings = [(fraud(), reading)].into();
+        self.play.event(Event::Compared(Readings { token: None, readings }));
     }
 
     /// Who gets copies as people see it, and of how many requests.
