@@ -12,7 +12,7 @@ use super::{Commit, Entry, Error, Query, Restored, StateChange, Store};
 use crate::clock::Timestamp;
 use crate::names::GatewayName;
 use lock::Lock;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Params, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use std::collections::BTreeMap;
 use std::fs::{OpenOptions, Permissions};
 use std::io;
@@ -204,15 +204,15 @@ fn keep(transaction: &Connection, commit: &Commit, place: &str) -> Result<Option
         if let Some(text) = text {
             let put = "INSERT INTO document (path, text) VALUES (?1, ?2) \
                        ON CONFLICT (path) DO UPDATE SET text = excluded.text";
-            execute(transaction, put, params![&**path, &**text]).map_err(wrong)?;
+            transaction.execute(put, params![&**path, &**text]).map_err(wrong)?;
         } else {
-            execute(transaction, "DELETE FROM document WHERE path = ?1", [&**path]).map_err(wrong)?;
+            transaction.execute("DELETE FROM document WHERE path = ?1", [&**path]).map_err(wrong)?;
         }
     }
     for (name, is_on) in &commit.switches {
         let put = "INSERT INTO switch (name, is_on) VALUES (?1, ?2) \
                    ON CONFLICT (name) DO UPDATE SET is_on = excluded.is_on";
-        execute(transaction, put, params![&**name, is_on]).map_err(wrong)?;
+        transaction.execute(put, params![&**name, is_on]).map_err(wrong)?;
     }
     let mut last = None;
     for entry in &commit.entries {
@@ -221,17 +221,12 @@ fn keep(transaction: &Connection, commit: &Commit, place: &str) -> Result<Option
     Ok(last)
 }
 
-/// A statement that comes again and again, and is read once.
-fn execute(connection: &Connection, statement: &str, values: impl Params) -> rusqlite::Result<usize> {
-    connection.prepare_cached(statement)?.execute(values)
-}
-
 fn change_state(transaction: &Connection, change: &StateChange, place: &str) -> Result<(), Error> {
     let wrong = |e| explain(&e, place);
     let gateway = change.gateway.as_str();
     let select = "SELECT revision FROM rollout WHERE gateway = ?1";
-    let found = transaction.prepare_cached(select).map_err(wrong)?.query_row([gateway], |row| row.get(0));
-    let found: Option<u64> = found.optional().map_err(wrong)?;
+    let found: Option<u64> =
+        transaction.query_row(select, [gateway], |row| row.get(0)).optional().map_err(wrong)?;
     if found != change.expected {
         return Err(Error::Conflict { gateway: change.gateway.clone(), expected: change.expected, found });
     }
@@ -239,10 +234,10 @@ fn change_state(transaction: &Connection, change: &StateChange, place: &str) -> 
         Some(state) => {
             let put = "INSERT INTO rollout (gateway, revision, state) VALUES (?1, ?2, ?3) ON CONFLICT (gateway) \
                        DO UPDATE SET revision = excluded.revision, state = excluded.state";
-            execute(transaction, put, params![gateway, change.revision, state.to_string()]).map_err(wrong)?;
+            transaction.execute(put, params![gateway, change.revision, state.to_string()]).map_err(wrong)?;
         }
         None => {
-            execute(transaction, "DELETE FROM rollout WHERE gateway = ?1", [gateway]).map_err(wrong)?;
+            transaction.execute("DELETE FROM rollout WHERE gateway = ?1", [gateway]).map_err(wrong)?;
         }
     }
     Ok(())

@@ -14,8 +14,7 @@ use std::fmt::Write;
 pub(super) fn insert(connection: &Connection, entry: &NewEntry) -> rusqlite::Result<u64> {
     let text = |weights: &Weights| serde_json::json!(weights).to_string();
     let details = (!entry.details.is_null()).then(|| entry.details.to_string());
-    super::execute(
-        connection,
+    connection.execute(
         "INSERT INTO journal (time, gateway, kind, actor, message, reason, before, after, revision, details) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
