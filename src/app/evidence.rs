@@ -100,8 +100,9 @@ async fn deliver(
     events: mpsc::Sender<Event>,
 ) {
     while let Some((term, rows)) = found.recv().await {
-        let (agreed, rows) = agreed_of(term, rows);
-        let read = parts_of(term, rows, &duty.load(), clock::now());
+        let now = clock::now();
+        let (agreed, rows) = agreed_of(term, rows, now);
+        let read = parts_of(term, rows, &duty.load(), now);
         if parts.send(read).await.is_err() {
             return;
         }
@@ -113,15 +114,16 @@ async fn deliver(
 
 /// How predictions agreed elsewhere, as long as that says something of what is served now; and the rows about what was
 /// measured.
-fn agreed_of(term: u64, found: Vec<Found>) -> (Rows, Vec<Found>) {
+fn agreed_of(term: u64, found: Vec<Found>, now: Timestamp) -> (Rows, Vec<Found>) {
     let (mut agreed, mut others) = (Rows { term, rows: Vec::new() }, Vec::new());
     for found in found {
         match Matches::read(&found.measured.text) {
             None => others.push(found),
             Some(_) if found.ago > OLDEST => {}
             Some(Matches { compared, matched }) => {
-                let Found { mark, measured: Measured { gateway, stage: revision, .. }, .. } = found;
-                agreed.rows.push(Row { mark, gateway, agreed: Agreed { revision, compared, matched } });
+                let Found { mark, ago, measured: Measured { gateway, stage: revision, length, .. } } = found;
+                let (from, says) = (now.minus(ago + length), Agreed { revision, compared, matched });
+                agreed.rows.push(Row { mark, gateway, from, agreed: says });
             }
         }
     }
@@ -245,10 +247,12 @@ mod tests {
             found(7, Duration::ZERO),
             compared(2, OLDEST + Duration::from_millis(1)),
         ];
-        let (Rows { term, rows }, others) = agreed_of(3, all);
+        let (Rows { term, rows }, others) = agreed_of(3, all, at(200));
         let agreed = Agreed { revision: 7, compared: 9, matched: 8 };
         let mark = Mark { source: 5, sequence: 1 };
-        assert_eq!((term, rows), (3, vec![Row { mark, gateway: gateway(), agreed }]), "one is too old");
+        // A minute ago, and what was measured then took a second.
+        let row = Row { mark, gateway: gateway(), from: at(139), agreed };
+        assert_eq!((term, rows), (3, vec![row]), "one is too old");
         assert_eq!(others, [found(7, Duration::ZERO)]);
         // A Serin that is older passes over it.
         let older = parts_of(3, vec![compared(1, Duration::ZERO)], &duty(), at(91));

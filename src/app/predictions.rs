@@ -9,9 +9,8 @@ use crate::clock::Timestamp;
 use crate::compare::Matches;
 use crate::names::GatewayName;
 use crate::rollout::Reading;
-use crate::store::measured::{Duty, Measured};
+use crate::store::measured::{Duty, Measured, Shadow};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// By gateway.
 pub(super) type Readings = BTreeMap<GatewayName, Reading>;
@@ -37,17 +36,19 @@ pub(super) struct Predictions {
 struct Lead {
     token: Option<u64>,
     since: Timestamp,
-    /// What was handed on before.
-    base: BTreeMap<GatewayName, Handed>,
-    /// With the shadow as it was then: a counter that is told when another one begins says what is not of that one.
-    told: BTreeMap<GatewayName, Handed>,
+    /// What was handed on before, and what is of no shadow that this Serin knows.
+    base: Readings,
+    /// With the revision as in [`Handed`]: a counter that is told when another shadow begins says what is not of that one.
+    told: BTreeMap<GatewayName, (Reading, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Handed {
     reading: Reading,
-    /// Under which [`Shadow::revision`](crate::store::measured::Shadow::revision); 0: under none.
+    /// Under which [`Shadow::revision`]; 0: under none.
     revision: u64,
+    /// When it was read.
+    at: Timestamp,
 }
 
 impl Predictions {
@@ -58,26 +59,28 @@ impl Predictions {
             News::Own(duty.token, self.own(all, duty, now))
         } else {
             self.lead = None;
-            News::Rows(self.rows(all, duty))
+            News::Rows(self.rows(all, duty, now))
         }
     }
 
-    fn own(&mut self, all: &Readings, duty: &Duty, now: Timestamp) -> Readings {
+    fn own(&mut self, all: &Readings, duty: &Duty, at: Timestamp) -> Readings {
         let token = duty.token;
         let lead = match self.lead.take() {
             Some(lead) if lead.token == token => lead,
-            _ => Lead { token, since: now, base: self.handed.clone(), told: BTreeMap::new() },
+            _ => Lead { token, since: at, base: self.base(all, duty), told: BTreeMap::new() },
         };
         let lead = self.lead.insert(lead);
         lead.told.retain(|name, _| all.contains_key(name));
         let mut news = Readings::new();
         for (name, now) in all {
             let revision = duty.shadows.get(name).map_or(0, |shadow| shadow.revision);
-            self.handed.insert(name.clone(), Handed { reading: *now, revision });
-            let before = lead.base.get(name).filter(|before| before.reading.since == now.since);
+            self.handed.insert(name.clone(), Handed { reading: *now, revision, at });
+            let before = lead.base.get(name).filter(|before| before.since == now.since);
+            // Where all of it counts, it is as old as it is.
+            let since = before.map_or(now.since, |_| now.since.max(lead.since));
             let (compared, matched) = since_then(now, before);
-            let reading = Reading { since: now.since.max(lead.since), compared, matched };
-            let told = Handed { reading, revision };
+            let reading = Reading { since, compared, matched };
+            let told = (reading, revision);
             if lead.told.insert(name.clone(), told) != Some(told) {
                 news.insert(name.clone(), reading);
             }
@@ -85,39 +88,57 @@ impl Predictions {
         news
     }
 
-    fn rows(&mut self, all: &Readings, duty: &Duty) -> Vec<Measured> {
+    /// What does not count in a lead that begins now.
+    fn base(&self, all: &Readings, duty: &Duty) -> Readings {
+        let handed = self.handed.iter().map(|(name, handed)| (name.clone(), handed.reading));
+        let mut base: Readings = handed.collect();
+        // Who is the only one was there whenever a shadow began: a counter that was told says what is not of it.
+        let unknown = all.iter().filter(|(name, now)| {
+            let shadow = duty.shadows.get(*name);
+            duty.token.is_some() && !shadow.is_some_and(|shadow| is_of(now, shadow, self.handed.get(*name)))
+        });
+        base.extend(unknown.map(|(name, now)| (name.clone(), *now)));
+        base
+    }
+
+    fn rows(&mut self, all: &Readings, duty: &Duty, at: Timestamp) -> Vec<Measured> {
         let mut rows = Vec::new();
         for (name, now) in all {
             let Some(shadow) = duty.shadows.get(name) else { continue };
-            let handed = Handed { reading: *now, revision: shadow.revision };
+            let handed = Handed { reading: *now, revision: shadow.revision, at };
             let before = self.handed.insert(name.clone(), handed);
-            let before = before.filter(|before| before.reading.since == now.since);
-            // What was compared before this Serin heard of the shadow is of another one, as is all of a counter of which
-            // nobody knows how much that is.
-            if now.since < shadow.heard && before.is_none_or(|before| before.revision != shadow.revision) {
+            if !is_of(now, shadow, before.as_ref()) {
                 continue;
             }
-            let (compared, matched) = since_then(now, before.as_ref());
+            let before = before.filter(|before| before.reading.since == now.since);
+            let (compared, matched) = since_then(now, before.as_ref().map(|before| &before.reading));
             if compared > 0 {
                 let text = Matches { compared, matched }.text();
                 let (gateway, stage) = (name.clone(), shadow.revision);
-                rows.push(Measured { gateway, stage, length: Duration::ZERO, text });
+                let length = at.since(before.map_or(now.since, |before| before.at));
+                rows.push(Measured { gateway, stage, length, text });
             }
         }
         rows
     }
 }
 
+/// Whether what a counter has more than when it was handed on is of this shadow. What was compared before this Serin
+/// heard of the shadow is of another one, as is all of a counter of which nobody knows how much that is.
+fn is_of(now: &Reading, shadow: &Shadow, before: Option<&Handed>) -> bool {
+    let before = before.filter(|before| before.reading.since == now.since);
+    now.since >= shadow.heard || before.is_some_and(|before| before.revision == shadow.revision)
+}
+
 /// What was compared since then, and how much of it agreed.
-fn since_then(now: &Reading, then: Option<&Handed>) -> (u64, u64) {
-    let (compared, matched) = then.map_or((0, 0), |then| (then.reading.compared, then.reading.matched));
+fn since_then(now: &Reading, then: Option<&Reading>) -> (u64, u64) {
+    let (compared, matched) = then.map_or((0, 0), |then| (then.compared, then.matched));
     (now.compared.saturating_sub(compared), now.matched.saturating_sub(matched))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::measured::Shadow;
     use proptest::prelude::*;
 
     fn fraud() -> GatewayName {
@@ -157,9 +178,9 @@ mod tests {
     #[test]
     fn the_only_one_tells_its_counters_when_they_change() {
         let (mut all, duty) = (Predictions::default(), Duty { counts: true, ..Duty::default() });
-        assert_eq!(told(&mut all, 50, &at(10, 4, 3), &duty), Some((50, 4, 3)));
+        assert_eq!(told(&mut all, 50, &at(10, 4, 3), &duty), Some((10, 4, 3)));
         assert_eq!(told(&mut all, 51, &at(10, 4, 3), &duty), None);
-        assert_eq!(told(&mut all, 52, &at(10, 9, 7), &duty), Some((50, 9, 7)));
+        assert_eq!(told(&mut all, 52, &at(10, 9, 7), &duty), Some((10, 9, 7)));
         assert_eq!(told(&mut all, 53, &at(53, 1, 1), &duty), Some((53, 1, 1)), "other rules");
         // A shadow begins: what is there is not of it, which can be known only from a reading of now.
         let duty = Duty { shadows: follows(7, 54).shadows, ..duty };
@@ -191,12 +212,50 @@ mod tests {
     #[test]
     fn a_lead_that_comes_back_begins_with_another_counter() {
         let mut all = Predictions::default();
-        assert_eq!(told(&mut all, 50, &at(10, 4, 4), &leads(1)), Some((50, 4, 4)));
-        assert_eq!(told(&mut all, 60, &at(10, 9, 9), &leads(1)), Some((50, 9, 9)));
+        assert_eq!(told(&mut all, 50, &at(10, 4, 4), &leads(1)), Some((10, 4, 4)));
+        assert_eq!(told(&mut all, 60, &at(10, 9, 9), &leads(1)), Some((10, 9, 9)));
         assert_eq!(told(&mut all, 70, &at(10, 20, 20), &follows(7, 0)), Some((7, 11, 11)));
         assert_eq!(told(&mut all, 80, &at(10, 22, 21), &leads(3)), Some((80, 2, 1)));
         // Another one has led, and nobody noticed here.
         assert_eq!(told(&mut all, 90, &at(10, 25, 24), &leads(5)), Some((90, 3, 3)));
+    }
+
+    #[test]
+    fn a_lead_begins_with_nothing_of_what_is_of_no_shadow() {
+        let heard = |revision, heard| Duty { shadows: follows(revision, heard).shadows, ..leads(1) };
+        let no_shadow = Duty { shadows: BTreeMap::new(), ..leads(1) };
+        // The counter of a shadow that is always there; the lead comes before this Serin has noted the release's.
+        let mut all = Predictions::default();
+        assert_eq!(told(&mut all, 50, &at(10, 1_000_000, 900_000), &Duty::default()), None);
+        assert_eq!(told(&mut all, 61, &at(10, 1_000_005, 900_004), &heard(7, 60)), Some((61, 0, 0)));
+        assert_eq!(told(&mut all, 62, &at(10, 1_000_009, 900_008), &heard(7, 60)), Some((61, 4, 4)));
+        // It has noted one, and another one has begun since.
+        let mut all = Predictions::default();
+        assert_eq!(told(&mut all, 61, &at(10, 1_000_000, 900_000), &follows(7, 60)), None);
+        assert_eq!(told(&mut all, 71, &at(10, 1_000_009, 900_009), &heard(9, 70)), Some((71, 0, 0)));
+        // Nothing is released when the lead begins.
+        let mut all = Predictions::default();
+        assert_eq!(told(&mut all, 71, &at(10, 1_000_000, 900_000), &no_shadow), Some((71, 0, 0)));
+        assert_eq!(told(&mut all, 81, &at(10, 1_000_003, 900_003), &heard(7, 80)), Some((71, 3, 3)));
+        // All of a counter that is younger than the shadow, and what is new of one that was handed on.
+        let mut all = Predictions::default();
+        assert_eq!(told(&mut all, 71, &at(65, 30, 20), &heard(7, 60)), Some((65, 30, 20)));
+        let mut all = Predictions::default();
+        assert_eq!(told(&mut all, 61, &at(10, 1_000_000, 900_000), &follows(7, 60)), None);
+        assert_eq!(told(&mut all, 71, &at(10, 1_000_009, 900_009), &heard(7, 60)), Some((71, 9, 9)));
+    }
+
+    #[test]
+    fn a_row_says_how_long_it_was_compared() {
+        let mut all = Predictions::default();
+        let mut length = |now, readings, duty| match all.take(&readings, &duty, Timestamp(now)) {
+            News::Rows(rows) => rows.first().map(|row| row.length.as_millis()),
+            News::Own(..) => None,
+        };
+        assert_eq!(length(50, at(10, 4, 3), follows(7, 5)), Some(40), "all the time that it counts");
+        assert_eq!(length(80, at(10, 4, 3), follows(7, 5)), None);
+        assert_eq!(length(95, at(10, 9, 3), follows(7, 5)), Some(15), "since it was read last");
+        assert_eq!(length(99, at(97, 1, 1), follows(7, 5)), Some(2), "other rules");
     }
 
     proptest! {

@@ -112,6 +112,8 @@ pub struct Row {
     pub mark: Mark,
     /// Whose predictions.
     pub gateway: GatewayName,
+    /// The begin of the interval in which they were compared, by the clock of this Serin.
+    pub from: Timestamp,
     /// How they agreed, and at which [`Shadow::revision`](crate::store::measured::Shadow::revision).
     pub agreed: Agreed,
 }

@@ -246,6 +246,7 @@ impl Rollouts {
                 // They are read anew, or were counted already.
                 continue;
             }
+            let stay = self.stay(&gateway);
             let Some(plan) = self.plans.get(&gateway) else {
                 self.next.taken.extend(others.marks);
                 continue;
@@ -264,7 +265,7 @@ impl Rollouts {
                 did.counts
             });
             let user = self.said.take_points(&gateway);
-            let (shadow, compared) = self.pairs.take(&gateway);
+            let (shadow, compared) = self.pairs.take(&gateway, stay);
             others.marks.extend(compared);
             let report = Input::Report(Report { from, to, canary, primary, user, shadow });
             self.count(gateway, report, others.marks, now);

@@ -69,9 +69,10 @@ impl Shadowed {
     }
 
     /// By which number all Serins know this shadow; what was compared under another one says nothing about it. Revisions
-    /// count from 1, also where an older Serin has kept the state, which knows of no such number.
-    pub fn revision(&self) -> u64 {
-        self.revision.max(1)
+    /// count from 1. `None`: an older Serin has kept the state, which knows of no such number and of nothing that others
+    /// compared.
+    pub fn revision(&self) -> Option<u64> {
+        (self.revision > 0).then_some(self.revision)
     }
 
     /// Which part agreed, from 0 to 1, and between what the true part is at this confidence; `None`: nothing was
@@ -130,8 +131,9 @@ pub(super) fn judge(plan: &Plan, state: &State, reading: Reading, now: Timestamp
 
 /// The same for what others compared. `None`: that is nothing, or about another shadow.
 pub(super) fn judge_others(plan: &Plan, state: &State, agreed: Agreed, now: Timestamp) -> Option<Transition> {
-    let add =
-        |seen: &mut Shadowed| seen.revision() == agreed.revision && seen.add(agreed.compared, agreed.matched);
+    let add = |seen: &mut Shadowed| {
+        seen.revision() == Some(agreed.revision) && seen.add(agreed.compared, agreed.matched)
+    };
     weigh(plan, state, add, now)
 }
 

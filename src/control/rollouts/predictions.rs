@@ -4,9 +4,11 @@
 //! compared is a counter that only grows, anew with each time that it begins to lead. What others compared are rows,
 //! which are removed with the decision that has them.
 
+use super::super::agreements::Stay;
 use super::super::event::{Readings, Row, Rows};
 use super::{Rollouts, Waiting};
 use crate::clock::Timestamp;
+use crate::names::GatewayName;
 use crate::rollout::{Input, State};
 use crate::weight::Weight;
 
@@ -19,7 +21,8 @@ impl Rollouts {
         }
         for (gateway, reading) in readings {
             if self.plans.contains_key(&gateway) {
-                self.pairs.read(&gateway, reading);
+                let stay = self.stay(&gateway);
+                self.pairs.read(&gateway, reading, stay);
                 self.input(gateway, Input::Compared(reading), now);
             }
         }
@@ -46,14 +49,31 @@ impl Rollouts {
         if !self.plans.get(&row.gateway).is_some_and(|plan| plan.identity == state.identity) {
             return;
         }
-        match (&state.shadowed, at_weight(state)) {
-            (Some(shadowed), _) if shadowed.revision() == row.agreed.revision => {
+        let revision = row.agreed.revision;
+        match (&state.shadowed, self.stay(&row.gateway)) {
+            (Some(shadowed), _) if shadowed.revision() == Some(revision) => {
                 self.count(row.gateway, Input::Agreed(row.agreed), vec![row.mark], now);
             }
-            (None, Some(revision)) if revision == row.agreed.revision => self.pairs.add(row),
+            // Somebody may have overruled what was seen before, at the same weight.
+            (None, Some(stay)) if stay.revision == revision && row.from >= first(state) => {
+                self.pairs.add(row, stay);
+            }
             _ => {}
         }
     }
+
+    /// The stay of the canary at its weight; `None`: it has none, or is another one than the file says.
+    pub(super) fn stay(&self, gateway: &GatewayName) -> Option<Stay> {
+        let state = self.state(gateway)?;
+        let is_served = self.plans.get(gateway)?.identity == state.identity;
+        let revision = at_weight(state).filter(|_| is_served)?;
+        Some(Stay { revision, began: state.stage.began })
+    }
+}
+
+/// When what counts of a canary with traffic began.
+pub(super) fn first(state: &State) -> Timestamp {
+    state.evidence.as_ref().map_or(state.stage.began, |evidence| evidence.origin)
 }
 
 /// The revision with which the canary came to its weight; `None`: it has none.

@@ -2,7 +2,7 @@
 
 use super::super::questions::{self, Questions};
 use super::Rollouts;
-use super::predictions::at_weight;
+use super::predictions::{at_weight, first};
 use crate::names::{GatewayName, UpstreamName};
 use crate::rollout::{Identity, Phase, State};
 use crate::store::measured::{Duty, Shadow, Stage};
@@ -41,11 +41,11 @@ impl Rollouts {
             let heard = self.heard.get(name).copied().unwrap_or_default();
             if let Some(revision) = at_weight(state) {
                 let began = state.stage.began;
-                let first = state.evidence.as_ref().map_or(began, |evidence| evidence.origin);
+                let first = first(state);
                 wants.duty.stages.insert(name.clone(), Stage { revision, began, first, heard });
             }
             let by_predictions = at_weight(state).filter(|_| plan.settings.min_match.is_some());
-            let shadowed = state.shadowed.map(|shadowed| shadowed.revision());
+            let shadowed = state.shadowed.and_then(|shadowed| shadowed.revision());
             if let Some(revision) = shadowed.or(by_predictions) {
                 wants.duty.shadows.insert(name.clone(), Shadow { revision, heard });
             }

@@ -75,7 +75,7 @@ fn a_canary_whose_predictions_differ_gets_no_request() {
 #[test]
 fn what_others_compared_counts_as_well_and_only_of_this_shadow() {
     let mut play = shadowed();
-    let revision = play.state.shadowed.unwrap().revision();
+    let revision = play.state.shadowed.unwrap().revision().unwrap();
     let agreed = |revision, compared, matched| Input::Agreed(Agreed { revision, compared, matched });
     play.input(&agreed(revision, 2_400, 2_356));
     play.compared(100, 100);
@@ -99,17 +99,24 @@ fn what_others_compared_counts_as_well_and_only_of_this_shadow() {
     let next = play.state.shadowed.unwrap();
     play.input(&agreed(revision, 400, 360));
     assert_eq!((play.state.phase, play.state.shadowed), (Phase::Holding, Some(next)));
-    play.input(&agreed(next.revision(), 1_400, 1_400));
+    play.input(&agreed(next.revision().unwrap(), 1_400, 1_400));
     assert_eq!(play.state.phase, Phase::Progressing);
 }
 
 #[test]
-fn a_shadow_that_an_older_serin_has_kept_has_a_revision_as_well() {
-    let play = shadowed();
+fn nothing_of_others_is_of_a_shadow_that_an_older_serin_has_kept() {
+    let mut play = shadowed();
     let mut kept = serde_json::to_value(&play.state).unwrap();
     kept["shadowed"].as_object_mut().unwrap().remove("revision").unwrap();
-    let state: State = serde_json::from_value(kept).unwrap();
-    assert_eq!(state.shadowed.unwrap().revision(), 1);
+    play.state = serde_json::from_value(kept).unwrap();
+    let before = play.state.shadowed.unwrap();
+    assert_eq!(before.revision(), None);
+    for revision in [0, 1, play.state.revision] {
+        play.input(&Input::Agreed(Agreed { revision, compared: 400, matched: 0 }));
+        assert_eq!(play.state.shadowed, Some(before), "{revision}");
+    }
+    play.compared(1_000, 1_000);
+    assert_eq!(play.state.phase, Phase::Progressing, "its own counter counts as before");
 }
 
 #[test]

@@ -103,7 +103,7 @@ proptest! {
                 Act::Agreed(compared, of_ten) => {
                     requests = f64::from(u32::try_from(*compared).unwrap());
                     let matched = compared * of_ten / 10;
-                    let revision = play.state.shadowed.map_or(1, |seen| seen.revision());
+                    let revision = play.state.shadowed.and_then(|seen| seen.revision()).unwrap_or(1);
                     play.input(&Input::Agreed(Agreed { revision, compared: *compared, matched }));
                 }
                 Act::Order(verb) => {

@@ -6,6 +6,7 @@ use crate::rollout::{Agreed, Reading};
 use crate::store::Seat;
 use crate::store::measured::{Duty, Mark};
 use proptest::prelude::*;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What this Serin compared is told from what others did: no test has so many rows.
@@ -93,8 +94,10 @@ impl Leader {
 
     fn read(&mut self) {
         let new = self.left.iter().filter(|(mark, _)| !self.seen.contains(mark));
-        let rows: Vec<Row> =
-            new.map(|(mark, agreed)| Row { mark: *mark, gateway: fraud(), agreed: *agreed }).collect();
+        let from = self.kept.play.now;
+        let row =
+            |(mark, agreed): (&Mark, &Agreed)| Row { mark: *mark, gateway: fraud(), from, agreed: *agreed };
+        let rows: Vec<Row> = new.map(row).collect();
         self.seen.extend(rows.iter().map(|row| row.mark));
         if !rows.is_empty() {
             self.way.push_back(Rows { term: self.duty.term, rows });
@@ -107,6 +110,46 @@ impl Leader {
         self.counter.matched += compared * OWN / 10 * 9;
         let readings = [(fraud(), self.counter)].into();
         self.kept.play.event(Event::Compared(Readings { token: Some(self.token), readings }));
+    }
+
+    fn deliver(&mut self) {
+        while let Some(rows) = self.way.pop_front() {
+            self.kept.play.event(Event::Agreed(rows));
+        }
+    }
+
+    /// Others compare 400 pairs that differ, and this one compares as many; the rows are on the way.
+    fn differ(&mut self) {
+        (0..40).for_each(|_| self.write(5, 0));
+        self.read();
+        self.counter.compared += 400;
+        let readings = [(fraud(), self.counter)].into();
+        self.kept.play.event(Event::Compared(Readings { token: Some(self.token), readings }));
+    }
+
+    /// Envoys report, and that is kept.
+    fn report(&mut self) -> Phase {
+        self.kept.second(2_000.0, 0.0);
+        self.settle();
+        self.kept.phase()
+    }
+
+    /// What the evidence that is kept says of predictions.
+    fn predictions(&mut self) -> Value {
+        let (_, mut state) = self.kept.store.load().unwrap().states.remove(&fraud()).unwrap();
+        let seen = state["evidence"]["analysis"]["events"]["shadow"].take();
+        assert!(seen.is_object(), "{state}");
+        seen
+    }
+
+    fn say(&mut self, verb: Verb) {
+        drop(self.kept.order(verb));
+        self.settle();
+    }
+
+    fn begin(&mut self) {
+        self.kept.healthy();
+        self.settle();
     }
 
     fn propose(&mut self) {
@@ -241,17 +284,91 @@ fn a_lead_that_comes_back_counts_nothing_again() {
     assert_eq!(leader.counted(), (0, 14));
 }
 
-#[test]
-fn what_others_compared_at_a_step_goes_with_the_next_report_and_its_rows_are_removed() {
-    let steps = "steps: [50]";
-    let metric = "shadow: { upstream: v2, percent: 20, compare: {} }\n";
-    let text = |text: String| {
-        text.replace("{ name: error-rate }", "{ name: error-rate }, { name: shadow-match, min: 90% }")
-    };
-    let mut leader = Leader::new(steps, metric);
-    leader.kept.play.write("fraud.yaml", text(release(steps) + metric));
+/// Predictions are compared all the time.
+const COMPARED: &str = "shadow: { upstream: v2, percent: 20, compare: {} }\n";
+
+/// A release whose steps live on how predictions agree.
+fn judged(more: &str) -> String {
+    let metrics = "{ name: error-rate }, { name: shadow-match, min: 90% }";
+    release(more).replace("{ name: error-rate }", metrics) + COMPARED
+}
+
+/// At the first of them.
+fn at_a_step(more: &str) -> Leader {
+    let mut leader = Leader::new(more, COMPARED);
+    leader.kept.play.write("fraud.yaml", judged(more));
     leader.settle();
     leader.hear();
+    leader
+}
+
+#[test]
+fn what_waits_for_a_report_says_nothing_about_the_next_canary_or_weight() {
+    let edit = |leader: &mut Leader| {
+        leader.say(Verb::Abort);
+        leader.kept.play.write("fraud.yaml", judged("steps: [50]").replace("http://b", "http://c"));
+        leader.settle();
+        leader.begin();
+    };
+    let retry = |leader: &mut Leader| {
+        leader.say(Verb::Abort);
+        leader.say(Verb::Retry);
+        leader.begin();
+    };
+    let set_weight = |leader: &mut Leader| leader.say(Verb::SetWeight(Weight::parse("30").unwrap()));
+    let ways: [(&str, fn(&mut Leader)); 3] = [("edit", edit), ("retry", retry), ("set-weight", set_weight)];
+    for (what, next) in ways {
+        let mut leader = at_a_step("steps: [50]");
+        leader.report();
+        let nothing = leader.predictions();
+        leader.differ();
+        leader.deliver();
+        next(&mut leader);
+        assert!(leader.kept.weight() > 0, "{what}");
+        leader.hear();
+        leader.report();
+        assert_eq!(leader.predictions(), nothing, "{what}");
+        assert!(leader.left.is_empty(), "{what}: they are removed");
+        leader.differ();
+        leader.deliver();
+        leader.report();
+        assert_ne!(leader.predictions(), nothing, "{what}: it can be seen");
+    }
+}
+
+#[test]
+fn what_was_overruled_at_a_weight_does_not_stop_it_again() {
+    let mut leader = at_a_step("onFailure: pause, steps: [50]");
+    leader.report();
+    let nothing = leader.predictions();
+    for _ in 0..60 {
+        if leader.report() == Phase::Of(rollout::Phase::Paused) {
+            break;
+        }
+        leader.differ();
+        leader.deliver();
+    }
+    assert_eq!(leader.kept.phase(), Phase::Of(rollout::Phase::Paused));
+    assert_ne!(leader.predictions(), nothing);
+    // What was compared until then is here, and on the way.
+    leader.differ();
+    leader.deliver();
+    leader.differ();
+    leader.kept.play.now = leader.kept.play.now.plus(Duration::from_millis(100));
+    leader.say(Verb::Resume);
+    leader.deliver();
+    assert_ne!(leader.report(), Phase::Of(rollout::Phase::Paused));
+    assert_eq!(leader.predictions(), nothing);
+    assert_eq!(leader.left.len(), 40, "those that were late grow too old");
+    leader.differ();
+    leader.deliver();
+    leader.report();
+    assert_ne!(leader.predictions(), nothing, "it can be seen");
+}
+
+#[test]
+fn what_others_compared_at_a_step_goes_with_the_next_report_and_its_rows_are_removed() {
+    let mut leader = at_a_step("steps: [50]");
     let revision = leader.duty.shadows[&fraud()].revision;
     assert_eq!(revision, leader.duty.stages[&fraud()].revision);
     for second in 0..60 {
@@ -262,9 +379,7 @@ fn what_others_compared_at_a_step_goes_with_the_next_report_and_its_rows_are_rem
             leader.left.insert(mark, Agreed { revision: revision - 1, compared: 10, matched: 10 });
         }
         leader.read();
-        while let Some(rows) = leader.way.pop_front() {
-            leader.kept.play.event(Event::Agreed(rows));
-        }
+        leader.deliver();
         let waiting = leader.left.len();
         leader.settle();
         assert_eq!(leader.left.len(), waiting, "there was no report yet");
