@@ -302,6 +302,9 @@ fn at_a_step(more: &str) -> Leader {
     leader
 }
 
+/// What begins another stay.
+type Next = fn(&mut Leader);
+
 #[test]
 fn what_waits_for_a_report_says_nothing_about_the_next_canary_or_weight() {
     let edit = |leader: &mut Leader| {
@@ -316,7 +319,7 @@ fn what_waits_for_a_report_says_nothing_about_the_next_canary_or_weight() {
         leader.begin();
     };
     let set_weight = |leader: &mut Leader| leader.say(Verb::SetWeight(Weight::parse("30").unwrap()));
-    let ways: [(&str, fn(&mut Leader)); 3] = [("edit", edit), ("retry", retry), ("set-weight", set_weight)];
+    let ways: [(&str, Next); 3] = [("edit", edit), ("retry", retry), ("set-weight", set_weight)];
     for (what, next) in ways {
         let mut leader = at_a_step("steps: [50]");
         leader.report();
