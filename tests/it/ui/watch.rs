@@ -98,6 +98,27 @@ async fn a_gateway_is_told_with_its_journal_and_numbers() {
 }
 
 #[tokio::test]
+async fn a_quiet_page_hears_beats_while_others_hear_more() {
+    let folder = folder(&[("a", gateway("a", 95))]);
+    let app = start(folder.path()).await;
+    let mut quiet = Events::open(&app, "").await;
+    assert_eq!(quiet.any().await.0, "beat");
+    while quiet.any().await.0 != "list" {}
+    // Its numbers are told each second, which wakes all pages.
+    let mut busy = Events::open(&app, "?gateway=a").await;
+    let (mut wakes, mut told) = (0, String::new());
+    while told != "beat" {
+        tokio::select! {
+            (name, _) = soon("a beat", busy.any()) => wakes += usize::from(name == "numbers"),
+            (name, _) = quiet.any() => told = name,
+        }
+        assert!(wakes < 60, "nothing but {told} in a minute of numbers");
+    }
+    assert!(wakes > 1, "others were told of something meanwhile");
+    stop(app).await;
+}
+
+#[tokio::test]
 async fn there_is_an_end_of_seats_and_a_wrong_wish_is_a_mistake() {
     let folder = folder(&[("a", gateway("a", 95))]);
     let app = start(folder.path()).await;
