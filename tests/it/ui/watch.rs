@@ -104,17 +104,10 @@ async fn a_quiet_page_hears_beats_while_others_hear_more() {
     let mut quiet = Events::open(&app, "").await;
     assert_eq!(quiet.any().await.0, "beat");
     while quiet.any().await.0 != "list" {}
-    // Its numbers are told each second, which wakes all pages.
-    let mut busy = Events::open(&app, "?gateway=a").await;
-    let (mut wakes, mut told) = (0, String::new());
-    while told != "beat" {
-        tokio::select! {
-            (name, _) = soon("a beat", busy.any()) => wakes += usize::from(name == "numbers"),
-            (name, _) = quiet.any() => told = name,
-        }
-        assert!(wakes < 60, "nothing but {told} in a minute of numbers");
-    }
-    assert!(wakes > 1, "others were told of something meanwhile");
+    // Its numbers are made each second, which wakes all pages, also where nothing is new to them.
+    let _busy = Events::open(&app, "?gateway=a").await;
+    let beat = async { while quiet.any().await.0 != "beat" {} };
+    soon("a beat", beat).await;
     stop(app).await;
 }
 
