@@ -9,7 +9,7 @@ use super::api::find;
 use super::problem::Problem;
 use super::seats::Seat;
 use crate::names::GatewayName;
-use crate::store::run::Status;
+use crate::store::run::Handle;
 use crate::store::{Entry, Error, Kind, Query};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -186,7 +186,7 @@ fn query(wish: Wished, gateway: Option<GatewayName>) -> Result<Query, Problem> {
 
 /// Where a stream is.
 struct Follower {
-    sources: Sources,
+    store: Handle,
     query: Query,
     waiting: VecDeque<Entry>,
     /// Why the journal could not be read the last time, as it was told.
@@ -218,7 +218,7 @@ fn follow_as(
     query: Query,
     is_patient: bool,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
-    let follower = Follower { sources, query, waiting: VecDeque::new(), failure: None, is_patient };
+    let follower = Follower::new(sources.store, query, is_patient);
     stream::unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
         Some((Ok(event), follower))
@@ -226,8 +226,12 @@ fn follow_as(
 }
 
 impl Follower {
+    fn new(store: Handle, query: Query, is_patient: bool) -> Self {
+        Self { store, query, waiting: VecDeque::new(), failure: None, is_patient }
+    }
+
     async fn next(&mut self) -> Option<Event> {
-        let mut status = self.sources.store.status().subscribe();
+        let mut status = self.store.status().subscribe();
         loop {
             if self.failure.is_some() && !self.is_patient {
                 return None;
@@ -235,8 +239,15 @@ impl Follower {
             if let Some(entry) = self.waiting.pop_front() {
                 return Some(event(&entry));
             }
-            let Status { newest, .. } = *status.load();
-            match self.sources.store.entries(self.query.clone()).await {
+            let now = status.load();
+            if self.failure.is_some() && now.failure.is_some() {
+                // The store is known to be ill, and would take its time for each question of each page, before anything
+                // else. It says itself when it is well.
+                status.changed().await.then_some(())?;
+                continue;
+            }
+            let newest = now.newest;
+            match self.store.entries(self.query.clone()).await {
                 Ok(found) => {
                     // Of what is not ours nothing has to be looked at again.
                     let seen = if found.len() < self.query.limit { newest } else { 0 };
@@ -276,4 +287,51 @@ fn problem(why: Option<&str>) -> Event {
 fn event(entry: &Entry) -> Event {
     // Without a name, so that a browser's `onmessage` gets all; JSON has no line breaks, which would end an event.
     Event::default().id(entry.sequence.to_string()).data(json!(entry).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::contract::{Moody, commit, entry};
+    use crate::store::run;
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    #[tokio::test]
+    async fn a_page_that_is_open_leaves_a_store_alone_that_is_ill() {
+        let store = Moody::new();
+        let (is_away, reads) = (Arc::clone(&store.is_away), Arc::clone(&store.reads));
+        let (handle, work, _answers) = run::start(Box::new(store), None);
+        let work = std::thread::spawn(|| work.run());
+        is_away.store(true, Ordering::Relaxed);
+        handle.look();
+        let query = Query { newest: true, limit: 10, ..Query::default() };
+        let mut page = Follower::new(handle.clone(), query, true);
+        let told = page.next().await.unwrap();
+        assert!(format!("{told:?}").contains("silence"), "{told:?}");
+        assert!(handle.status().load().failure.is_some());
+        let asked = reads.load(Ordering::Relaxed);
+        {
+            // The page is polled first each time, and what it asked would be answered before.
+            let next = page.next();
+            tokio::pin!(next);
+            for _ in 0..3 {
+                tokio::select! {
+                    biased;
+                    event = &mut next => panic!("{event:?}"),
+                    secret = handle.secret("cookies", vec![1]) => assert_eq!(secret, Ok(vec![1])),
+                }
+            }
+            assert_eq!(reads.load(Ordering::Relaxed), asked);
+        }
+        is_away.store(false, Ordering::Relaxed);
+        handle.look();
+        let told = page.next().await.unwrap();
+        assert!(format!("{told:?}").contains("null"), "it can be read again: {told:?}");
+        handle.note(commit(vec![], vec![entry(None, "alarm", 1)])).unwrap();
+        let told = page.next().await.unwrap();
+        assert!(format!("{told:?}").contains("alarm"), "{told:?}");
+        drop((page, handle));
+        work.join().unwrap();
+    }
 }

@@ -6,6 +6,7 @@ use super::access::{self, Actor, Caller};
 use super::api::{begun, find};
 use super::editor::{Change, Editor, Reach, tag};
 use super::problem::Problem;
+use super::replicas::Hindrance;
 use crate::config::{self, Content, Document, EditError};
 use crate::control::{Asker, By, Draft, Edit, Event};
 use crate::diag::{Diagnostic, Severity};
@@ -22,6 +23,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Where nobody leads, after how many seconds to ask again.
+const AGAIN: u64 = 5;
 /// How long a change may take to be seen by the source before it is answered all the same.
 const SEEN: Duration = Duration::from_secs(2);
 const YAML: &str = "application/yaml";
@@ -74,7 +77,7 @@ pub(super) async fn read(
             return Err(Problem::new(StatusCode::FORBIDDEN, why));
         }
     }
-    let reason = sources.hindrance(Some(&gateway.file)).await;
+    let reason = sources.hindrance(Some(&gateway.file)).await.map(|hindrance| hindrance.why);
     let tag = tag(&bytes);
     let file = GatewayFile {
         file: Arc::clone(&gateway.file),
@@ -335,7 +338,10 @@ fn accept(diagnostics: &[Diagnostic]) -> Result<(), Problem> {
 
 async fn hinder(sources: &Sources, file: Option<&str>) -> Result<(), Problem> {
     match sources.hindrance(file).await {
-        Some(why) => Err(Problem::new(StatusCode::CONFLICT, why)),
+        Some(Hindrance { why, passes: true }) => {
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).with(header::RETRY_AFTER, AGAIN))
+        }
+        Some(Hindrance { why, passes: false }) => Err(Problem::new(StatusCode::CONFLICT, why)),
         None => Ok(()),
     }
 }

@@ -110,26 +110,36 @@ pub(super) async fn show(State(sources): State<Sources>) -> Json<Replicas> {
     Json(page)
 }
 
+/// Why a gateway file cannot be changed here.
+#[derive(Debug)]
+pub(super) struct Hindrance {
+    pub(super) why: String,
+    /// Whether it passes by itself: the same request may be carried out a moment later.
+    pub(super) passes: bool,
+}
+
 impl Sources {
     /// Why a gateway file cannot be changed here, or without one, why no file can be created.
-    pub(super) async fn hindrance(&self, file: Option<&str>) -> Option<String> {
+    pub(super) async fn hindrance(&self, file: Option<&str>) -> Option<Hindrance> {
+        let hindrance = |passes, why| Some(Hindrance { why, passes });
         // Only who leads writes the journal, and nothing is changed without a line there.
         match &self.view.load().seat {
             None | Some((Seat::Leads { .. }, _)) => {}
             Some((Seat::Follows { leader: Some(leader) }, _)) => {
-                return Some(format!("the serin at {leader} leads the rollouts; change files there"));
+                return hindrance(
+                    false,
+                    format!("the serin at {leader} leads the rollouts; change files there"),
+                );
             }
             Some((Seat::Follows { leader: None }, _)) => {
                 let why = "no serin leads the rollouts at the moment, so that nobody writes the journal";
-                return Some(format!("{why}; try again in a few seconds"));
+                return hindrance(true, format!("{why}; try again in a few seconds"));
             }
             Some((Seat::Cut { why }, _)) => {
-                return Some(format!(
-                    "the journal cannot be written, so nothing is changed from here; change the file itself, at each \
-                     control plane: {why}"
-                ));
+                let how = "so nothing is changed from here; change the file itself, at each control plane";
+                return hindrance(true, format!("the journal cannot be written, {how}: {why}"));
             }
         }
-        self.editor.hindrance(file).await
+        hindrance(false, self.editor.hindrance(file).await?)
     }
 }

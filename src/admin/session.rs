@@ -52,7 +52,7 @@ pub(super) async fn show(State(sources): State<Sources>, parts: Parts) -> Result
     };
     let reason = match may_change {
         Err(problem) => Some(problem.detail),
-        Ok(_) => sources.hindrance(None).await,
+        Ok(_) => sources.hindrance(None).await.map(|hindrance| hindrance.why),
     };
     let session = Session {
         name: caller.identity().map(|identity| Arc::clone(&identity.name)),

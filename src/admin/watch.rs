@@ -42,6 +42,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Interval;
 
 /// The longest silence of a stream.
 pub const BEAT: Duration = Duration::from_secs(5);
@@ -99,6 +100,8 @@ struct Listener {
     /// As they were told.
     alarms: Option<Alarms>,
     about: About,
+    /// Until silence was too long.
+    beats: Interval,
     /// What comes next; at first the beat that says that somebody is there.
     waiting: VecDeque<Event>,
 }
@@ -130,12 +133,15 @@ impl Listener {
     fn new(sources: Sources, about: About) -> Self {
         let (board, unlisted) = (sources.hub.board.subscribe(), sources.unlisted.subscribe());
         let store = sources.store.status().subscribe();
-        Self { board, unlisted, store, sources, alarms: None, about, waiting: [beat()].into() }
+        let (beats, waiting) = (tokio::time::interval(BEAT), [beat()].into());
+        Self { board, unlisted, store, sources, alarms: None, about, beats, waiting }
     }
 
     fn tell(self) -> impl Stream<Item = Result<Event, Infallible>> {
         stream::unfold(self, |mut listener| async move {
             let event = listener.next().await?;
+            // Silence begins anew with what is told, and not with what happens and is nothing to tell.
+            listener.beats.reset();
             Some((Ok(event), listener))
         })
     }
@@ -163,7 +169,7 @@ impl Listener {
                 more = self.board.changed() => more.then_some(())?,
                 more = self.unlisted.changed() => more.then_some(())?,
                 more = self.store.changed() => more.then_some(())?,
-                () = tokio::time::sleep(BEAT) => return Some(beat()),
+                _ = self.beats.tick() => return Some(beat()),
             }
         }
     }

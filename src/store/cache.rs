@@ -55,8 +55,6 @@ pub(super) struct Cached {
     file: File,
     /// Whether the file is about what this Serin knows: it was read from the store, or is served in its place.
     is_current: bool,
-    /// Why the store did not answer when it was last to be read as a whole.
-    away: Option<Error>,
     /// When it was stamped last.
     stamped: Option<Timestamp>,
     /// Whether the file lacks something, so that it is not stamped until it is whole again.
@@ -77,7 +75,6 @@ impl Cached {
                 store,
                 file,
                 is_current: false,
-                away: None,
                 stamped: None,
                 is_lacking: false,
                 mended: None,
@@ -135,14 +132,10 @@ impl Cached {
 
 impl Store for Cached {
     fn load(&mut self) -> Result<Restored, Error> {
-        let restored = self.store.load().inspect_err(|error| {
-            self.hear(error);
-            self.away = matches!(error, Error::Unavailable { .. }).then(|| error.clone());
-        })?;
+        let restored = self.store.load().inspect_err(|error| self.hear(error))?;
         let own = Commit { documents: self.own.clone(), ..Commit::default() };
         let result = self.file.replace(&restored).and_then(|()| self.file.follow([&own]));
         (self.is_current, self.is_lacking) = (true, !self.is_written(result));
-        self.away = None;
         Ok(restored)
     }
 
@@ -168,12 +161,7 @@ impl Store for Cached {
     }
 
     fn secret(&mut self, name: &str, new: &[u8]) -> Result<Vec<u8>, Error> {
-        // A start would wait once more for a store that has just not answered.
-        let said = match &self.away {
-            Some(error) => Err(error.clone()),
-            None => self.store.secret(name, new),
-        };
-        match said {
+        match self.store.secret(name, new) {
             Ok(bytes) => {
                 let result = self.file.put_secret(name, &bytes);
                 self.is_written(result);
@@ -199,9 +187,6 @@ impl Store for Cached {
                 let is_written = self.is_written(result);
                 // All states, but not the documents: what else it lacks is written again with them.
                 self.is_current |= is_written && kept.all;
-                if kept.all {
-                    self.away = None;
-                }
                 self.is_lacking |= !is_written;
             }
             Memory::Own { documents, switches } => {

@@ -1,10 +1,12 @@
 //! What every store must do, told as one course of events for each promise.
 
-use super::{Commit, Error, Kind, NewEntry, Query, StateChange, Store};
+use super::{Commit, Entry, Error, Kind, NewEntry, Query, Restored, Sqlite, StateChange, Store};
 use crate::clock::Timestamp;
 use crate::names::{GatewayName, UpstreamName};
 use crate::weight::Weight;
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Holds a store to its contract. `open` gives the same store again each time, `empty` a new one.
 pub(super) fn contract<S: Store>(mut empty: impl FnMut() -> S, reopen: impl Fn(S) -> S) {
@@ -27,7 +29,7 @@ pub(super) fn state(name: &str, expected: Option<u64>, revision: u64, weight: u3
     StateChange { gateway: gateway(name), expected, revision, state: Some(json!({ "weight": weight })) }
 }
 
-pub(super) fn entry(name: Option<&str>, kind: &'static str, time: i64) -> NewEntry {
+pub(crate) fn entry(name: Option<&str>, kind: &'static str, time: i64) -> NewEntry {
     NewEntry {
         time: Timestamp(time),
         gateway: name.map(gateway),
@@ -42,7 +44,7 @@ pub(super) fn entry(name: Option<&str>, kind: &'static str, time: i64) -> NewEnt
     }
 }
 
-pub(super) fn commit(states: Vec<StateChange>, entries: Vec<NewEntry>) -> Commit {
+pub(crate) fn commit(states: Vec<StateChange>, entries: Vec<NewEntry>) -> Commit {
     Commit { states, entries, ..Commit::default() }
 }
 
@@ -194,4 +196,43 @@ fn old_entries_go(mut store: impl Store) {
     assert_eq!(times, [5000, 6000, 7000, 8000, 9000]);
     assert_eq!(store.prune(Timestamp(3000), 5), Ok(0));
     assert_eq!(store.load().unwrap().states.len(), 1, "states are not the journal's");
+}
+
+/// A store whose journal cannot be read at times, and that counts how often it was asked for it.
+pub(crate) struct Moody {
+    store: Sqlite,
+    pub(crate) is_away: Arc<AtomicBool>,
+    pub(crate) reads: Arc<AtomicUsize>,
+}
+
+impl Moody {
+    pub(crate) fn new() -> Self {
+        Self { store: Sqlite::in_memory().unwrap(), is_away: Arc::default(), reads: Arc::default() }
+    }
+}
+
+impl Store for Moody {
+    fn load(&mut self) -> Result<Restored, Error> {
+        self.store.load()
+    }
+
+    fn commit(&mut self, commits: &[Commit]) -> Vec<Result<Option<u64>, Error>> {
+        self.store.commit(commits)
+    }
+
+    fn entries(&mut self, query: &Query) -> Result<Vec<Entry>, Error> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        if self.is_away.load(Ordering::Relaxed) {
+            return Err(Error::Unavailable { place: "serin.db".into(), why: "silence".into() });
+        }
+        self.store.entries(query)
+    }
+
+    fn secret(&mut self, name: &str, new: &[u8]) -> Result<Vec<u8>, Error> {
+        self.store.secret(name, new)
+    }
+
+    fn prune(&mut self, before: Timestamp, most: u64) -> Result<u64, Error> {
+        self.store.prune(before, most)
+    }
 }

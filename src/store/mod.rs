@@ -114,4 +114,4 @@ impl Store for Absent {
 }
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;

@@ -44,6 +44,8 @@ pub struct Postgres {
     link: Option<Link>,
     /// Of the last commit that was kept.
     token: Option<u64>,
+    /// Why the database could not be loaded from, until it answers something.
+    away: Option<Error>,
 }
 
 impl Postgres {
@@ -52,7 +54,7 @@ impl Postgres {
         let place = at.to_string();
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| Error::Unavailable { place: place.clone(), why: e.to_string() })?;
-        Ok(Self { at, place, runtime: Some(runtime), link: None, token: None })
+        Ok(Self { at, place, runtime: Some(runtime), link: None, token: None, away: None })
     }
 
     /// Does something on the connection, which is opened if need be.
@@ -61,7 +63,7 @@ impl Postgres {
         most: Duration,
         work: impl AsyncFnOnce(&mut Client) -> Result<T, Failure>,
     ) -> Result<T, Error> {
-        let Self { at, runtime: Some(runtime), link, place, .. } = self else {
+        let Self { at, runtime: Some(runtime), link, place, away, .. } = self else {
             let (place, why) = (self.place.clone(), "Serin is stopping".to_owned());
             return Err(Error::Unavailable { place, why });
         };
@@ -81,6 +83,9 @@ impl Postgres {
             let done = open.wire.drive(most, work(&mut open.client)).await;
             if open.wire.is_broken() {
                 *link = None;
+            }
+            if done.is_ok() {
+                *away = None;
             }
             done
         })
@@ -126,7 +131,7 @@ impl Postgres {
 impl Store for Postgres {
     fn load(&mut self) -> Result<Restored, Error> {
         let place = self.place.clone();
-        self.ask(ANSWER, async |client| {
+        let loaded = self.ask(ANSWER, async |client| {
             let (kept, _) = lease::states(client, None, &place).await?;
             let states = kept.states.into_iter().filter_map(|(name, state)| Some((name, state?))).collect();
             let mut restored = Restored { states, switches: kept.switches, ..Restored::default() };
@@ -139,7 +144,9 @@ impl Store for Postgres {
                 restored.documents.insert(path.into(), Arc::from(text));
             }
             Ok(restored)
-        })
+        });
+        self.away = loaded.as_ref().err().filter(|error| matches!(error, Error::Unavailable { .. })).cloned();
+        loaded
     }
 
     fn commit(&mut self, commits: &[Commit]) -> Vec<Result<Option<u64>, Error>> {
@@ -160,6 +167,10 @@ impl Store for Postgres {
     }
 
     fn secret(&mut self, name: &str, new: &[u8]) -> Result<Vec<u8>, Error> {
+        // A start would wait once more for a database that has just not answered.
+        if let Some(error) = &self.away {
+            return Err(error.clone());
+        }
         self.ask(ANSWER, async |client| {
             // Whoever comes first decides for all.
             let insert =

@@ -65,6 +65,16 @@ impl Request {
     fn can_wait(&self) -> bool {
         matches!(self, Self::Commit { commit, id: None } if commit.switches.is_empty())
     }
+
+    /// Whoever asked has gone. A store that does not answer takes seconds for each question, and those who come after it
+    /// wait for nothing.
+    fn is_given_up(&self) -> bool {
+        match self {
+            Self::Entries { reply, .. } => reply.is_closed(),
+            Self::Secret { reply, .. } => reply.is_closed(),
+            Self::Commit { .. } | Self::Look | Self::Remember(_) | Self::Open { .. } => false,
+        }
+    }
 }
 
 impl Handle {
@@ -185,6 +195,9 @@ impl Work {
             let waiting = self.gather(first);
             let (mut commits, mut ids) = (Vec::new(), Vec::new());
             for request in waiting {
+                if request.is_given_up() {
+                    continue;
+                }
                 match request {
                     Request::Commit { commit, id } => {
                         commits.push(commit);
@@ -193,7 +206,7 @@ impl Work {
                     // Who asks sees what was asked for before.
                     Request::Entries { query, reply } => {
                         self.keep(&mut commits, &mut ids);
-                        // Who no longer waits needs no answer.
+                        // Who has gone meanwhile needs no answer.
                         let _ = reply.send(self.store.entries(&query));
                     }
                     Request::Secret { name, new, reply } => {
@@ -337,7 +350,8 @@ impl std::fmt::Debug for Work {
 mod tests {
     use super::*;
     use crate::store::Sqlite;
-    use crate::store::contract::{commit, entry, state};
+    use crate::store::contract::{Moody, commit, entry, state};
+    use std::sync::atomic::Ordering;
 
     #[test]
     fn commits_are_answered_in_their_order_and_readers_see_them() {
@@ -392,6 +406,36 @@ mod tests {
         drop(handle);
         work.join().unwrap();
         assert_eq!(status.load().newest, 22);
+    }
+
+    #[test]
+    fn who_has_gone_is_not_waited_for() {
+        let store = Moody::new();
+        let reads = Arc::clone(&store.reads);
+        let (handle, work, _answers) = start(Box::new(store), None);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let before = reads.load(Ordering::Relaxed);
+        // All of it waits before the work begins.
+        let page = runtime.block_on(async {
+            let ask = async |stays: bool| {
+                let (reply, answer) = oneshot::channel();
+                handle.requests.send(Request::Entries { query: Query::default(), reply }).await.unwrap();
+                stays.then_some(answer)
+            };
+            let secret = async |new: u8, stays: bool| {
+                let (reply, answer) = oneshot::channel();
+                let (name, new) = ("cookies".to_owned(), vec![new]);
+                handle.requests.send(Request::Secret { name, new, reply }).await.unwrap();
+                stays.then_some(answer)
+            };
+            assert!(ask(false).await.is_none() && secret(1, false).await.is_none());
+            (ask(true).await.unwrap(), secret(2, true).await.unwrap())
+        });
+        drop(handle);
+        work.run();
+        assert_eq!(page.0.blocking_recv(), Ok(Ok(vec![])));
+        assert_eq!(page.1.blocking_recv(), Ok(Ok(vec![2])), "the first is not kept");
+        assert_eq!(reads.load(Ordering::Relaxed) - before, 1);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::model::{
-    Authentication, Condition, DirectAccess, Endpoint, HealthCheck, Host, Match, Pattern, Pem, Protocol,
-    Routing, SessionAffinity, Shadow, Tls, Upstream,
+    Authentication, Compare, Condition, DirectAccess, Endpoint, HealthCheck, Host, JsonPath, Match, Number,
+    Pattern, Pem, Protocol, Routing, SessionAffinity, Shadow, Tls, Tolerance, Upstream,
 };
 use crate::names::ListenerName;
 use crate::weight::{Split, WHOLE, Weight};
@@ -56,6 +56,20 @@ fn an_upstream(name: &'static str) -> impl Strategy<Value = Upstream> {
     )
 }
 
+/// How answers compare is nothing to Envoy, which sends them here.
+fn compare() -> Compare {
+    let none = Number::new(0.0).unwrap();
+    Compare {
+        path: JsonPath(Vec::new()),
+        tolerance: Tolerance { absolute: none, relative: none },
+        similarity: None,
+        top1: false,
+        min_match: Weight::new(9_900).unwrap(),
+        keep_examples: false,
+        max_bytes: 1000,
+    }
+}
+
 fn a_split() -> impl Strategy<Value = Split> {
     (0..=WHOLE, 0..=WHOLE).prop_map(|(a, b)| {
         let (low, high) = (a.min(b), a.max(b));
@@ -86,12 +100,12 @@ fn a_gateway(name: &'static str) -> impl Strategy<Value = Gateway> {
         Just(SessionAffinity::Cookie { name: "serin".into(), max_age: Time::from_mins(1) }),
         Just(SessionAffinity::SourceIp),
     ]);
-    let shadow = prop::option::of((prop::sample::select(UPSTREAMS.to_vec()), 0..=WHOLE));
+    let shadow = prop::option::of((prop::sample::select(UPSTREAMS.to_vec()), 0..=WHOLE, any::<bool>()));
     let shadow = shadow.prop_map(|shadow| {
-        shadow.map(|(name, percent)| Shadow {
+        shadow.map(|(name, percent, is_compared)| Shadow {
             upstream: upstream_name(name),
             percent: Weight::new(percent).unwrap(),
-            compare: None,
+            compare: is_compared.then(compare),
         })
     });
     (places, upstreams, a_split(), (matches, affinity, shadow), any::<[bool; 2]>()).prop_map(

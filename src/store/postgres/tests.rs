@@ -132,6 +132,8 @@ fn who_is_frozen_in_a_transaction_holds_nobody_up() {
 fn who_takes_the_lease_waits_for_what_the_one_before_is_writing() {
     let server = Server::start();
     let (mut first, mut next) = (Led::new(open(&server)), open(&server));
+    // Connected before the writer begins, who waits for 5 seconds only.
+    next.load().unwrap();
     // Nobody writes the journal for a while: the token was checked, and the commit has not ended.
     let mut holder = server.ask_beside("LOCK TABLE serin.journal IN EXCLUSIVE MODE; SELECT pg_sleep(60)");
     let held = "pg_locks WHERE granted AND relation = 'serin.journal'::regclass AND mode = 'ExclusiveLock'";
@@ -191,6 +193,20 @@ fn a_server_that_comes_back_is_used_again() {
     server.up();
     assert_eq!(store.load().unwrap().states.len(), 1);
     assert!(store.commit(&[commit(vec![], vec![entry(None, "alarm", 1)])])[0].is_ok());
+}
+
+#[test]
+fn a_start_waits_once_for_a_server_that_is_away() {
+    let server = Server::start();
+    let mut store = open(&server);
+    assert_eq!(store.secret("cookies", b"first"), Ok(b"first".into()));
+    server.down();
+    let away = store.load().unwrap_err();
+    assert!(matches!(away, Error::Unavailable { .. }), "{away:?}");
+    server.up();
+    assert_eq!(store.secret("cookies", b"other"), Err(away), "it is not asked again");
+    assert_eq!(store.entries(&Query::default()), Ok(vec![]));
+    assert_eq!(store.secret("cookies", b"other"), Ok(b"first".into()), "it has answered since");
 }
 
 #[test]

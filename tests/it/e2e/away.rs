@@ -243,7 +243,7 @@ async fn a_database_that_falls_silent_for_a_while_stops_rollouts_and_no_traffic(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_alone_is_cut_off_stops_before_another_begins() {
+async fn a_leader_that_alone_is_cut_off_keeps_nothing_more_and_another_goes_on() {
     serin::client::choose_provider();
     let (v1, v2) = (toy("v1").await, toy("v2").await);
     let steps = steps_of(2.5);

@@ -166,7 +166,14 @@ async fn a_control_plane_that_goes_away_is_told_and_found_again() {
     let app = begin().await.unwrap();
     chromium.sees("document.getElementById('link').dataset.is === 'live'").await;
     chromium.sees("document.querySelectorAll('.journal li').length === 0").await;
+
+    // Nothing is ready of which nobody tells.
+    chromium.go(&url(&app, "/settings")).await;
+    chromium.sees("document.querySelector('.facts .pill')?.textContent === 'Ready'").await;
     stop(app).await;
+    chromium.sees("document.querySelector('.facts').textContent.includes('Not known')").await;
+    assert_eq!(chromium.evaluate("document.querySelector('.facts .pill')").await, serde_json::Value::Null);
+    keeps_nobody_out(&mut chromium, "settings of which nobody tells any more").await;
 }
 
 #[tokio::test]

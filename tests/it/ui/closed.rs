@@ -69,6 +69,64 @@ async fn files_of_a_config_map_are_looked_at_only() {
     app.stop().await;
 }
 
+#[tokio::test]
+async fn pages_that_stay_open_see_that_files_can_be_changed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("split.yaml"), gateway("split", 95)).unwrap();
+    let settings = settings(folder.path(), free_port(), None);
+    let app = App::start(settings, Options { insecure_admin: true, ..Options::default() }).await.unwrap();
+    app.ready().await;
+    let mut chromium = Chromium::start().await;
+    let mounted = folder.path().join("..data");
+    for (page, words) in [
+        ("/", &["New gateway"][..]),
+        ("/gateways/split", &["Change weights", "Promote", "Edit", "Edit as YAML"]),
+        ("/gateways/split/edit", &["Delete", "Save"]),
+        ("/gateways/split/edit?as=yaml", &["Delete", "Save"]),
+        ("/new", &["Create gateway"]),
+    ] {
+        symlink("nowhere", &mounted).unwrap();
+        chromium.go(&url(&app, page)).await;
+        let find = |words: &str| {
+            format!(
+                "[...document.querySelectorAll('main button, main a')].find((b) => b.textContent === '{words}')"
+            )
+        };
+        for words in words {
+            let off = format!("{}?.title.includes('mounted from a ConfigMap') === true", find(words));
+            chromium.sees(&off).await;
+        }
+        chromium.evaluate("window.mark = 'the same page'").await;
+        std::fs::remove_file(&mounted).unwrap();
+        for words in words {
+            chromium.sees(&format!("{}?.getAttribute('aria-disabled') === null", find(words))).await;
+        }
+        let fields = "[...document.querySelectorAll('main form input, main textarea')].some((f) => f.matches(':disabled') || f.readOnly)";
+        assert_eq!(chromium.evaluate(fields).await, false, "{page}");
+        assert_eq!(
+            chromium.evaluate("document.querySelector('main .notice')").await,
+            serde_json::Value::Null
+        );
+        assert_eq!(chromium.evaluate("window.mark").await, "the same page", "{page}");
+        if page == "/new" {
+            // What was begun can be gone on with, though it is not written now.
+            chromium
+                .evaluate("var field = document.querySelector('[name=name]'); field.value = 'mine'; field.dispatchEvent(new Event('input', { bubbles: true })); field.focus()")
+                .await;
+            symlink("nowhere", &mounted).unwrap();
+            chromium
+                .sees("document.querySelector('main .notice')?.textContent.includes('ConfigMap') === true")
+                .await;
+            let still =
+                "!field.matches(':disabled') && document.activeElement === field && field.value === 'mine'";
+            assert_eq!(chromium.evaluate(still).await, true);
+            keeps_nobody_out(&mut chromium, "a form that cannot be saved now").await;
+        }
+    }
+    assert_eq!(chromium.complaints(), [""; 0]);
+    app.stop().await;
+}
+
 /// Ends a process that a test began.
 struct Child(std::process::Child);
 

@@ -66,7 +66,10 @@ async fn by_hand_meanwhile(chromium: &mut Chromium, stage: &Stage) {
         .await;
     assert_eq!(chromium.evaluate("document.querySelector('[name=description]').value").await, "by the form");
     assert_eq!(std::fs::read_to_string(stage.path("fraud.yaml")).unwrap(), by_hand);
-    chromium.evaluate("click('Load it again')").await;
+    // Nothing that was typed goes without a question.
+    chromium.evaluate("window.confirm = () => false; click('Load it again')").await;
+    assert_eq!(chromium.evaluate("document.querySelector('[name=description]').value").await, "by the form");
+    chromium.evaluate("window.confirm = () => true; click('Load it again')").await;
     chromium.sees("document.querySelector('[name=description]')?.value === ''").await;
     chromium.sees("document.querySelector('main > .refusal').textContent === ''").await;
 }

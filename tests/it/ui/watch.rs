@@ -98,6 +98,20 @@ async fn a_gateway_is_told_with_its_journal_and_numbers() {
 }
 
 #[tokio::test]
+async fn a_quiet_page_hears_beats_while_others_hear_more() {
+    let folder = folder(&[("a", gateway("a", 95))]);
+    let app = start(folder.path()).await;
+    let mut quiet = Events::open(&app, "").await;
+    assert_eq!(quiet.any().await.0, "beat");
+    while quiet.any().await.0 != "list" {}
+    // Its numbers are made each second, which wakes all pages, also where nothing is new to them.
+    let _busy = Events::open(&app, "?gateway=a").await;
+    let beat = async { while quiet.any().await.0 != "beat" {} };
+    soon("a beat", beat).await;
+    stop(app).await;
+}
+
+#[tokio::test]
 async fn there_is_an_end_of_seats_and_a_wrong_wish_is_a_mistake() {
     let folder = folder(&[("a", gateway("a", 95))]);
     let app = start(folder.path()).await;

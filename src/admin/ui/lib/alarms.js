@@ -5,7 +5,9 @@ import { get } from "./api.js";
 const listeners = new Set();
 let alarms = [];
 
+/** What is the same is not told again: a screen reader would read it each time. */
 export function setAlarms(list) {
+  if (JSON.stringify(list) === JSON.stringify(alarms)) return;
   alarms = list;
   listeners.forEach((listener) => listener(alarms));
 }

@@ -1,12 +1,13 @@
 // A stream that stays open while its page can be seen, and says why there is none.
 
 import { askAlarms, setAlarms } from "./alarms.js";
-import { ask } from "./api.js";
-import { link, report, setClock } from "./link.js";
-import { needsLogin } from "./session.js";
+import { report, setClock } from "./link.js";
+import { learn, needsLogin } from "./session.js";
 
 // Serin beats every five seconds.
 const SILENCE = 12_000;
+/** How often a page asks what one may do, and one without a stream for all that it has to know, in milliseconds. */
+const AGAIN = 5_000;
 /** The first wait before a stream is opened again, and the longest, in milliseconds: Serin is away, or has no place. */
 const WAITS = { lost: [1_500, 10_000], full: [5_000, 60_000] };
 /** How long the question may take why there is no stream. */
@@ -97,27 +98,24 @@ export function live(query, told, begun = null) {
   };
   document.addEventListener("visibilitychange", seen);
   open();
+  learn();
+  const rights = setInterval(() => source?.readyState === EventSource.OPEN && learn(), AGAIN);
   return () => {
+    clearInterval(rights);
     document.removeEventListener("visibilitychange", seen);
     stop();
   };
 }
 
-/** Says whether Serin answers, on a page that follows nothing. */
-export function reach() {
-  askAlarms();
-  if (link().is === "live") return;
-  ask("GET", "session").then(() => report("live"), (gone) => report(gone.status ? "live" : "lost"));
-}
-
-/** Asks again and again for what has no stream. The answer ends it. */
-export function poll(every, work) {
+/** Asks again and again for what has no stream: alarms, what one may do, and what is the page's own. The answer ends it. */
+export function poll(work = () => {}, every = AGAIN) {
   let timer = null;
   let over = false;
   const turn = async () => {
     if (!document.hidden) {
       try {
-        await Promise.all([work(), askAlarms()]);
+        const [problem] = await Promise.all([learn(), askAlarms(), work()]);
+        if (problem) throw problem;
         report("live");
       } catch (problem) {
         // Who refuses is there.

@@ -2,7 +2,7 @@
 // answers a title, and perhaps `end` for when it is left, and `leave`, which may keep people on it.
 
 import { h, say } from "./dom.js";
-import { reach } from "./live.js";
+import { poll } from "./live.js";
 
 const routes = [];
 let place;
@@ -91,6 +91,5 @@ export function title(text) {
 
 function missing(main) {
   main.append(h("div", { class: "empty" }, h("h1", {}, "There is no such page"), h("p", {}, h("a", { href: "/" }, "All gateways"))));
-  reach();
-  return { title: "No such page" };
+  return { title: "No such page", end: poll() };
 }

@@ -7,15 +7,22 @@ let session = { name: null, role: null, loginNeeded: false, editing: { allowed: 
 
 export const who = () => session;
 
-/** Asks Serin. Without an answer nothing is known, and what is not allowed is refused when it is tried. */
+/**
+ * Asks Serin. Without an answer nothing is known, and what is not allowed is refused when it is tried. What one may do
+ * changes while a page is open, as when no control plane leads for a moment; the answer: why Serin gave none, or null.
+ */
 export async function learn() {
+  const before = JSON.stringify(session);
+  let problem = null;
   try {
     const { body } = await ask("GET", "session");
     session = { ...body, known: true };
-  } catch (problem) {
-    if (problem.status !== 404) session = { ...session, known: false };
+  } catch (gone) {
+    problem = gone;
+    if (gone.status !== 404) session = { ...session, known: false };
   }
-  listeners.forEach((listener) => listener(session));
+  if (JSON.stringify(session) !== before) listeners.forEach((listener) => listener(session));
+  return problem;
 }
 
 /** Whether Serin answers, and wants to know first who asks. */
@@ -29,6 +36,7 @@ export async function needsLogin() {
   return true;
 }
 
+/** Calls now and at each change; the answer ends it. */
 export function onSession(listener) {
   listeners.add(listener);
   listener(session);

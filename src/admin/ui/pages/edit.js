@@ -1,13 +1,11 @@
 // A new gateway, and changes of one: as a form, which says what most people want, or as the file itself.
 
 import { h, replace, say } from "../lib/dom.js";
-import { askAlarms } from "../lib/alarms.js";
 import { ask, at, get, page } from "../lib/api.js";
 import { sentence } from "../lib/format.js";
-import { report } from "../lib/link.js";
-import { reach } from "../lib/live.js";
-import { go, query } from "../lib/router.js";
-import { mayNotEdit, needsLogin } from "../lib/session.js";
+import { poll } from "../lib/live.js";
+import { go, query, setQuery } from "../lib/router.js";
+import { mayNotEdit, needsLogin, onSession } from "../lib/session.js";
 import { button } from "../parts/button.js";
 import { checker } from "../parts/check.js";
 import { code } from "../parts/code.js";
@@ -20,7 +18,6 @@ const CHANGED = "The file was changed meanwhile, by somebody else or by hand. No
 
 /** `/new` */
 export function create(main) {
-  const why = mayNotEdit();
   let isText = false;
   let isChanged = false;
   const preview = h("div", {});
@@ -63,11 +60,13 @@ export function create(main) {
     }
   };
   const room = h("div", {});
-  text.close(why !== null);
+  const fields = h("fieldset", {}, form.element);
+  const notice = h("div", {});
+  const actions = h("div", { class: "row end actions" });
   const show = () => replace(room,
     h("div", { class: isText ? "" : "beside" },
       isText ? h("section", { class: "card", "aria-label": "File" }, text.element, check.element)
-        : [closed(form.element, why), h("section", { class: "card preview", "aria-labelledby": "preview" }, h("h2", { id: "preview" }, "The file"), preview, check.element)]));
+        : [fields, h("section", { class: "card preview", "aria-labelledby": "preview" }, h("h2", { id: "preview" }, "The file"), preview, check.element)]));
   const toggle = tabs(isText, (asText) => {
     if (asText) text.set(yaml(form.document()));
     isText = asText;
@@ -77,14 +76,23 @@ export function create(main) {
   replace(main,
     h("nav", { class: "crumbs", "aria-label": "Where you are" }, h("a", { href: "/" }, "Gateways"), h("span", { "aria-hidden": "true" }, "/"), "New"),
     h("div", { class: "head" }, h("h1", {}, "New gateway"), h("div", { class: "grow" }), toggle),
-    why && h("p", { class: "notice" }, `No gateway can be made from here: ${why}.`),
-    room, refusal,
-    h("div", { class: "row end actions" }, h("a", { class: "button", href: "/" }, "Cancel"), button("Create gateway", save, { why, kind: "primary", key: "save" })));
+    notice, room, refusal, actions);
+  const permit = permission((why) => {
+    replace(notice, why && h("p", { class: "notice" }, `No gateway can be made from here: ${why}.`));
+    close(fields, text, why !== null && !isChanged);
+    replace(actions, h("a", { class: "button", href: "/", "data-key": "cancel" }, "Cancel"), button("Create gateway", save, { why, kind: "primary", key: "save" }));
+  });
   show();
   replace(preview, code(yaml(form.document())));
   judge();
-  reach();
-  return { title: "New gateway", end: check.end, isChanged: () => isChanged, leave: () => !isChanged || window.confirm("Leave, and lose what you wrote?") };
+  const unsession = onSession(() => permit(mayNotEdit()));
+  const unpoll = poll();
+  const end = () => {
+    unsession();
+    unpoll();
+    check.end();
+  };
+  return { title: "New gateway", end, isChanged: () => isChanged, leave: () => !isChanged || window.confirm("Leave, and lose what you wrote?") };
 }
 
 /** `/gateways/{name}/edit` */
@@ -99,13 +107,15 @@ export function edit(main, name) {
     isChanged = true;
     check.ask(text.value());
   });
-  const check = checker((diagnostics) => text.mark(diagnostics), (d) => text.go(d), () => isText);
+  const check = checker((diagnostics) => isText && text.mark(diagnostics), (d) => text.go(d), () => isText);
   const room = h("div", {}, h("p", { class: "empty" }, "Reading the file…"));
+  const fields = h("fieldset", {});
+  const notice = h("div", {});
   const actions = h("div", { class: "row end actions" });
   const place = h("div", { class: "head" }, h("h1", { class: "name" }, `Edit ${name}`), h("div", { class: "grow" }));
   replace(main,
     h("nav", { class: "crumbs", "aria-label": "Where you are" }, h("a", { href: "/" }, "Gateways"), h("span", { "aria-hidden": "true" }, "/"), h("a", { class: "name", href: page(name) }, name), h("span", { "aria-hidden": "true" }, "/"), "Edit"),
-    place, room, refusal, actions);
+    place, notice, room, refusal, actions);
 
   const attempt = async (work) => {
     refusal.textContent = "";
@@ -118,15 +128,12 @@ export function edit(main, name) {
       if (problem.status === 412) replace(refusal, `${CHANGED} `, button("Load it again", again, { kind: "small" }));
       else refusal.textContent = sentence(problem.message);
       if (!problem.body?.diagnostics) return;
-      check.show(problem.body.diagnostics);
-      // The form has no room for them until there are some.
+      // The form has no room for them until there are some; what is told must be in the page to be heard.
       if (!isText) room.append(check.element);
+      check.show(problem.body.diagnostics);
     }
   };
-  const again = () => {
-    isChanged = false;
-    go(location.pathname + location.search);
-  };
+  const again = () => go(location.pathname + location.search);
   const saveText = () => attempt(() => ask("PUT", at(name), { body: text.value(), type: "application/yaml", headers: { "if-match": tag } }));
   const saveForm = () => {
     if (form.judge()) {
@@ -149,39 +156,72 @@ export function edit(main, name) {
       go("/", { force: true });
     },
   });
-  const show = (why) => {
-    text.close(why !== null);
-    replace(room, why && h("p", { class: "notice" }, `This gateway cannot be changed from here: ${why}.`),
-      isText ? h("section", { class: "card", "aria-label": "File" }, h("p", { class: "faint" }, file.file), text.element, check.element) : closed(form.element, why));
+  const permit = permission((why) => {
+    replace(notice, why && h("p", { class: "notice" }, `This gateway cannot be changed from here: ${why}.`));
+    close(fields, text, why !== null && !isChanged);
     replace(actions, button("Delete", remove, { why, kind: "danger quiet", key: "delete" }), h("div", { class: "grow" }),
-      h("a", { class: "button", href: page(name) }, "Cancel"), button("Save", isText ? saveText : saveForm, { why, kind: "primary", key: "save" }));
+      h("a", { class: "button", href: page(name), "data-key": "cancel" }, "Cancel"),
+      button("Save", () => (isText ? saveText() : saveForm()), { why, kind: "primary", key: "save" }));
+  });
+  const judge = () => file && permit(file.writable === false ? file.reason : mayNotEdit());
+  const show = () => {
+    replace(room, isText ? h("section", { class: "card", "aria-label": "File" }, h("p", { class: "faint" }, file.file), text.element, check.element) : fields);
+    if (isText) check.ask(text.value());
+  };
+  const choose = (asText) => {
+    isText = asText;
+    setQuery({ as: asText ? "yaml" : "" });
+    show();
   };
   const load = async () => {
     try {
       const [answer, view] = await Promise.all([ask("GET", at(name, "/file")), get(at(name))]);
       [file, tag] = [answer.body, answer.tag];
-      const why = file.writable === false ? file.reason : mayNotEdit();
       text.set(file.yaml);
       form = view.serving ? changeForm(view, () => { isChanged = true; }) : null;
       if (!form) isText = true;
-      if (form) place.append(tabs(isText, (asText) => { isText = asText; show(why); }));
-      show(why);
-      check.ask(file.yaml);
-      report("live");
-      askAlarms();
+      if (form) {
+        fields.append(form.element);
+        place.append(tabs(isText, choose));
+      }
+      show();
+      judge();
     } catch (problem) {
       if (problem.status === 401) await needsLogin();
       replace(room, h("div", { class: "empty" }, h("h2", {}, "The file cannot be read"), h("p", {}, sentence(problem.message)), h("p", {}, h("a", { href: "/" }, "All gateways"))));
-      reach();
     }
   };
+  // A file that could not be changed perhaps can; its text and its tag stay those that are edited here.
+  const unpoll = poll(async () => {
+    if (file?.writable !== false) return;
+    const { writable, reason } = (await ask("GET", at(name, "/file"))).body;
+    Object.assign(file, { writable, reason });
+    judge();
+  });
+  const unsession = onSession(judge);
   load();
-  return { title: `Edit ${name}`, end: check.end, isChanged: () => isChanged, leave: () => !isChanged || window.confirm("Leave, and lose what you wrote?") };
+  const end = () => {
+    unsession();
+    unpoll();
+    check.end();
+  };
+  return { title: `Edit ${name}`, end, isChanged: () => isChanged, leave: () => !isChanged || window.confirm("Leave, and lose what you wrote?") };
 }
 
-/** A form whose fields are all off when there is a reason for that. */
-function closed(form, why) {
-  return why === null ? form : h("fieldset", { disabled: true }, form);
+/** Whoever is told why nothing can be written, or null, shows it when it is another reason than before. */
+function permission(show) {
+  let before;
+  return (why) => {
+    if (why === before) return;
+    before = why;
+    show(why);
+  };
+}
+
+/** Nothing can be typed; who has typed already goes on, and saves when that is possible again. */
+function close(fields, text, isClosed) {
+  fields.disabled = isClosed;
+  text.close(isClosed);
 }
 
 /** Form or file. */

@@ -6,7 +6,7 @@ import { ask, get, at, page } from "../lib/api.js";
 import { access, ended, endpoint, sentence, time } from "../lib/format.js";
 import { live } from "../lib/live.js";
 import { link, now, onLink } from "../lib/link.js";
-import { mayNotAct, mayNotEdit } from "../lib/session.js";
+import { mayNotAct, mayNotEdit, onSession } from "../lib/session.js";
 import { wayTo } from "../parts/button.js";
 import { charts } from "../parts/charts.js";
 import { code } from "../parts/code.js";
@@ -68,14 +68,16 @@ export function gateway(main, name) {
     const isLive = link().is === "live";
     if (!known && !isGone) nothing.textContent = ["lost", "full"].includes(link().is) ? "Nothing was read yet." : "Reading the gateway…";
     if (!known) return;
-    head.show(known);
+    // What one may do is in what is built, and changes while this page is open.
+    const why = [mayNotAct(), mayNotEdit()];
+    head.show(known, why);
     wrong.show(known.diagnostics);
-    release.show(known, isLive, tag, isUnknown());
+    release.show(known, isLive, tag, isUnknown(), why);
     const going = known.rollout;
     waits.show(going ?? null);
     tests.show(going ?? null);
     if (JSON.stringify(known.shadow) !== shadowed) report();
-    back.show(known, isLive);
+    back.show(known, isLive, why);
     happened.show(entries.map((e) => e.sequence), isAll, unread);
     sections.release.hidden = !known.serving && !going;
     sections.charts.hidden = !known.serving;
@@ -83,7 +85,7 @@ export function gateway(main, name) {
     sections.revisions.hidden = !going || !going.weights.length;
     drawing.show(known, entries);
   };
-  back.show = ((show) => (g, isLive) => g.rollout && show(g, isLive))(back.show);
+  back.show = ((show) => (g, ...more) => g.rollout && show(g, ...more))(back.show);
   tests.show = ((show) => (r) => r && show(r))(tests.show);
   waits.show = ((show) => (r) => r && show(r))(waits.show);
 
@@ -116,7 +118,7 @@ export function gateway(main, name) {
     if (!isOver) asked = "";
     tag = answer?.tag ?? null;
     if (answer) isRelease = /^rollout:/m.test(answer.body.yaml);
-    if (answer) text.show(answer.body, diagnostics, name);
+    if (answer) text.show(answer.body, diagnostics, name, mayNotEdit());
     sections.text.hidden = !answer;
     render();
   };
@@ -139,6 +141,12 @@ export function gateway(main, name) {
   };
   const reports = setInterval(report, 5000);
 
+  // Whether the file can be changed is in what was read of it.
+  const unsession = onSession(() => {
+    asked = "";
+    render();
+    if (known) more();
+  });
   const unlink = onLink(render);
   const unalarm = onAlarms((all) => {
     isAway = all.some(({ kind }) => kind === "store");
@@ -184,6 +192,7 @@ export function gateway(main, name) {
     end: () => {
       clearInterval(timer);
       clearInterval(reports);
+      unsession();
       unlink();
       unalarm();
       end();

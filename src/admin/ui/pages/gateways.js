@@ -1,6 +1,6 @@
 // All gateways: phase and split at a glance, searched and sorted.
 
-import { h, replace, say } from "../lib/dom.js";
+import { h, replace, say, slot } from "../lib/dom.js";
 import { onAlarms } from "../lib/alarms.js";
 import { live } from "../lib/live.js";
 import { page } from "../lib/api.js";
@@ -8,7 +8,7 @@ import { link, onLink } from "../lib/link.js";
 import { access, count, endpoint, percent, phaseName } from "../lib/format.js";
 import { pair } from "../lib/roles.js";
 import { query, setQuery } from "../lib/router.js";
-import { mayNotEdit } from "../lib/session.js";
+import { mayNotEdit, onSession } from "../lib/session.js";
 import { URGENCY, pill } from "../parts/phase.js";
 import { bar } from "../parts/split.js";
 import { wayTo } from "../parts/button.js";
@@ -66,12 +66,12 @@ export function gateways(main) {
   const tools = h("div", { class: "tools", role: "search" },
     h("label", { for: "search", class: "unseen" }, "Search"), search, chips,
     h("label", { for: "sort", class: "sort" }, h("span", { class: "faint" }, "Sort by"), sort));
-  const add = mayNotEdit();
+  const add = slot(h("div"), (why) => wayTo("/new", "New gateway", why));
   main.append(
     h("div", { class: "head" },
       h("h1", {}, "Gateways"), total,
       h("div", { class: "grow" }),
-      wayTo("/new", "New gateway", add)),
+      add.element),
     tools, table, after);
 
   const matches = (gateway) => {
@@ -136,6 +136,7 @@ export function gateways(main) {
     rows.delete(name);
   };
 
+  const unsession = onSession(() => add.show(mayNotEdit()));
   const unlink = onLink(() => isLoaded || render());
   const unalarm = onAlarms((alarms) => {
     isUnlisted = alarms.some(({ kind, directory }) => kind === "unlisted" && directory === "");
@@ -160,6 +161,7 @@ export function gateways(main) {
   return {
     title: "Gateways",
     end: () => {
+      unsession();
       unlink();
       unalarm();
       end();

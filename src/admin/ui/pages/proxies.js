@@ -11,11 +11,11 @@ export function proxies(main) {
   const list = slot(h("div", { class: "stale-able" }), (all) => (all.length ? h("ul", { class: "proxies" }, all.map(card)) : nothing()));
   main.append(h("div", { class: "head" }, h("h1", {}, "Proxies"), total), list.element);
   list.element.append(h("p", { class: "empty" }, "Asking Serin…"));
-  const end = poll(2000, async () => {
+  const end = poll(async () => {
     const { proxies: all } = await get("proxies");
     total.textContent = count(all.length);
     list.show(all);
-  });
+  }, 2000);
   return { title: "Proxies", end };
 }
 

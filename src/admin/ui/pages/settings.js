@@ -9,7 +9,7 @@ import { onSession, who } from "../lib/session.js";
 import { THEMES, setTheme, theme } from "../lib/theme.js";
 
 export function settings(main) {
-  const facts = h("dl", { class: "facts" });
+  const facts = h("dl", { class: "facts stale-able" });
   const unready = h("p", { class: "notice" });
   const person = h("div", {});
   const others = h("div", {});
@@ -37,16 +37,18 @@ export function settings(main) {
     ["Envoys", proxies ? count(proxies.length) : "–"],
     ["Version", version ?? "–"],
   ].map(([key, value]) => h("div", {}, h("dt", {}, key), h("dd", {}, value))));
-  let isHeard = false;
-  const end = poll(5000, async () => {
+  let heard = null;
+  const end = poll(async () => {
     const [{ proxies }, planes, { gateways, why }] = await Promise.all([get("proxies"), get("replicas"), known()]);
-    isHeard = true;
-    show(gateways ? pill("good", "Ready") : pill("stale", "Not ready"), { gateways, proxies, version: planes.replicas.find((one) => one.answers)?.version });
+    heard = { gateways, proxies, version: planes.replicas.find((one) => one.answers)?.version };
+    show(gateways ? pill("good", "Ready") : pill("stale", "Not ready"), heard);
     unready.textContent = gateways ? "" : `It is not known yet which gateways there are: ${why}. Envoys are answered nothing until then, and keep what they have.`;
     replace(others, planes.shared && replicas(planes));
   });
-  // Until the first answer; afterwards what was said last stands, and the frame says that it is old.
-  const unlink = onLink(({ is }) => isHeard || show(h("span", { class: "faint" }, is === "lost" ? "Not known" : "Asking Serin…")));
+  // The numbers of before stand, and the frame says that they are old; whether it is ready now nobody knows.
+  const unlink = onLink(({ is }) => {
+    if (is === "lost" || !heard) show(h("span", { class: "faint" }, is === "lost" ? "Not known" : "Asking Serin…"), heard ?? {});
+  });
   return {
     title: "Settings",
     end: () => {

@@ -12,6 +12,7 @@ use serin::app::App;
 use serin::launch::{Toy, VERSION_HEADER};
 use serin::store::Seat;
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -240,7 +241,7 @@ async fn ends_as_it_decides(how: End) {
     for attempt in 1..=4 {
         let reason = format!("in hand {attempt}");
         let body = json!({ "weight": 40 + attempt, "reason": reason });
-        let (status, _, said) = with_order_in_hand(&mut replicas, body, how).await;
+        let Some((status, _, said)) = with_order_in_hand(&mut replicas, body, how).await else { continue };
         let is_kept = format!("reason = '{reason}'");
         assert_eq!(journaled(&replicas.server, &is_kept), u64::from(status == 200), "{status} {said}");
         assert_eq!(replicas.server.ask("SELECT count(*) FROM serin.orders WHERE answer IS NULL"), "0");
@@ -254,8 +255,8 @@ async fn ends_as_it_decides(how: End) {
 }
 
 /// Gives an order at the one that follows, and ends the one that leads in the middle of keeping what it decided; what was
-/// answered, when both are there again.
-async fn with_order_in_hand(replicas: &mut Replicas, body: Value, how: End) -> Answer {
+/// answered, when both are there again. `None`: the order was answered before anybody was ended.
+async fn with_order_in_hand(replicas: &mut Replicas, body: Value, how: End) -> Option<Answer> {
     let leader = replicas.leader(&[0, 1]).await;
     let url = replicas.get(1 - leader).url.clone();
     let follows = async {
@@ -271,20 +272,29 @@ async fn with_order_in_hand(replicas: &mut Replicas, body: Value, how: End) -> A
     let is_held = format!("SELECT count(*) FROM {held}");
     eventually("the journal is held", || replicas.server.ask(&is_held) == "1").await;
     let pid = Pid::from_child(&replicas.get(leader).child);
-    let ended = async {
+    let mut answer = pin!(order(&url, "set-weight", body, &[]));
+    let is_in_hand = {
         let server = &replicas.server;
         let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
         let taken = "SELECT count(*) FROM serin.orders WHERE answer IS NULL";
-        eventually("the decision waits", || server.ask(waiting) != "0" && server.ask(taken) == "1").await;
+        tokio::select! {
+            _ = &mut answer => false,
+            () = eventually("it waits", || server.ask(waiting) != "0" && server.ask(taken) == "1") => true,
+        }
+    };
+    if is_in_hand {
         match how {
             End::Killed => replicas.running[leader].take().unwrap().kill(),
             End::Frozen => kill_process(pid, Signal::STOP).unwrap(),
         }
-        let end = format!("SELECT count(pg_terminate_backend(pid)) FROM {held}");
-        assert_eq!(server.ask(&end), "1", "now the journal can be written again");
-        tokio::task::block_in_place(|| assert!(!holder.wait().unwrap().success()));
-    };
-    let (answer, ()) = tokio::join!(order(&url, "set-weight", body, &[]), ended);
+    }
+    let end = format!("SELECT count(pg_terminate_backend(pid)) FROM {held}");
+    assert_eq!(replicas.server.ask(&end), "1", "now the journal can be written again");
+    tokio::task::block_in_place(|| assert!(!holder.wait().unwrap().success()));
+    if !is_in_hand {
+        return None;
+    }
+    let answer = answer.await;
     match how {
         End::Killed => replicas.up(leader).await,
         End::Frozen => {
@@ -293,7 +303,7 @@ async fn with_order_in_hand(replicas: &mut Replicas, body: Value, how: End) -> A
             shows(&replicas.get(leader).url, "serin_leader", 0.0).await;
         }
     }
-    answer
+    Some(answer)
 }
 
 #[tokio::test(flavor = "multi_thread")]
