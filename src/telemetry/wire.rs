@@ -49,20 +49,39 @@ impl<'a> Fields<'a> {
     #[inline]
     fn field(&mut self) -> Result<(u64, Value<'a>), Malformed> {
         let key = self.varint()?;
-        let value = match key & 7 {
-            0 => Value::Varint(self.varint()?),
+        Ok((key >> 3, self.value(key & 7)?))
+    }
+
+    /// A value of this wire type.
+    #[inline]
+    fn value(&mut self, wire: u64) -> Result<Value<'a>, Malformed> {
+        match wire {
+            0 => self.varint().map(Value::Varint),
             1 => {
                 let bytes = self.take(8)?.try_into().map_err(|_| Malformed)?;
-                Value::Double(f64::from_le_bytes(bytes))
+                Ok(Value::Double(f64::from_le_bytes(bytes)))
             }
             2 => {
                 let length = usize::try_from(self.varint()?).map_err(|_| Malformed)?;
-                Value::Bytes(self.take(length)?)
+                self.take(length).map(Value::Bytes)
             }
-            5 => self.take(4).map(|_| Value::Other)?,
-            _ => return Err(Malformed), // groups, which no version of these messages ever had
-        };
-        Ok((key >> 3, value))
+            3 => self.group(),
+            5 => self.take(4).map(|_| Value::Other),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// The rest of a group. No version of these messages has any, but a field that is not known may be one.
+    fn group(&mut self) -> Result<Value<'a>, Malformed> {
+        let mut open = 1_u64;
+        while open > 0 {
+            match self.varint()? & 7 {
+                3 => open += 1,
+                4 => open -= 1,
+                wire => _ = self.value(wire)?,
+            }
+        }
+        Ok(Value::Other)
     }
 }
 

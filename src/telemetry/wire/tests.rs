@@ -116,6 +116,16 @@ proptest! {
 }
 
 #[test]
+fn a_field_that_is_not_known_may_be_a_group() {
+    // Field 6: a group with a number, and in it another one. After it, a family without anything.
+    let message = [0x33, 0x08, 0x01, 0x43, 0x44, 0x34, 0x12, 0x00];
+    assert_eq!(StreamMetricsMessage::decode(&message[..]).unwrap().envoy_metrics.len(), 1);
+    assert_eq!(read_plain(&message), Ok(Vec::new()));
+    assert_eq!(read_plain(&message[..4]), Err(Malformed), "it has no end");
+    assert_eq!(read_plain(&message[5..]), Err(Malformed), "it has no begin");
+}
+
+#[test]
 fn a_number_that_nothing_can_have_is_refused() {
     for number in [-1.0, f64::NAN, f64::INFINITY] {
         let metrics = vec![family(&("a".into(), 1, PlainReading::Counter(number)))];
