@@ -115,8 +115,9 @@ fn spread(mut v: Vec<u64>) -> Value {
     json!({"min": ms(v[0]), "p50": at(0.5), "p90": at(0.9), "p99": at(0.99), "max": at(1.0), "n": v.len()})
 }
 
+/// CPU seconds, to the microsecond.
 fn used(a: Usage, b: Usage) -> f64 {
-    ((b.cpu_s - a.cpu_s) * 1000.0).round() / 1000.0
+    ((b.cpu_s - a.cpu_s) * 1e6).round() / 1e6
 }
 
 fn round2(x: f64) -> f64 {
@@ -395,7 +396,7 @@ impl Load {
                 / rounds.len().max(1) as f64;
             out["change"] = json!({
                 "ms": spread(all), "last_client_ms": spread(last), "trigger_ms_mean": mean("trigger_ms"),
-                "server_cpu_s_mean": (cpu * 1e4).round() / 1e4,
+                "server_cpu_s_mean": (cpu * 1e6).round() / 1e6,
                 "complete": rounds.iter().all(|r| r["complete"] == true),
                 "per_client": rounds.last().map(|r| r["per_client"].clone()),
             });
