@@ -101,6 +101,8 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
         } else {
             remember(&outputs.store, world.take_documents_aside(), world.take_switches());
         }
+        // Envoys first: those that were woken wait for this thread.
+        tokio::task::yield_now().await;
         // Whoever sees it finds it in the journal.
         if changed {
             outputs.view.publish(world.view());
