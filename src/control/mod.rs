@@ -20,6 +20,7 @@
 //! a route configuration that holds the routes of many gateways.
 
 mod agreements;
+mod blamed;
 mod board;
 mod certificates;
 mod claims;

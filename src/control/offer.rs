@@ -212,6 +212,11 @@ impl Offers {
         self.told.get(name).map(|t| &t.routes).filter(|v| v.gateway == *gateway)
     }
 
+    /// The translation of this version, if it is told or will be when its clusters are warm.
+    pub(super) fn version(&self, gateway: &Arc<Gateway>) -> Option<&Version> {
+        self.versions(&gateway.name).find(|v| v.gateway == *gateway)
+    }
+
     /// Whether this version is told, or will be when its clusters are warm.
     pub(super) fn holds(&self, name: &GatewayName, gateway: &Arc<Gateway>) -> bool {
         self.told.get(name).is_some_and(|t| {

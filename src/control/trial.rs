@@ -131,6 +131,14 @@ impl Trial {
         }
     }
 
+    /// Another Envoy took what this gateway was refused for: it is offered again, and if that was its routes (`taken`)
+    /// it is good.
+    pub(super) fn absolve(&mut self, gateway: &GatewayName, taken: bool) {
+        if matches!(self.standing(gateway), Standing::Refused(_)) {
+            self.stand(gateway, if taken { Standing::Taken } else { Standing::OnTrial });
+        }
+    }
+
     /// Nobody answers any more (the Envoys went away): all take their turn at once. True when that changes what
     /// is offered.
     pub(super) fn expire(&mut self, now: Timestamp) -> bool {

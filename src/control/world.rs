@@ -6,7 +6,9 @@ mod logins;
 mod releases;
 mod switches;
 mod unlisted;
+mod verdicts;
 
+use super::blamed::Blamed;
 use super::board::{Boards, Common};
 use super::certificates::Certificates;
 use super::command::{Asker, Edit, Reply};
@@ -16,10 +18,10 @@ use super::files::{Chosen, Files, Settled};
 use super::handed::Outbox;
 use super::issuers::Issuers;
 use super::notice::Notice;
-use super::offer::{Offers, Version, sees};
+use super::offer::{Offers, Version};
 use super::renewal::Renewal;
 use super::rollouts::{Rollouts, Unkept};
-use super::trial::{Ruling, Standing, Trial};
+use super::trial::{Standing, Trial};
 use super::unlisted::Unlisted;
 use super::view::{Facts, View, Views};
 use crate::clock::Timestamp;
@@ -30,7 +32,6 @@ use crate::names::GatewayName;
 use crate::resource::{Kind, Resource};
 use crate::snapshot::Fleet;
 use crate::translate;
-use crate::xds::Verdict;
 use change::{change_sentence, differ_by_rollout, weights};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -50,6 +51,7 @@ pub struct World {
     /// The gateway that a file has.
     by_file: BTreeMap<Arc<str>, GatewayName>,
     trial: Trial,
+    blamed: Blamed,
     offers: Offers,
     boards: Boards,
     fleet: Fleet,
@@ -87,6 +89,8 @@ pub(super) struct Wanted {
     pub(super) newest: Arc<Gateway>,
     /// The last version that an Envoy took.
     taken: Option<Version>,
+    /// A version that was taken back, and then an Envoy took what it was refused for.
+    absolved: Option<Version>,
 }
 
 impl World {
@@ -110,6 +114,7 @@ impl World {
             wanted: BTreeMap::new(),
             by_file: BTreeMap::new(),
             trial: Trial::default(),
+            blamed: Blamed::default(),
             offers: Offers::default(),
             boards: Boards::new(settings.routing),
             fleet: Fleet::default(),
@@ -345,6 +350,7 @@ impl World {
                 self.issuers.replace(Some(&wanted.newest), None);
             }
             self.trial.forget(&name);
+            self.blamed.remove(&name);
             self.rollouts.remove(&name);
             self.offers.set(&name, None, now);
             self.note(now, &name, NoteKind::Removed, format!("gateway {name} no longer serves"));
@@ -379,6 +385,7 @@ impl World {
                 wanted.newest = gateway;
                 let taken = wanted.taken.as_ref().is_some_and(|t| t.gateway == wanted.newest);
                 self.trial.begin(&name, taken);
+                self.blamed.remove(&name);
                 if let Some(message) = message {
                     let note = Note::new(now, Some(name.clone()), NoteKind::Changed, message);
                     self.notes.push(Note { weights, ..note });
@@ -387,7 +394,8 @@ impl World {
             }
             None => {
                 let message = format!("gateway {name} serves from {file}");
-                self.wanted.insert(name.clone(), Wanted { file, newest: gateway, taken: None });
+                self.wanted
+                    .insert(name.clone(), Wanted { file, newest: gateway, taken: None, absolved: None });
                 self.trial.begin(&name, false);
                 self.note(now, &name, NoteKind::Loaded, message);
                 self.offer(&name, now);
@@ -409,7 +417,11 @@ impl World {
                 return self.offers.step_back(name, version, now);
             }
             Some(taken) if taken.gateway == wanted.newest => Some(taken.clone()),
-            _ => Some(self.offers.translated(Arc::clone(&wanted.newest))),
+            _ => Some(match &wanted.absolved {
+                // The very same: it is known that an Envoy took it.
+                Some(absolved) if absolved.gateway == wanted.newest => absolved.clone(),
+                _ => self.offers.translated(Arc::clone(&wanted.newest)),
+            }),
         };
         self.offers.set(name, version, now);
     }
@@ -435,112 +447,6 @@ impl World {
             self.offer_moved(now);
         }
         self.offers.advance(now) || expired || tried
-    }
-
-    fn take_verdict(&mut self, verdict: Verdict, now: Timestamp) -> bool {
-        match verdict {
-            Verdict::Accepted { first, .. } => {
-                let gateways: Vec<GatewayName> = first
-                    .iter()
-                    .filter(|r| r.kind() == Kind::Route && self.is_current(r))
-                    .flat_map(|r| self.suspects_in(r))
-                    .collect();
-                let (freed, ruling) = self.trial.taken(gateways, now);
-                for name in freed {
-                    if let Some(wanted) = self.wanted.get_mut(&name) {
-                        wanted.taken = self.offers.told(&name, &wanted.newest).cloned();
-                    }
-                }
-                if ruling == Ruling::Nothing {
-                    return false;
-                }
-            }
-            Verdict::Refused { resources, text, .. } => {
-                // What another Envoy has taken is good; what is no longer offered is settled.
-                let suspects: BTreeSet<GatewayName> = resources
-                    .iter()
-                    .filter(|r| !r.is_accepted() && self.is_current(r))
-                    .flat_map(|r| self.suspects_in(r))
-                    .collect();
-                self.tell_of_common(&resources, &text, now);
-                match self.trial.refused(suspects, &text, now) {
-                    Ruling::Nothing => return false,
-                    Ruling::Offers => {}
-                    Ruling::Refused(name) => {
-                        self.note(
-                            now,
-                            &name,
-                            NoteKind::Refused,
-                            format!("Envoy refuses gateway {name}: {text}"),
-                        );
-                    }
-                }
-            }
-        }
-        self.offer_moved(now);
-        true
-    }
-
-    /// Tells people that Envoys refuse a listener or its certificate: no gateway can be blamed, nothing can be
-    /// offered instead, and somebody has to look.
-    fn tell_of_common(&mut self, resources: &[Arc<Resource>], text: &str, now: Timestamp) {
-        for resource in resources {
-            let (kind, name, version) = (resource.kind(), resource.name(), resource.version());
-            let common = matches!(kind, Kind::Runtime | Kind::Listener)
-                || (kind == Kind::Secret && translate::owner(resource).is_none());
-            if !common || !self.is_current(resource) {
-                continue;
-            }
-            if self.told_refused.insert((kind, Arc::clone(name)), version) != Some(version) {
-                let message = format!("Envoy refuses {kind} {name}: {text}");
-                self.notes.push(Note::new(now, None, NoteKind::Alarm, message));
-            }
-        }
-    }
-
-    /// The audiences (`None`: everyone) that are told this very resource now.
-    fn audiences_of(&self, resource: &Resource) -> impl Iterator<Item = Option<&str>> {
-        let named = self.fleet.named.iter().map(|(audience, snapshot)| (Some(&**audience), snapshot));
-        let (kind, name, version) = (resource.kind(), Arc::clone(resource.name()), resource.version());
-        std::iter::once((None, &self.fleet.everyone))
-            .chain(named)
-            .filter(move |(_, s)| s.get(kind, &name).is_some_and(|r| r.version() == version))
-            .map(|(audience, _)| audience)
-    }
-
-    /// Whether a resource is what some audience is told now.
-    fn is_current(&self, resource: &Resource) -> bool {
-        self.audiences_of(resource).next().is_some()
-    }
-
-    /// The gateways on trial whose newest version a resource holds.
-    fn suspects_in(&self, resource: &Resource) -> Vec<GatewayName> {
-        let owner = match resource.kind() {
-            Kind::Cluster | Kind::Endpoint | Kind::Secret => translate::owner(resource),
-            // A listener depends on no gateway.
-            Kind::Runtime | Kind::Listener => None,
-            Kind::ScopedRoute | Kind::Route => {
-                // One name, but another content for each audience.
-                let audiences: Vec<Option<&str>> = self.audiences_of(resource).collect();
-                let is_told = |name: &&GatewayName| {
-                    let told = |w: &Wanted| self.offers.told(name, &w.newest).is_some();
-                    *self.trial.standing(name) == Standing::OnTrial
-                        && self.wanted.get(*name).is_some_and(told)
-                };
-                if let Some((listener, host)) = translate::parse_scope_name(resource.name()) {
-                    let on_host = audiences.iter().flat_map(|a| self.boards.on_host(*a, listener, host));
-                    return on_host.filter(is_told).cloned().collect();
-                }
-                let is_in = |name: &&GatewayName| {
-                    self.wanted.get(*name).is_some_and(|w| {
-                        w.newest.listener.as_str() == &**resource.name()
-                            && audiences.iter().any(|a| sees(&w.newest.proxies, *a))
-                    })
-                };
-                return self.trial.on_trial().filter(is_in).filter(is_told).cloned().collect();
-            }
-        };
-        owner.into_iter().filter(|name| *self.trial.standing(name) == Standing::OnTrial).collect()
     }
 
     fn note(&mut self, time: Timestamp, gateway: &GatewayName, kind: NoteKind, message: String) {

@@ -25,8 +25,8 @@ fn refusal(frame: &[u8]) -> Option<Status> {
 
 /// An Envoy of the default audience.
 enum Envoy {
-    Delta(Delta),
-    Sotw(Sotw),
+    Delta(Box<Delta>),
+    Sotw(Box<Sotw>),
 }
 
 impl Envoy {
@@ -44,7 +44,7 @@ impl Envoy {
                 })
                 .unwrap();
         }
-        Self::Delta(delta)
+        Self::Delta(delta.into())
     }
 
     /// One that comes back with all that is in a snapshot.
@@ -63,7 +63,7 @@ impl Envoy {
             };
             delta.on_request(request).unwrap();
         }
-        Self::Delta(delta)
+        Self::Delta(delta.into())
     }
 
     fn sotw() -> Self {
@@ -74,7 +74,7 @@ impl Envoy {
             let (type_url, resource_names) = (kind.type_url().to_owned(), names);
             sotw.on_request(DiscoveryRequest { type_url, resource_names, ..Default::default() }).unwrap();
         }
-        Self::Sotw(sotw)
+        Self::Sotw(sotw.into())
     }
 
     /// Hears one response and answers it. `None`: there was none.
@@ -204,6 +204,59 @@ fn what_others_take_is_not_blamed_for_one_that_refuses() {
     let refused = Verdict::Refused { kind: Kind::Route, resources: vec![route], text: "mine alone".into() };
     assert!(!play.event(Event::Verdict(refused)));
     assert!(play.refused().is_empty() && play.is_serving("a"));
+}
+
+/// Both were sent it before the first of them answered.
+fn refused_and_then_taken(play: &mut Play, kind: Kind, name: &str) {
+    let resource = Arc::clone(play.snapshot().get(kind, name).unwrap());
+    let resources = vec![Arc::clone(&resource)];
+    play.event(Event::Verdict(Verdict::Refused { kind, resources, text: "mine alone".into() }));
+    let first = vec![resource].into_iter().filter(|r| r.accept()).collect();
+    play.event(Event::Verdict(Verdict::Accepted { kind, version: Version(0), first, refusing: false }));
+}
+
+#[test]
+fn who_refuses_what_others_take_holds_nobody_up_by_answering_first() {
+    for (kind, name) in [(Kind::Route, "default"), (Kind::Cluster, "a/v2")] {
+        let mut play = Play::new();
+        play.write("a", gateway("a"));
+        play.talk(&mut [Envoy::delta()]);
+        let text = gateway("a").replace("v1:", "v2:").replace("/a", "/new");
+        play.write("a", text);
+        if kind == Kind::Route {
+            play.wait(Duration::from_mins(1));
+        }
+        refused_and_then_taken(&mut play, kind, name);
+        assert!(play.refused().is_empty() && play.was_told(NoteKind::Repaired) == 1, "{kind}");
+        assert!(play.snapshot().get(Kind::Cluster, "a/v2").is_some(), "{kind}");
+
+        // The one that refuses does so each time that it is sent it, and nothing is taken back any more.
+        let again = Arc::clone(play.snapshot().get(kind, name).unwrap());
+        let refused = Verdict::Refused { kind, resources: vec![again], text: "mine alone".into() };
+        assert!(!play.event(Event::Verdict(refused)), "{kind}");
+        assert!(play.refused().is_empty() && play.is_serving("a"), "{kind}");
+        play.wait(Duration::from_mins(1));
+        assert!(play.routes_say("/new"), "{kind}");
+    }
+}
+
+#[test]
+fn an_old_yes_does_not_help_a_newer_version() {
+    let mut play = Play::new();
+    play.write("a", gateway("a"));
+    let route = Arc::clone(play.snapshot().get(Kind::Route, "default").unwrap());
+    let refused = |route: &Arc<Resource>| {
+        let resources = vec![Arc::clone(route)];
+        Event::Verdict(Verdict::Refused { kind: Kind::Route, resources, text: "no".into() })
+    };
+    play.event(refused(&route));
+    play.write("a", poison("a"));
+    let newer = Arc::clone(play.snapshot().get(Kind::Route, "default").unwrap());
+    play.event(refused(&newer));
+    let first = vec![route];
+    let kind = Kind::Route;
+    play.event(Event::Verdict(Verdict::Accepted { kind, version: Version(0), first, refusing: false }));
+    assert_eq!(play.refused(), ["a"]);
 }
 
 #[test]
