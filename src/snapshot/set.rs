@@ -25,6 +25,8 @@ pub struct Change {
     from: Weak<Set>,
     /// New or with another version, by name.
     pub upserts: Vec<Arc<Resource>>,
+    /// Those of the upserts whose names are new, sorted.
+    pub added: Vec<Arc<str>>,
     /// Names that are gone, sorted.
     pub removed: Vec<Arc<str>>,
     upserts_delta: OnceLock<Bytes>,
@@ -49,7 +51,7 @@ impl Set {
     pub(super) fn patched(previous: &Arc<Self>, patch: Patch) -> Arc<Self> {
         let mut resources = previous.resources.clone();
         let mut version = previous.version.0;
-        let (mut upserts, mut removed) = (Vec::new(), Vec::new());
+        let (mut upserts, mut added, mut removed) = (Vec::new(), Vec::new(), Vec::new());
         for (name, new) in patch {
             let old = resources.get(&*name);
             match (old, &new) {
@@ -61,6 +63,9 @@ impl Set {
             version = version.wrapping_sub(old.map_or(0, |r| r.fingerprint()));
             version = version.wrapping_add(new.as_ref().map_or(0, |r| r.fingerprint()));
             if let Some(new) = new {
+                if old.is_none() {
+                    added.push(Arc::clone(&name));
+                }
                 upserts.push(Arc::clone(&new));
                 resources.insert(name, new);
             } else {
@@ -72,7 +77,7 @@ impl Set {
             return Arc::clone(previous);
         }
         let from = Arc::downgrade(previous);
-        let change = Some(Change { from, upserts, removed, upserts_delta: OnceLock::new() });
+        let change = Some(Change { from, upserts, added, removed, upserts_delta: OnceLock::new() });
         Arc::new(Self { resources, version: Version(version), change, ..Self::default() })
     }
 

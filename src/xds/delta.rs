@@ -24,6 +24,9 @@ const MAX_IN_FLIGHT: usize = 64;
 pub struct Delta {
     only: Option<Kind>,
     kinds: ByKind<Typed>,
+    /// The sets of which there is nothing to say until the client asks. A stream looks here first, each time that
+    /// anything changed, and what it does not look at need not be in a cache.
+    settled: ByKind<Option<Arc<Set>>>,
     nonce: u64,
     /// Clusters that were offered before the client asked for endpoints.
     early_clusters: Names,
@@ -93,12 +96,19 @@ enum Part {
 impl Delta {
     /// A new stream, for one kind or (`None`) for all.
     pub fn new(only: Option<Kind>) -> Self {
-        Self { only, kinds: ByKind::default(), nonce: 0, early_clusters: Names::default() }
+        Self {
+            only,
+            kinds: ByKind::default(),
+            settled: ByKind::default(),
+            nonce: 0,
+            early_clusters: Names::default(),
+        }
     }
 
     /// Takes a request. The verdict is what it says about an earlier response, if anything.
     pub fn on_request(&mut self, request: DeltaDiscoveryRequest) -> Result<Option<Verdict>, Malformed> {
         let Some(kind) = kind_of_request(&request.type_url, self.only)? else { return Ok(None) };
+        *self.settled.get_mut(kind) = None;
         let typed = self.kinds.get_mut(kind);
         if !typed.is_started() {
             let lists = [request.resource_names_subscribe.len(), request.initial_resource_versions.len()];
@@ -189,6 +199,17 @@ impl Delta {
 
     fn offer(&mut self, kind: Kind, snapshot: &Snapshot, part: Part) -> Option<Response> {
         let set = snapshot.set(kind);
+        if self.settled.get(kind).as_ref().is_some_and(|settled| Arc::ptr_eq(settled, set)) {
+            return None;
+        }
+        let response = self.response(kind, set, part);
+        // Taking away may only have to wait.
+        let settled = response.is_none() && part == Part::Everything;
+        *self.settled.get_mut(kind) = settled.then(|| Arc::clone(set));
+        response
+    }
+
+    fn response(&mut self, kind: Kind, set: &Arc<Set>, part: Part) -> Option<Response> {
         self.open(kind, Some(set));
         let typed = Some(self.kinds.get_mut(kind)).filter(|t| t.subscription.is_started())?;
         typed.subscription.move_to(set);
@@ -202,7 +223,7 @@ impl Delta {
             typed.in_flight.pop_front();
         }
         let version = set.version();
-        let clusters = Some(resources.clone()).filter(|_| kind == Kind::Cluster);
+        let clusters = (kind == Kind::Cluster).then(|| resources.clone());
         typed.in_flight.push_back(Offer { nonce: self.nonce, version, resources, removed });
         clusters.into_iter().for_each(|clusters| self.endpoints_again(&clusters, set));
         Some(Response { kind, version, frame })
@@ -213,6 +234,7 @@ impl Delta {
     fn endpoints_again(&mut self, clusters: &Offered, set: &Arc<Set>) {
         let endpoints = self.kinds.get_mut(Kind::Endpoint);
         if endpoints.subscription.is_started() {
+            *self.settled.get_mut(Kind::Endpoint) = None;
             endpoints.ask_again(clusters.iter().map(|r| r.name()));
         } else if self.only.is_none() {
             match clusters {
@@ -385,7 +407,8 @@ impl Typed {
         let change = set.change_since(&self.held)?;
         let all = change.removed.is_empty()
             && self.differs.is_empty()
-            && change.upserts.iter().all(|r| self.subscription.covers(r.name()));
+            && (self.subscription.covers_all(set)
+                || change.upserts.iter().all(|r| self.subscription.covers(r.name())));
         if !all {
             return None;
         }

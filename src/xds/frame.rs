@@ -21,37 +21,38 @@ impl Frame {
         removed: &[Arc<str>],
         nonce: u64,
     ) -> Self {
-        let mut tail = BytesMut::new();
-        field(4, kind.type_url().as_bytes(), &mut tail);
-        field(5, nonce_text(nonce).as_bytes(), &mut tail);
-        removed.iter().for_each(|name| field(6, name.as_bytes(), &mut tail));
-        Self::assemble(version, resources, tail.freeze())
+        Self::assemble(version, resources, |tail| {
+            field(4, kind.type_url().as_bytes(), tail);
+            field(5, nonce_text(nonce).as_bytes(), tail);
+            removed.iter().for_each(|name| field(6, name.as_bytes(), tail));
+        })
     }
 
     /// A `DiscoveryResponse`. `resources` are fields of it, tags included.
     pub(crate) fn sotw(kind: Kind, version: Version, resources: Bytes, nonce: u64) -> Self {
-        let mut tail = BytesMut::new();
-        field(4, kind.type_url().as_bytes(), &mut tail);
-        field(5, nonce_text(nonce).as_bytes(), &mut tail);
-        Self::assemble(version, resources, tail.freeze())
+        Self::assemble(version, resources, |tail| {
+            field(4, kind.type_url().as_bytes(), tail);
+            field(5, nonce_text(nonce).as_bytes(), tail);
+        })
     }
 
     /// Field 1 is the version in both responses.
-    fn assemble(version: Version, resources: Bytes, tail: Bytes) -> Self {
-        let mut head = BytesMut::with_capacity(32);
+    fn assemble(version: Version, resources: Bytes, write_tail: impl FnOnce(&mut BytesMut)) -> Self {
+        let is_small = resources.len() <= SMALL;
+        let mut head = BytesMut::with_capacity(ROOM + if is_small { resources.len() } else { 0 });
+        head.put_slice(&[0; PREFIX]);
         field(1, version.to_string().as_bytes(), &mut head);
-        let len = head.len() + resources.len() + tail.len();
-        let mut prefix = BytesMut::with_capacity(5 + head.len() + tail.len());
-        prefix.put_u8(0); // not compressed
-        prefix.put_u32(u32::try_from(len).unwrap_or(u32::MAX));
-        prefix.put(head);
-        if resources.len() <= SMALL {
+        if is_small {
             // One write instead of three.
-            prefix.put(resources);
-            prefix.put(tail);
-            return Self(vec![prefix.freeze()]);
+            head.put(resources);
+            write_tail(&mut head);
+            write_prefix(&mut head, 0);
+            return Self(vec![head.freeze()]);
         }
-        Self(vec![prefix.freeze(), resources, tail])
+        let mut tail = BytesMut::with_capacity(ROOM);
+        write_tail(&mut tail);
+        write_prefix(&mut head, resources.len() + tail.len());
+        Self(vec![head.freeze(), resources, tail.freeze()])
     }
 
     /// The pieces in order.
@@ -69,6 +70,18 @@ impl Frame {
         self.0.is_empty()
     }
 }
+
+/// Completes the prefix of a message that goes on for `more` bytes behind `head`: not compressed, and its length.
+fn write_prefix(head: &mut BytesMut, more: usize) {
+    let len = u32::try_from(head.len() - PREFIX + more).unwrap_or(u32::MAX);
+    head[1..PREFIX].copy_from_slice(&len.to_be_bytes());
+}
+
+/// Bytes before each message.
+const PREFIX: usize = 5;
+
+/// Room for what stands around the resources, names of removed ones aside.
+const ROOM: usize = 160;
 
 /// Up to this size copying is cheaper than another DATA frame.
 const SMALL: usize = 4096;

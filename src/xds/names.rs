@@ -89,13 +89,33 @@ impl Names {
         if self.is_based_on(set) {
             return;
         }
-        let Some(base) = self.base.take() else { return };
-        set.differences(&base, |name| match (base.get(name).is_some(), set.get(name).is_some()) {
-            (true, false) if !self.except.remove(name) => _ = self.more.insert(Arc::clone(name)),
-            (false, true) if !self.more.remove(name) => _ = self.except.insert(Arc::clone(name)),
-            _ => {}
-        });
-        self.base = Some(Arc::clone(set));
+        let Some(base) = &mut self.base else { return };
+        let base = std::mem::replace(base, Arc::clone(set));
+        match set.change_since(&base) {
+            Some(change) => {
+                change.added.iter().for_each(|name| self.base_gains(name));
+                change.removed.iter().for_each(|name| self.base_loses(name));
+            }
+            None => {
+                set.differences(&base, |name| match (base.get(name).is_some(), set.get(name).is_some()) {
+                    (true, false) => self.base_loses(name),
+                    (false, true) => self.base_gains(name),
+                    _ => {}
+                });
+            }
+        }
+    }
+
+    fn base_gains(&mut self, name: &Arc<str>) {
+        if !self.more.remove(name) {
+            self.except.insert(Arc::clone(name));
+        }
+    }
+
+    fn base_loses(&mut self, name: &Arc<str>) {
+        if !self.except.remove(name) {
+            self.more.insert(Arc::clone(name));
+        }
     }
 
     fn is_based_on(&self, set: &Arc<Set>) -> bool {
@@ -123,6 +143,8 @@ mod tests {
         Insert(u8),
         Remove(u8),
         MoveTo(BTreeSet<u8>),
+        /// A state that goes by unseen.
+        Skip(BTreeSet<u8>),
     }
 
     proptest! {
@@ -133,6 +155,7 @@ mod tests {
                 (0u8..9).prop_map(Step::Insert),
                 (0u8..9).prop_map(Step::Remove),
                 prop::collection::btree_set(0u8..9, 0..9).prop_map(Step::MoveTo),
+                prop::collection::btree_set(0u8..9, 0..9).prop_map(Step::Skip),
             ], 0..20),
         ) {
             let mut now = set(&Arc::default(), base.as_ref().unwrap_or(&BTreeSet::new()));
@@ -149,6 +172,7 @@ mod tests {
                         now = set(&now, &next);
                         names.move_to(&now);
                     }
+                    Step::Skip(next) => now = set(&now, &next),
                 }
                 let is: BTreeSet<String> = names.iter().map(ToString::to_string).collect();
                 prop_assert_eq!(&is, &model);

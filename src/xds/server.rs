@@ -339,7 +339,8 @@ type Frames = Pin<Box<dyn tokio_stream::Stream<Item = Result<Frame, Status>> + S
 
 /// A stream of frames from a state that is asked for one after the other.
 fn frames<P: Protocol>(stream: Stream<P>) -> impl tokio_stream::Stream<Item = Result<Frame, Status>> + Send {
-    futures_util::stream::unfold(Some(stream), |state| async move {
+    // In a box, since it is moved for each frame.
+    futures_util::stream::unfold(Some(Box::new(stream)), |state| async move {
         let mut stream = state?;
         match stream.next().await? {
             Ok(frame) => Some((Ok(frame), Some(stream))),

@@ -100,6 +100,19 @@ fn a_client_that_skipped_states_is_told_the_difference() {
 }
 
 #[test]
+fn a_state_that_was_there_before_is_told_again_after_another() {
+    let first = snapshot("cluster a=1");
+    let mut client = Client::new();
+    client.says(subscribe(Cluster, &[]));
+    client.hears_and_takes(Cluster, &["a"], &[], &first);
+    client.is_quiet(&first);
+    let second = after(&first, "cluster a=2");
+    client.hears_of(Cluster, &second);
+    client.hears_and_takes(Cluster, &["a"], &[], &first);
+    client.is_quiet(&first);
+}
+
+#[test]
 fn an_empty_wildcard_is_answered_once_and_names_that_do_not_exist_are_gone() {
     let nothing = snapshot("");
     let mut client = Client::new();
@@ -428,6 +441,7 @@ fn endpoints_follow_a_cluster_that_changed_though_they_did_not() {
     client.hears_and_takes(Kind::Cluster, &["a", "b"], &[], &first);
     client.says(subscribe(Kind::Endpoint, &["a", "b"]));
     client.hears_and_takes(Kind::Endpoint, &["a", "b"], &[], &first);
+    client.is_quiet(&first);
     let second = after(&first, "cluster a=2, cluster b=1, endpoint a=5, endpoint b=5");
     client.hears_and_takes(Kind::Cluster, &["a"], &[], &second);
     client.hears_and_takes(Kind::Endpoint, &["a"], &[], &second);
