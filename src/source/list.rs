@@ -1,7 +1,7 @@
 //! Which gateway files there are, and where that cannot be seen.
 
 use super::read::reason;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ const MAX_DEPTH: usize = 8;
 /// What lies in a directory and below.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
-    /// Gateway files, by whole paths.
-    pub(super) files: BTreeSet<PathBuf>,
+    /// The whole paths of gateway files, in no order.
+    pub(super) files: Vec<PathBuf>,
     /// Directories of which it is not known what is in them, and why: no descriptor is left, or no permission is
     /// there. Of what is below them, some may be among the files.
     pub(super) unread: BTreeMap<PathBuf, String>,
@@ -38,14 +38,16 @@ impl Listing {
     fn try_list(&mut self, directory: &Path, depth: usize) -> io::Result<()> {
         let mut below = Vec::new();
         for entry in fs::read_dir(directory)? {
-            let path = entry?.path();
+            let entry = entry?;
+            let path = entry.path();
             // ext4 makes `lost+found` for root in every volume, and only fsck puts anything there (mklost+found(8)).
             if path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b".") || n == "lost+found") {
                 continue;
             }
             if is_gateway_file(&path) {
-                if !path.is_dir() {
-                    self.files.insert(path);
+                // Of a plain file the listing itself tells what it is; only links are looked up.
+                if entry.file_type().is_ok_and(|t| t.is_file()) || !path.is_dir() {
+                    self.files.push(path);
                 }
             } else if depth < MAX_DEPTH && path.extension().is_none() {
                 below.push(path);
