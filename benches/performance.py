@@ -27,9 +27,9 @@ import urllib.request
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SERIN = ROOT / "target/release/serin"
 TOOLS = ROOT / "target/xdsload/release"
-GRID = [(100, 1), (100, 100), (100, 1000), (100, 5000), (1000, 1), (1000, 100), (1000, 1000), (10000, 1), (10000, 100)]
+GRID = [(g, n) for g in (100, 1000, 10000) for n in (1, 100, 1000, 5000) if g * n <= 5_000_000]
 QUICK = [(100, 100), (1000, 100)]
-ROUNDS = 12
+ROUNDS = 20
 # Gateway 7 is the one that is edited, in every cell.
 EDITED = 7
 CLUSTER = f"gw-{EDITED:05}/canary"
