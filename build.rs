@@ -1,14 +1,15 @@
 //! Compiles our own protos without a system `protoc`, and takes from the envoy-types package the descriptors of
 //! the Envoy messages that we send. Those let us print a message as YAML and encode its maps in a fixed order.
-//! No network is used, and nothing of Envoy's is copied into the repository.
+//! No network and no command is used, and nothing of Envoy's is copied into the repository.
 #![expect(clippy::disallowed_methods, reason = "cargo speaks to a build script through the environment")]
 
 use prost::Message;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
+use std::panic::Location;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::sync::OnceLock;
 
 /// The protos whose messages may stand in a resource or a bootstrap of ours; what they import comes along.
 const ROOTS: &[&str] = &[
@@ -48,29 +49,59 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(out.join("serin_descriptor.bin"), own.encode_to_vec())?;
     tonic_prost_build::configure().btree_map(".").compile_fds(own)?;
 
-    let all = std::fs::read(envoy_types_folder()?.join("src/generated/types.bin"))?;
+    let all = std::fs::read(envoy_descriptors()?)?;
     std::fs::write(out.join("envoy_descriptor.bin"), closure(&all, ROOTS)?.encode_to_vec())?;
     Ok(())
 }
 
-/// Where cargo keeps the source of the envoy-types package.
-fn envoy_types_folder() -> Result<PathBuf, Box<dyn Error>> {
-    let run = Command::new(std::env::var("CARGO")?)
-        .args(["metadata", "--format-version", "1", "--offline", "--locked"])
-        .args(["--filter-platform", &std::env::var("TARGET")?]) // packages of other platforms are not on this disk
-        .current_dir(std::env::var("CARGO_MANIFEST_DIR")?)
-        .output()?;
-    if !run.status.success() {
-        return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&run.stderr)).into());
+/// Finds the descriptors that the envoy-types package carries beside its sources.
+///
+/// The compiler knows where it read that package, whichever way cargo got it there: every panic message depends on it.
+/// So we call into the package, and our caller's location is a file of the package. Asking cargo would not do: it wants
+/// packages that only tests need, and reads the registry, the lock file and the user's configuration anew.
+///
+/// # Errors
+/// Names `SERIN_ENVOY_TYPES` where the compiler was told to hide paths (`--remap-path-prefix`).
+fn envoy_descriptors() -> Result<PathBuf, Box<dyn Error>> {
+    println!("cargo:rerun-if-env-changed=SERIN_ENVOY_TYPES");
+    let below = |package: &Path| Some(package.join("src/generated/types.bin")).filter(|file| file.is_file());
+    if let Some(package) = std::env::var_os("SERIN_ENVOY_TYPES") {
+        let wrong = || format!("SERIN_ENVOY_TYPES={}: no envoy-types package is there", package.display());
+        return Ok(below(Path::new(&package)).ok_or_else(wrong)?);
     }
-    let metadata: serde_json::Value = serde_json::from_slice(&run.stdout)?;
-    let packages = metadata["packages"].as_array().ok_or("cargo metadata lists no packages")?;
-    let manifest = packages
-        .iter()
-        .find(|p| p["name"] == "envoy-types")
-        .and_then(|p| p["manifest_path"].as_str())
-        .ok_or("cargo metadata does not list envoy-types")?;
-    Ok(Path::new(manifest).parent().ok_or("a manifest without a folder")?.to_path_buf())
+    envoy_types::util::pack_any(Probe {});
+    let source = Path::new(CALLER.get().ok_or("envoy-types did not ask for the type URL of a message")?);
+    let package =
+        source.parent().and_then(Path::parent).ok_or("a source file of envoy-types without a folder")?;
+    // Cargo names a package inside the workspace, such as a vendored one, relative to the root of the workspace.
+    let own = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?);
+    own.ancestors().find_map(|root| below(&root.join(package))).ok_or_else(|| {
+        format!(
+            "The descriptors of envoy-types are not in {}, where the compiler says that it read the package. If RUSTFLAGS \
+             has --remap-path-prefix, set SERIN_ENVOY_TYPES to the folder of the package's Cargo.toml.",
+            package.display()
+        )
+        .into()
+    })
+}
+
+/// The file of the envoy-types package that asked for the type URL of a [`Probe`].
+static CALLER: OnceLock<&'static str> = OnceLock::new();
+
+/// An empty message that remembers who asks for its type URL.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Probe {}
+
+impl prost::Name for Probe {
+    const NAME: &'static str = "Probe";
+    const PACKAGE: &'static str = "serin";
+
+    #[track_caller]
+    fn type_url() -> String {
+        let caller = Location::caller(); // not within the closure, which would be its own caller
+        CALLER.get_or_init(|| caller.file());
+        String::new()
+    }
 }
 
 /// The descriptors of `roots` and of all they import, imports first, without comments.
