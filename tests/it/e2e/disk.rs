@@ -4,9 +4,9 @@
 use super::rollout::{api, canary_requests, release, says, watch_weights};
 use super::stage::{envoy_on, free_port, toy, weight};
 use crate::cli::command;
-use crate::real::DEADLINE;
+use crate::real::{DEADLINE, reopen};
 use serin::launch::{Load, LoadOptions, VERSION_HEADER, VersionIn};
-use serin::store::{Query, Sqlite, Store};
+use serin::store::{Query, Store};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -145,7 +145,7 @@ async fn a_disk_that_fills_up_stops_the_release_and_nothing_else() {
     assert!(said.contains("the store works again, and rollouts move"), "{said}");
     envoy.stop().await.unwrap();
     serin.kill().await;
-    let entries = Sqlite::open(&folder.path().join("serin.db")).unwrap().entries(&Query::default()).unwrap();
+    let entries = reopen(&folder.path().join("serin.db")).entries(&Query::default()).unwrap();
     let revisions: Vec<u64> = entries.iter().filter_map(|e| e.entry.revision).collect();
     assert!(revisions.windows(2).all(|r| r[1] == r[0] + 1), "each decision once: {revisions:?}");
 }

@@ -1,12 +1,12 @@
 //! Releases by evidence: with a real Envoy, real requests and a store on disk.
 
 use super::stage::{Stage, envoy_on, free_port, let_pass, settings, toy};
-use crate::real::{DEADLINE, eventually};
+use crate::real::{DEADLINE, eventually, reopen};
 use serde_json::Value;
 use serin::app::{App, Options};
 use serin::launch::{Envoy, Load, LoadOptions, Toy, ToyOptions, VERSION_HEADER, VersionIn};
 use serin::model::StoreAt;
-use serin::store::{Query, Sqlite, Store};
+use serin::store::{Query, Store};
 use serin::weight::Weight;
 use std::path::Path;
 use std::process::Stdio;
@@ -65,7 +65,7 @@ pub(super) async fn reaches(stage: &Stage, phase: &str) -> Value {
 
 /// What is in the journal, in order: kind and message.
 pub(super) fn journal(store: &Path) -> Vec<(String, String)> {
-    let entries = Sqlite::open(store).unwrap().entries(&Query::default()).unwrap();
+    let entries = reopen(store).entries(&Query::default()).unwrap();
     entries.into_iter().map(|e| (e.entry.kind.to_string(), e.entry.message)).collect()
 }
 
@@ -276,7 +276,7 @@ async fn an_outage_of_both_versions_holds_and_goes_on() {
 
 /// The requests and errors of both sides, as the engine has added them up.
 fn added_up(store: &Path) -> [[f64; 2]; 2] {
-    let restored = Sqlite::open(store).unwrap().load().unwrap();
+    let restored = reopen(store).load().unwrap();
     let (_, state) = restored.states.into_iter().next().unwrap().1;
     let totals = &state["evidence"]["analysis"]["totals"];
     ["primary", "canary"]
@@ -440,7 +440,7 @@ async fn kills_at_any_instant_lose_no_decision() {
     let is_part = !weights.is_empty() && steps.windows(weights.len()).any(|part| part == weights);
     assert!(is_part, "never back, and no step is left out: {weights:?}");
     // The journal: each decision once, and each goes on from the one before.
-    let entries = Sqlite::open(&folder.path().join("serin.db")).unwrap().entries(&Query::default()).unwrap();
+    let entries = reopen(&folder.path().join("serin.db")).entries(&Query::default()).unwrap();
     let decisions: Vec<_> = entries.iter().filter(|e| e.entry.revision.is_some()).collect();
     let revisions: Vec<u64> = decisions.iter().filter_map(|e| e.entry.revision).collect();
     assert!(revisions.windows(2).all(|r| r[1] == r[0] + 1), "{revisions:?}");

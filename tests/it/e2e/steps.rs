@@ -2,11 +2,11 @@
 
 use super::rollout::{canary_requests, journal, load, reaches, release, shown, stage, watch_weights};
 use super::stage::{Stage, envoy_on, toy, weight};
-use crate::real::{DEADLINE, eventually};
+use crate::real::{DEADLINE, eventually, reopen};
 use serde_json::Value;
 use serin::launch::{Envoy, Toy};
 use serin::names::UpstreamName;
-use serin::store::{Entry, Query, Sqlite, Store};
+use serin::store::{Entry, Query, Store};
 
 async fn envoy_of(stage: &Stage) -> Envoy {
     let mut envoy = envoy_on(stage.app.xds, "edge").await;
@@ -16,7 +16,7 @@ async fn envoy_of(stage: &Stage) -> Envoy {
 
 /// The decisions about rollouts in the journal, in order.
 fn decisions(store: &std::path::Path) -> Vec<Entry> {
-    let entries = Sqlite::open(store).unwrap().entries(&Query::default()).unwrap();
+    let entries = reopen(store).entries(&Query::default()).unwrap();
     entries.into_iter().filter(|e| e.entry.revision.is_some()).collect()
 }
 
