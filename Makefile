@@ -14,6 +14,8 @@ demo: ## two model versions, a good canary and a bad one, in this terminal
 
 # Property tests ask the same questions in each run, so that what fails fails again; `make fuzz` asks others.
 test: export PROPTEST_RNG_SEED ?= 1
+# Most tests wait for Envoys, leases and evidence: three for each core keep the cores busy.
+test: export RUST_TEST_THREADS ?= $(shell echo $$((3 * $$(getconf _NPROCESSORS_ONLN))))
 test: check ## check, and all tests with a real Envoy
 	@log=$$(mktemp) && trap 'rm -f "$$log"' EXIT; \
 	cargo test --locked --no-fail-fast 2>&1 | tee "$$log"; code=$${PIPESTATUS[0]}; \
