@@ -32,7 +32,7 @@ mod trust;
 mod yaml;
 
 pub(crate) use check::parse_duration;
-pub use conflict::conflicts;
+pub use conflict::{Claimant, conflicts, conflicts_among};
 pub use discovery::{discovery_url, read_metadata};
 pub use edit::merge::{from_json, merge};
 pub use edit::{EditError, set_weights, weights};

@@ -6,7 +6,7 @@
 use super::claims::Claims;
 use super::{Changes, Draft, GRACE, Unlisted};
 use crate::clock::Timestamp;
-use crate::config::{self, Attachment, Content, Context, Document, Loaded, Read, Reference};
+use crate::config::{self, Attachment, Claimant, Content, Context, Document, Loaded, Read, Reference};
 use crate::diag::{Code, Diagnostic, Place, Severity};
 use crate::model::{Authentication, Gateway, Listener, PrometheusServer, Routing};
 use crate::names::{GatewayName, ListenerName};
@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub(super) struct Files {
     by_path: BTreeMap<Arc<str>, File>,
     pub(super) attached: BTreeMap<Reference, Attachment>,
-    /// Counts files as they first come to serve: who was there first has the right.
+    /// Counts files as they are first read: the last rule of precedence.
     arrivals: u64,
     claims: Claims,
     /// What the settings say of Prometheus.
@@ -32,6 +32,8 @@ pub(super) struct Files {
     pub(super) all_vanished: bool,
     /// The last good text of files, from before the start and since.
     good_texts: BTreeMap<Arc<str>, Arc<str>>,
+    /// Missing files whose name and routes others have now: their texts are not to be kept.
+    succeeded: BTreeSet<Arc<str>>,
     /// Files that may have another last good text now.
     accepted: BTreeSet<Arc<str>>,
     /// Files whose last good text was told to others than the store.
@@ -96,10 +98,20 @@ impl File {
         if self.newest.gateway.is_some() { Some(&self.newest) } else { self.good.as_ref() }
     }
 
-    /// Whether the newest version is another one than what is known to be good.
-    fn has_news(&self) -> bool {
-        self.newest.gateway.is_some()
-            && !self.good.as_ref().is_some_and(|good| good.gateway == self.newest.gateway)
+    /// The version that takes part in the resolution of conflicts: the last good one once the newest has lost, or is gone.
+    fn candidate(&self) -> Option<&Arc<Loaded>> {
+        if self.conflicts.is_empty() && !self.is_vanished() { self.usable() } else { self.good.as_ref() }
+    }
+
+    /// The version by which the file holds its name and routes: one that was accepted, and not only kept closed.
+    fn accepted(&self) -> Option<&Loaded> {
+        self.good.as_deref().filter(|good| !is_kept_closed(good))
+    }
+
+    /// Returns the class of precedence among files that want what none of them holds, the first class first: a gateway
+    /// with authentication comes before an open one.
+    fn precedence(&self) -> (bool, bool) {
+        (self.is_vanished(), self.candidate().is_none_or(|candidate| is_open(candidate)))
     }
 
     /// Whether the file is not there any more.
@@ -137,15 +149,39 @@ fn closed(newest: &Loaded) -> Option<Arc<Loaded>> {
     Some(Arc::new(Loaded { gateway: Some(gateway), diagnostics: Vec::new(), ..newest.clone() }))
 }
 
+fn is_open(loaded: &Loaded) -> bool {
+    loaded.gateway.as_ref().is_none_or(|gateway| gateway.authentication == Authentication::None)
+}
+
+fn is_kept_closed(loaded: &Loaded) -> bool {
+    loaded.gateway.as_ref().is_some_and(|gateway| gateway.authentication == Authentication::Closed)
+}
+
 /// What is served while the newest version cannot be. A place that is only kept closed moves with its file.
 fn last_good(good: Option<Arc<Loaded>>, newest: &Loaded) -> Option<Arc<Loaded>> {
-    let is_kept = |good: &Loaded| {
-        good.gateway.as_ref().is_some_and(|gateway| gateway.authentication == Authentication::Closed)
-    };
     match good {
-        Some(good) if !is_kept(&good) => Some(good),
+        Some(good) if !is_kept_closed(&good) => Some(good),
         good => closed(newest).or(good),
     }
+}
+
+/// The names that files which are there want; true: for an open gateway.
+type Successors<'a> = BTreeMap<&'a GatewayName, bool>;
+
+/// Makes a file take part with one of its versions.
+///
+/// A file that is missing holds what it had for [`GRACE`], since editors and deployments replace a file by removing it
+/// for a moment. It is succeeded before that by a file of the same name, as after a rename, unless that would open it.
+fn claimant<'a>(
+    file: &'a File,
+    wants: Option<&'a Arc<Loaded>>,
+    present: &Successors<'_>,
+) -> Option<Claimant<'a>> {
+    let is_succeeded = |holds: &&Loaded| {
+        let open = holds.name.as_ref().and_then(|name| present.get(name));
+        file.is_vanished() && open.is_some_and(|open| !open || is_open(holds))
+    };
+    Some(Claimant { wants: wants?, holds: file.accepted().filter(|holds| !is_succeeded(holds)) })
 }
 
 /// What became of the files in one turn.
@@ -203,6 +239,11 @@ impl Files {
 
     fn take_changed(&mut self) -> BTreeMap<Arc<str>, Option<Arc<str>>> {
         let mut changed = BTreeMap::new();
+        for path in std::mem::take(&mut self.succeeded) {
+            if self.good_texts.remove(&path).is_some() {
+                changed.insert(path, None);
+            }
+        }
         for path in std::mem::take(&mut self.accepted) {
             let Some(file) = self.by_path.get(&path) else {
                 if self.good_texts.remove(&path).is_some() {
@@ -282,8 +323,9 @@ impl Files {
         let context = Context { listeners, attached: &self.attached, routing, prometheus };
         let load = |(path, read): (Arc<str>, Read)| {
             let newest = Arc::new(read.load(&context));
-            let remembered = self.remembered(&path, &newest, &context);
-            (path, newest, read.into_document(), remembered)
+            let document = read.into_document();
+            let remembered = self.remembered(&document, &newest, &context);
+            (path, newest, document, remembered)
         };
         let loaded: Vec<_> = to_load.into_iter().map(load).collect();
         for (path, newest, document, remembered) in loaded {
@@ -299,6 +341,17 @@ impl Files {
         outcome.all_vanished = self.all_vanished && !had_vanished;
         outcome.returned = had_vanished && !self.all_vanished;
 
+        self.conclude(&mut outcome, &broken, around);
+        outcome
+    }
+
+    /// Resolves the conflicts of some files; `broken`: those that were broken before.
+    fn conclude(
+        &mut self,
+        outcome: &mut Outcome,
+        broken: &BTreeMap<Arc<str>, Arc<Loaded>>,
+        around: BTreeSet<Arc<str>>,
+    ) {
         self.meet(&around);
         for path in &around {
             let Some(file) = self.by_path.get(path) else { continue };
@@ -312,7 +365,6 @@ impl Files {
             }
         }
         outcome.settled = self.settle(around);
-        outcome
     }
 
     /// Takes where the source cannot see; what is new about that, in sentences: what is bad, and what is good again.
@@ -344,14 +396,15 @@ impl Files {
         }
         if let Some(gateway) = &loaded.gateway {
             let around = self.claims.met_by(gateway);
-            let others = self
-                .in_order(&around)
-                .filter(|(path, f)| ***path != *draft.document.path && !f.is_vanished());
-            let version =
-                |f: &'_ File| if f.conflicts.is_empty() { f.usable().cloned() } else { f.good.clone() };
-            let others: Vec<Arc<Loaded>> = others.filter_map(|(_, f)| version(f)).collect();
-            let met = config::conflicts(others.iter().map(AsRef::as_ref).chain([&loaded]));
-            diagnostics.extend(met.into_iter().filter(|(i, _)| *i == others.len()).map(|(_, d)| d));
+            let mut present = self.present(&around);
+            present.extend(loaded.name.as_ref().map(|name| (name, is_open(&loaded))));
+            let others = self.in_order(&around).filter(|(path, _)| ***path != *draft.document.path);
+            let mut claimants: Vec<Claimant<'_>> =
+                others.filter_map(|(_, f)| claimant(f, f.candidate(), &present)).collect();
+            claimants.push(Claimant { wants: &loaded, holds: None });
+            let last = claimants.len() - 1;
+            let met = config::conflicts_among(&claimants);
+            diagnostics.extend(met.into_iter().filter(|(i, _)| *i == last).map(|(_, d)| d));
         }
         diagnostics
     }
@@ -362,14 +415,28 @@ impl Files {
         files.filter(|(_, f)| f.is_broken()).map(|(path, f)| (path.clone(), f.newest.clone())).collect()
     }
 
-    /// The last good version of a file that was not there yet and cannot be used.
-    fn remembered(&self, path: &Arc<str>, newest: &Loaded, context: &Context<'_>) -> Option<Arc<Loaded>> {
-        if newest.gateway.is_some() || self.by_path.contains_key(path) {
+    /// The version of a file that is read for the first time which was accepted before the start.
+    ///
+    /// By it the file has what it had, whatever the order in which files are read.
+    fn remembered(
+        &self,
+        document: &Document,
+        newest: &Arc<Loaded>,
+        context: &Context<'_>,
+    ) -> Option<Arc<Loaded>> {
+        let path = &document.path;
+        if self.by_path.contains_key(path) {
             return None;
         }
-        let text = Content::Text(self.good_texts.get(path)?.as_bytes().into());
-        let loaded = config::load(&Document { path: Arc::clone(path), content: text }, context);
-        loaded.gateway.is_some().then(|| Arc::new(loaded))
+        let text = self.good_texts.get(path)?.as_bytes();
+        let loaded = match &document.content {
+            Content::Text(bytes) if **bytes == *text => Arc::clone(newest),
+            _ => Arc::new(config::load(
+                &Document { path: Arc::clone(path), content: Content::Text(text.into()) },
+                context,
+            )),
+        };
+        loaded.gateway.is_some().then_some(loaded)
     }
 
     /// A file has a new version.
@@ -434,25 +501,30 @@ impl Files {
             }
         }
         loop {
-            let order: Vec<(Arc<str>, Arc<Loaded>)> = self
-                .in_order(paths)
-                .filter_map(|(path, f)| {
-                    let loaded = if f.conflicts.is_empty() { f.usable() } else { f.good.as_ref() };
-                    loaded.map(|loaded| (path.clone(), Arc::clone(loaded)))
-                })
-                .collect();
-            let mut found: BTreeMap<&Arc<str>, Vec<Diagnostic>> = BTreeMap::new();
-            for (index, diagnostic) in config::conflicts(order.iter().map(|(_, l)| l.as_ref())) {
+            let present = self.present(paths);
+            let order = self.in_order(paths);
+            let order: Vec<(&Arc<str>, Claimant<'_>)> =
+                order.filter_map(|(path, f)| Some((path, claimant(f, f.candidate(), &present)?))).collect();
+            let claimants: Vec<Claimant<'_>> = order.iter().map(|(_, claimant)| *claimant).collect();
+            let mut found: BTreeMap<Arc<str>, Vec<Diagnostic>> = BTreeMap::new();
+            for (index, diagnostic) in config::conflicts_among(&claimants) {
                 if let Some((path, _)) = order.get(index) {
-                    found.entry(path).or_default().push(diagnostic);
+                    found.entry(Arc::clone(path)).or_default().push(diagnostic);
                 }
             }
             let mut again = false;
             for (path, diagnostics) in found {
+                // A missing file that was succeeded has nothing left to come back to.
+                if let Some(file) =
+                    self.by_path.get_mut(&path).filter(|f| f.is_vanished() && f.good.is_some())
+                {
+                    file.good = None;
+                    self.succeeded.insert(Arc::clone(&path));
+                }
                 // One that is gone, or that is itself a fallback, gives way without a word.
                 let alone = |f: &&mut File| f.vanished.is_none() && f.newest.gateway.is_some();
                 if let Some(file) =
-                    self.by_path.get_mut(path).filter(alone).filter(|f| f.conflicts.is_empty())
+                    self.by_path.get_mut(&path).filter(alone).filter(|f| f.conflicts.is_empty())
                 {
                     again |= file.good.is_some();
                     file.conflicts = diagnostics;
@@ -463,8 +535,9 @@ impl Files {
             }
         }
         for path in paths {
-            let at_peace = |f: &&mut File| f.conflicts.is_empty() && f.newest.gateway.is_some();
-            if let Some(file) = self.by_path.get_mut(path).filter(at_peace) {
+            let has_won =
+                |f: &&mut File| f.conflicts.is_empty() && f.newest.gateway.is_some() && !f.is_vanished();
+            if let Some(file) = self.by_path.get_mut(path).filter(has_won) {
                 if !file.good.as_ref().is_some_and(|good| Arc::ptr_eq(good, &file.newest)) {
                     file.good = Some(Arc::clone(&file.newest));
                     self.accepted.insert(Arc::clone(path));
@@ -474,43 +547,52 @@ impl Files {
         }
     }
 
-    /// Files that are there before files that are gone, those that want what they have before those that want
-    /// something else, then by age.
+    /// The names that those of some files want which are there.
+    fn present(&self, paths: &BTreeSet<Arc<str>>) -> Successors<'_> {
+        let files = paths.iter().filter_map(|path| self.by_path.get(path)).filter(|f| !f.is_vanished());
+        files.filter_map(File::candidate).filter_map(|c| Some((c.name.as_ref()?, is_open(c)))).collect()
+    }
+
+    /// Files by [`File::precedence`], then in the order in which they were first read.
     fn in_order(&self, paths: &BTreeSet<Arc<str>>) -> impl Iterator<Item = (&Arc<str>, &File)> {
         let mut files: Vec<_> = paths.iter().filter_map(|path| self.by_path.get_key_value(path)).collect();
-        files.sort_by_key(|(_, f)| (f.vanished.is_some(), f.conflicts.is_empty() && f.has_news(), f.arrival));
+        files.sort_by_key(|(_, f)| (f.precedence(), f.arrival));
         files.into_iter()
     }
 
     /// What should be served of some files, with all that claim anything in common: of each the newest version that
     /// can be. A last good version whose place was taken meanwhile gives way.
     pub(super) fn settle(&self, files: BTreeSet<Arc<str>>) -> Settled {
-        let candidates: Vec<(&Arc<str>, &Arc<Loaded>)> =
-            self.in_order(&files).filter_map(|(path, f)| f.good.as_ref().map(|g| (path, g))).collect();
-        let losers: BTreeSet<usize> = config::conflicts(candidates.iter().map(|(_, l)| l.as_ref()))
+        let present = self.present(&files);
+        let good = self
+            .in_order(&files)
+            .filter_map(|(path, f)| Some((path, claimant(f, f.good.as_ref(), &present)?)));
+        let (paths, claimants): (Vec<&Arc<str>>, Vec<Claimant<'_>>) = good.unzip();
+        let losers: BTreeSet<usize> =
+            config::conflicts_among(&claimants).into_iter().map(|(i, _)| i).collect();
+        let chosen = paths
             .into_iter()
-            .map(|(i, _)| i)
-            .collect();
-        let chosen = candidates
-            .into_iter()
+            .zip(claimants)
             .enumerate()
             .filter(|(i, _)| !losers.contains(i))
-            .filter_map(|(_, (path, loaded))| {
-                let gateway = loaded.gateway.clone()?;
+            .filter_map(|(_, (path, Claimant { wants, .. }))| {
+                let gateway = wants.gateway.clone()?;
                 Some((gateway.name.clone(), Chosen { file: path.clone(), gateway }))
             })
             .collect();
         Settled { files, chosen }
     }
 
-    /// Forgets files that have been gone for [`GRACE`]; says what should be served of those that this could concern.
-    pub(super) fn expire(&mut self, now: Timestamp) -> Settled {
+    /// Forgets files that have been gone for [`GRACE`], and gives what they had to those that want it.
+    pub(super) fn expire(&mut self, now: Timestamp) -> Outcome {
+        let mut outcome = Outcome::default();
         if self.all_vanished {
-            return Settled::default();
+            return outcome;
         }
         let is_over = |(since, _): &&(Timestamp, Arc<str>)| now.since(*since) >= GRACE;
         let gone: Vec<_> = self.vanished.iter().take_while(is_over).cloned().collect();
         let around = self.claims.around(&gone.iter().map(|(_, path)| path.clone()).collect());
+        let broken = self.broken(&around);
         for entry in gone {
             self.vanished.remove(&entry);
             let (_, path) = entry;
@@ -520,7 +602,8 @@ impl Files {
             self.claim(&path);
             self.accepted.insert(path);
         }
-        self.settle(around)
+        self.conclude(&mut outcome, &broken, around);
+        outcome
     }
 
     /// When the next file is forgotten.

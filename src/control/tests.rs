@@ -3,6 +3,7 @@
 mod files;
 mod incremental;
 mod logins;
+mod ownership;
 mod refusals;
 mod rollouts;
 mod secrets;

@@ -14,7 +14,7 @@ use super::certificates::Certificates;
 use super::command::{Asker, Edit, Reply};
 use super::door::Door;
 use super::event::{Changes, Event, Note, NoteKind};
-use super::files::{Chosen, Files, Settled};
+use super::files::{Chosen, Files, Outcome, Settled};
 use super::handed::Outbox;
 use super::issuers::Issuers;
 use super::notice::Notice;
@@ -302,6 +302,11 @@ impl World {
         }
         self.notes.extend(notes);
         self.look_at_doors(&touched, now);
+        self.conclude(outcome, now);
+    }
+
+    /// Reports what became of the files, and brings what is wanted in line with them.
+    fn conclude(&mut self, outcome: Outcome, now: Timestamp) {
         let gone = outcome.vanished.iter().filter(|_| !outcome.all_vanished);
         let mut what: BTreeMap<&Arc<str>, NoteKind> = gone.map(|path| (path, NoteKind::Vanished)).collect();
         what.extend(outcome.repaired.iter().map(|path| (path, NoteKind::Repaired)));
@@ -439,9 +444,9 @@ impl World {
 
     fn take_time(&mut self, now: Timestamp) -> bool {
         self.rollouts.tick(now);
-        let settled = self.files.expire(now);
-        let expired = !settled.files.is_empty();
-        self.settle(settled, now);
+        let outcome = self.files.expire(now);
+        let expired = !outcome.settled.files.is_empty();
+        self.conclude(outcome, now);
         let tried = self.trial.expire(now);
         if tried {
             self.offer_moved(now);

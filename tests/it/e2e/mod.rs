@@ -23,6 +23,7 @@ pub(crate) mod login;
 mod login_tls;
 mod mtls;
 mod outage;
+mod ownership;
 pub(crate) mod pki;
 mod plays;
 mod predictions;
