@@ -66,7 +66,7 @@ pub(super) fn explain(error: &ScanError, max_depth: usize) -> (Code, String, &'s
         ErrorKind::UnclosedQuotedScalar
         | ErrorKind::InvalidQuotedScalarIndent
         | ErrorKind::DocumentIndicatorInQuotedScalar => syntax(
-            "a text in quotes is not closed before this place",
+            "the quotes that are opened here are never closed",
             "close the quotes on the line where they are opened",
         ),
         ErrorKind::InvalidTrailingSingleQuotedScalar | ErrorKind::InvalidTrailingDoubleQuotedScalar => {

@@ -102,7 +102,7 @@ fn complaints_are_limited_too() {
 #[test]
 fn broken_syntax_has_its_place() {
     for (text, line, column) in
-        [("a: [1, 2\n", 1, 4), ("a: 'x\n", 2, 1), ("a: b: c\n", 1, 5), ("a: @b\n", 1, 4), ("a: }\n", 1, 4)]
+        [("a: [1, 2\n", 1, 4), ("a: 'x\n", 1, 4), ("a: b: c\n", 1, 5), ("a: @b\n", 1, 4), ("a: }\n", 1, 4)]
     {
         assert_eq!(only(text), (Code::Syntax, line, column), "{text:?}");
     }
