@@ -25,7 +25,6 @@ pub(super) struct ValidateArgs {
 }
 
 pub(super) fn run(args: &ValidateArgs, out: &Output) -> Outcome {
-    let settings = args.settings.settings(out)?;
     let mut diagnostics = Vec::new();
     let mut files = 0;
     for path in &args.paths {
@@ -37,6 +36,7 @@ pub(super) fn run(args: &ValidateArgs, out: &Output) -> Outcome {
                 .extend(config::settings(&document).map_or_else(|errors| errors, |(_, warnings)| warnings));
             continue;
         }
+        let settings = args.settings.settings_of(path, out)?;
         let Files { loaded, unlisted } = load(path, &settings)?;
         files += loaded.len();
         diagnostics.extend(unlisted);

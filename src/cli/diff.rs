@@ -33,7 +33,7 @@ pub(super) struct DiffArgs {
 type Texts = BTreeMap<String, String>;
 
 pub(super) async fn run(args: DiffArgs, out: &Output) -> Outcome {
-    let settings = args.settings.settings(out)?;
+    let settings = args.settings.settings_of(&args.directory, out)?;
     let (new, broken) = of_directory(&args.directory, &settings, out)?;
     let old = match &args.against {
         Some(other) => of_directory(other, &settings, out)?.0,

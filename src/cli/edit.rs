@@ -48,7 +48,10 @@ pub(super) fn promote(name: &str, to: &str, place: &PlaceArgs, out: &Output) -> 
 
 /// The file of a gateway. Its newest version must be right: a broken file is repaired by hand first.
 fn find(name: &str, place: &PlaceArgs, out: &Output) -> Result<(PathBuf, Gateway), Failure> {
-    let mut settings = place.settings.settings(out)?;
+    let mut settings = match place.directory.named() {
+        Some(directory) => place.settings.settings_of(directory, out)?,
+        None => place.settings.settings(out)?,
+    };
     place.directory.over(&mut settings);
     let directory = &settings.gateways;
     if !directory.is_dir() {

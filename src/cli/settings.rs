@@ -14,7 +14,7 @@ const DEFAULT: &str = "serin.yaml";
 /// The file. Each command takes the groups that have an effect on it.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct SettingsArgs {
-    /// The settings [default: serin.yaml, if there is one]
+    /// The settings [default: serin.yaml, if there is one; for files and directories that are named: in their folder or the one above]
     #[arg(short, long, env = "SERIN_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// How routes are divided: `scoped` is for thousands of gateways, with exact hosts [default: plain]
@@ -66,13 +66,29 @@ impl SettingsArgs {
         self.config.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).join(name)
     }
 
+    /// Returns whether a settings file was named, or is in the current folder.
+    pub(super) fn has_file(&self) -> bool {
+        self.config.is_some() || Path::new(DEFAULT).exists()
+    }
+
     /// Reads the settings. Problems of the file are printed.
     pub(super) fn settings(&self, out: &Output) -> Result<Settings, Failure> {
-        let file = match &self.config {
-            Some(file) => Some(file.as_path()),
-            None => Some(Path::new(DEFAULT)).filter(|f| f.exists()),
-        };
-        let mut settings = read(file, out)?;
+        self.with_default(None, out)
+    }
+
+    /// Reads the settings that belong to a gateway file or to a directory of them: those that were named, else a
+    /// `serin.yaml` in the folder or in the one above, which a line says, else that of the current folder.
+    pub(super) fn settings_of(&self, path: &Path, out: &Output) -> Result<Settings, Failure> {
+        let found = if self.config.is_none() { belonging_to(path) } else { None };
+        if let Some(file) = &found {
+            out.note(&format!("with the settings of {}", file.display()));
+        }
+        self.with_default(found, out)
+    }
+
+    fn with_default(&self, default: Option<PathBuf>, out: &Output) -> Result<Settings, Failure> {
+        let default = default.or_else(|| Some(PathBuf::from(DEFAULT)).filter(|f| f.exists()));
+        let mut settings = read(self.config.as_deref().or(default.as_deref()), out)?;
         let said = self.routing.as_deref();
         if let Some(routing) = Routing::ALL.into_iter().find(|r| Some(r.as_str()) == said) {
             settings.routing = routing;
@@ -82,6 +98,11 @@ impl SettingsArgs {
 }
 
 impl DirectoryArgs {
+    /// The directory that was named.
+    pub(super) fn named(&self) -> Option<&Path> {
+        self.gateways.as_deref()
+    }
+
     /// What was said here counts.
     pub(super) fn over(&self, settings: &mut Settings) {
         if let Some(gateways) = &self.gateways {
@@ -96,6 +117,19 @@ impl PortArgs {
         settings.xds = self.xds.unwrap_or(settings.xds);
         settings.http = self.http.unwrap_or(settings.http);
     }
+}
+
+/// Finds the `serin.yaml` in the folder of a gateway file, or in a directory of them, or one above; not that of the current
+/// folder, which counts anyway.
+fn belonging_to(path: &Path) -> Option<PathBuf> {
+    let folder = if path.is_dir() { path } else { path.parent()? };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    // The parent of `.` or `..` is not a part of its path.
+    let above = folder.file_name().and_then(|_| folder.parent()).map_or(folder.join(".."), Path::to_path_buf);
+    let found =
+        [folder, &above].map(|folder| folder.join(DEFAULT)).into_iter().find(|file| file.is_file())?;
+    let is_current = || Some(found.canonicalize().ok()? == Path::new(DEFAULT).canonicalize().ok()?);
+    (!is_current().unwrap_or(false)).then_some(found)
 }
 
 /// The settings of a file, or all defaults. Problems of the file are printed.

@@ -126,7 +126,7 @@ fn of_file(file: &Path, args: &SimulateArgs, out: &Output) -> Result<(Rollout, D
     if file.is_dir() {
         return Err(wrong(format!("{} is a directory; name one gateway file in it", file.display())));
     }
-    let loaded = super::check::load(file, &args.settings.settings(out)?)?.loaded;
+    let loaded = super::check::load(file, &args.settings.settings_of(file, out)?)?.loaded;
     let mut gateway = None;
     for loaded in loaded.into_values() {
         out.diagnostics(&loaded.diagnostics);

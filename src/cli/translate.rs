@@ -27,7 +27,7 @@ pub(super) fn run(args: &TranslateArgs, out: &Output) -> Outcome {
     if args.file.is_dir() {
         return Err(wrong(format!("{} is a directory; name one gateway file in it", args.file.display())));
     }
-    let settings = args.settings.settings(out)?;
+    let settings = args.settings.settings_of(&args.file, out)?;
     let loaded = check::load(&args.file, &settings)?.loaded;
     let mut broken = false;
     for loaded in loaded.values() {

@@ -19,9 +19,9 @@ const READY: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct UpArgs {
-    /// The directory of gateway files
+    /// The directory of gateway files [default: that of the settings, if there are any]
     #[arg(value_name = "DIR")]
-    directory: PathBuf,
+    directory: Option<PathBuf>,
     #[command(flatten)]
     settings: SettingsArgs,
     #[command(flatten)]
@@ -36,15 +36,25 @@ pub(super) struct UpArgs {
 }
 
 pub(super) async fn run(args: UpArgs, out: &Output) -> Outcome {
-    if !args.directory.is_dir() {
-        return Err(wrong(format!("{} is not a directory", args.directory.display())));
+    let mut settings = match args.directory {
+        Some(directory) => {
+            let settings = args.settings.settings_of(&directory, out)?;
+            Settings { gateways: directory, ..settings }
+        }
+        None if args.settings.has_file() => args.settings.settings(out)?,
+        None => {
+            return Err(wrong(
+                "which gateways? Name a directory of gateway files, as in `serin up gateways`, or settings that do, with `-c serin.yaml`",
+            ));
+        }
+    };
+    if !settings.gateways.is_dir() {
+        return Err(wrong(format!("{} is not a directory", settings.gateways.display())));
     }
-    let mut settings = args.settings.settings(out)?;
     args.store.over(&mut settings)?;
     if settings.store.is_none() {
-        settings.store = state_of(&args.directory).map(StoreAt::Sqlite);
+        settings.store = state_of(&settings.gateways).map(StoreAt::Sqlite);
     }
-    settings.gateways = args.directory;
     args.ports.over(&mut settings);
     if args.ports.xds.is_none() {
         // Only our own Envoy connects, so any port will do.

@@ -164,3 +164,57 @@ fn bootstrap_prints_what_envoy_starts_with() {
     assert!(text.contains("id: edge-7") && text.contains("cluster: lab"), "{text}");
     serin(&["bootstrap", "--xds", "nowhere"]).fails(1);
 }
+
+#[test]
+fn settings_of_a_named_file_are_found_in_its_folder_or_the_one_above() {
+    let gateway = format!("{FRAUD}listener: edge\n");
+    for settings in ["serin.yaml", "gateways/serin.yaml"] {
+        let folder = directory(&[
+            ("deployment/gateways/a.yaml", gateway.as_str()),
+            (&format!("deployment/{settings}"), "listeners: { edge: { port: 8443 } }\n"),
+        ]);
+        let said = format!("with the settings of deployment/{settings}\n");
+        let run = serin_in(folder.path(), &["validate", "deployment/gateways/a.yaml"]);
+        assert_eq!((run.code, run.err), (0, format!("{said}1 file: no problems\n")));
+        let run = serin_in(folder.path(), &["validate", "deployment/gateways"]);
+        assert_eq!((run.code, run.err), (0, format!("{said}1 file: no problems\n")));
+        for command in [
+            &["translate", "deployment/gateways/a.yaml"][..],
+            &["diff", "deployment/gateways", "--against", "deployment/gateways"],
+        ] {
+            let run = serin_in(folder.path(), command);
+            assert!(run.code == 0 && run.err.starts_with(&said), "{command:?}: {} {}", run.code, run.err);
+        }
+        // In the folder itself, and where settings are named.
+        let run = serin_in(&folder.path().join("deployment/gateways"), &["validate", "a.yaml"]);
+        assert_eq!((run.code, run.err.lines().count()), (0, if settings == "serin.yaml" { 2 } else { 1 }));
+        std::fs::write(folder.path().join("other.yaml"), "").unwrap();
+        let named = ["validate", "-c", "other.yaml", "deployment/gateways/a.yaml"];
+        assert!(serin_in(folder.path(), &named).fails(1).contains("listener"));
+        // Settings that are broken are not passed over.
+        std::fs::write(folder.path().join("deployment").join(settings), "listners: {}\n").unwrap();
+        let said = serin_in(folder.path(), &["validate", "deployment/gateways/a.yaml"]).fails(1);
+        assert!(said.contains(&format!("deployment/{settings}:1:1")) && said.contains("listeners"), "{said}");
+    }
+}
+
+#[test]
+fn examples_with_settings_are_valid_from_anywhere() {
+    let mut seen = 0;
+    for example in crate::examples::examples().iter().filter(|e| e.join("serin.yaml").exists()) {
+        let run = serin_in(std::path::Path::new("/"), &["validate", example.to_str().unwrap()]);
+        assert_eq!(run.code, 0, "{}: {}", example.display(), run.err);
+        seen += 1;
+    }
+    assert!(seen >= 4);
+}
+
+#[test]
+fn up_without_a_directory_and_settings_says_what_to_name() {
+    let folder = directory(&[]);
+    let said = serin_in(folder.path(), &["up"]).fails(1);
+    assert!(said.contains("serin up gateways") && said.contains("-c serin.yaml"), "{said}");
+    let folder = directory(&[("deployment/serin.yaml", "gateways: models\n")]);
+    let said = serin_in(folder.path(), &["up", "-c", "deployment/serin.yaml"]).fails(1);
+    assert!(said.contains("deployment/models is not a directory"), "{said}");
+}
