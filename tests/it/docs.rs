@@ -37,16 +37,70 @@ fn gateways_in_documents_are_good() {
     assert!(seen >= 1, "no document shows a gateway");
 }
 
+/// The anchors of a document: its headings as GitHub spells them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let mut is_code = false;
+    let headings = text.lines().filter(|line| {
+        is_code ^= line.starts_with("```");
+        !is_code && line.starts_with('#')
+    });
+    let spelled = headings.map(|line| {
+        let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+        let title: String = line.trim_start_matches('#').trim().chars().filter(kept).collect();
+        title.to_lowercase().replace(' ', "-")
+    });
+    spelled.collect()
+}
+
 #[test]
-fn links_lead_somewhere() {
+fn links_lead_to_files_and_headings_that_exist() {
     for document in documents() {
         let text = std::fs::read_to_string(&document).unwrap();
-        for target in text.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap()) {
-            if !target.is_empty() && !target.contains("://") {
-                let path = document.parent().unwrap().join(target);
-                assert!(path.exists(), "{} links to {target}", document.display());
+        for target in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            if target.contains("://") {
+                continue;
+            }
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let path = if file.is_empty() { document.clone() } else { document.parent().unwrap().join(file) };
+            assert!(path.exists(), "{} links to {target}", document.display());
+            if !anchor.is_empty() {
+                let there = anchors(&std::fs::read_to_string(&path).unwrap());
+                assert!(
+                    there.contains(anchor),
+                    "{} links to {target}, not among {there:?}",
+                    document.display()
+                );
             }
         }
+    }
+}
+
+#[test]
+fn readme_links_each_page_and_counts_the_examples() {
+    let text = std::fs::read_to_string(project("README.md")).unwrap();
+    for page in entries(&project("docs")).iter().filter(|p| p.extension().is_some_and(|e| e == "md")) {
+        let link = format!("(docs/{}", page.file_name().unwrap().to_str().unwrap());
+        assert!(text.contains(&link), "README.md does not link {}", page.display());
+    }
+    let count = format!("[examples](examples/): {} cases", examples().len());
+    assert!(text.contains(&count), "README.md does not say: {count}");
+}
+
+#[test]
+fn each_dependency_has_its_reason_beside_it() {
+    for manifest in ["Cargo.toml", "benches/xdsload/Cargo.toml"] {
+        let text = std::fs::read_to_string(project(manifest)).unwrap();
+        let (mut is_dependency, mut seen) = (false, 0);
+        for line in text.lines() {
+            if line.starts_with('[') {
+                is_dependency = line.ends_with("dependencies]");
+            } else if is_dependency && line.contains(" = ") {
+                seen += 1;
+                let reason = line.split_once(" # ").map(|(_, reason)| reason.trim());
+                assert!(reason.is_some_and(|r| r.len() > 5), "{manifest}: no reason beside {line}");
+            }
+        }
+        assert!(seen > 5, "{manifest}: only {seen} dependencies");
     }
 }
 
