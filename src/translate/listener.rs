@@ -68,9 +68,9 @@ fn connection_manager(name: &ListenerName, routing: Routing) -> HttpConnectionMa
     let (route_specifier, early) = match routing {
         Routing::Plain => {
             let rds = Rds { config_source: Some(ads()), route_config_name: name.to_string() };
-            (RouteSpecifier::Rds(rds), vec![filter::forged_identity()])
+            (RouteSpecifier::Rds(rds), vec![filter::trusted_headers()])
         }
-        Routing::Scoped => (scope::specifier(name), vec![filter::forged_identity(), scope::header(name)]),
+        Routing::Scoped => (scope::specifier(name), vec![filter::trusted_headers(), scope::header(name)]),
     };
     HttpConnectionManager {
         stat_prefix: "gw".into(),

@@ -19,8 +19,8 @@ use envoy_types::pb::envoy::config::route::v3::{HeaderMatcher, Route};
 use envoy_types::pb::envoy::r#type::v3::FractionalPercent;
 use envoy_types::pb::envoy::r#type::v3::fractional_percent::DenominatorType;
 
-/// By which a model knows that nobody reads its answer.
-const MARK: &str = "x-shadow";
+/// The header by which a model knows that its answer is not used.
+pub(super) const MARK: &str = "x-shadow";
 /// What lets a caller in somewhere is not the shadow's business, which may be anybody's experiment. The credentials
 /// of the gateway's own authentication are removed from all requests before.
 const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-api-key"];

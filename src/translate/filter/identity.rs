@@ -1,11 +1,12 @@
-//! Who is calling is for us to say: headers that name the caller are taken away from what comes in.
+//! Headers that models may trust come from Envoy alone: those that clients send under their names are removed.
 //!
-//! The standard header is taken away from every request, before anything else looks at it. A gateway that tells its
-//! model more, in headers of its own, takes those away itself.
+//! Those that have the same name at every gateway are removed from each request before anything else looks at it. A gateway
+//! that tells its model more, in headers of its own, removes those itself.
 
 use super::oauth2::ID_TOKEN_HEADER;
 use crate::model::{Authentication, KeySource};
 use crate::resource::any;
+use crate::translate::shadow;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::HeaderMutation as Mutation;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::header_mutation::Action;
 use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
@@ -18,11 +19,12 @@ use envoy_types::pb::google::protobuf::Any;
 /// The header that tells a model who is calling.
 pub(super) const CLIENT_HEADER: &str = "x-serin-client";
 
-/// What every listener does with every request, before the filters.
-pub(in crate::translate) fn forged_identity() -> TypedExtensionConfig {
+/// Removes from every request of a listener, before the filters, what only Envoy may say: who is calling, and that a
+/// request is a copy for a shadow, for which models leave out their effects.
+pub(in crate::translate) fn trusted_headers() -> TypedExtensionConfig {
     TypedExtensionConfig {
         name: "envoy.http.early_header_mutation.header_mutation".into(),
-        typed_config: Some(any(&Early { mutations: vec![remove(CLIENT_HEADER)] })),
+        typed_config: Some(any(&Early { mutations: [CLIENT_HEADER, shadow::MARK].map(remove).into() })),
     }
 }
 

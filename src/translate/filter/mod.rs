@@ -12,7 +12,7 @@ mod identity;
 mod jwt;
 mod oauth2;
 
-pub(super) use identity::forged_identity;
+pub(super) use identity::trusted_headers;
 pub(super) use oauth2::secrets as login_secrets;
 
 use crate::model::{Authentication, Gateway};

@@ -210,7 +210,7 @@ async fn the_right_ones_pass_and_the_model_never_hears_of_others() {
         ("/jwt", vec![("authorization", token(json!({ "aud": ["a", "fraud"] })))], "x-user", Some("alice")),
     ];
     for (path, credentials, header, client) in passed {
-        let forged = [("x-serin-client", "root"), (header, "root")];
+        let forged = [("x-serin-client", "root"), (header, "root"), ("x-shadow", "root")];
         let headers: Vec<(&str, &str)> =
             forged.into_iter().chain(credentials.iter().map(|(n, v)| (*n, v.as_str()))).collect();
         let (status, _, body) = stage.fetch(path, &headers).await;

@@ -65,13 +65,14 @@ async fn ask(stage: &Stage, path: &str, count: usize) -> BTreeMap<String, String
             .header("authorization", "Bearer secret")
             .header("cookie", "session=secret")
             .header("x-api-key", "secret")
+            .header("x-shadow", "1")
             .body("x".repeat(10_000));
         async move {
             let answer = request.send().await.unwrap();
             assert_eq!(answer.status(), 200);
             let answer: Value = answer.json().await.unwrap();
             assert_eq!(answer["headers"]["authorization"], "Bearer secret", "the model gets what was sent");
-            assert_eq!(answer["headers"]["x-shadow"], Value::Null);
+            assert_eq!(answer["headers"]["x-shadow"], Value::Null, "no client can call its request a copy");
             let id = answer["headers"]["x-request-id"].as_str().unwrap().to_owned();
             (id, answer["version"].as_str().unwrap().to_owned())
         }
