@@ -191,11 +191,11 @@ impl Rollouts {
     }
 
     /// The gateway as it is to be served: with the weights that are kept, and the canary as its shadow while that is
-    /// what the release waits for. What the file releases now may be something else, of which nothing is kept yet; then
+    /// what the release waits for. What the file releases now may be another canary, of which nothing is kept yet; then
     /// the primary has all traffic.
     pub(super) fn with_weights(&self, gateway: Arc<Gateway>) -> Arc<Gateway> {
         let Some(identity) = Identity::of(&gateway) else { return gateway };
-        let kept = self.kept.get(&gateway.name).filter(|state| state.identity == identity);
+        let kept = self.kept.get(&gateway.name).filter(|state| state.identity.is_release_of(&identity));
         let split = identity.split(kept.map(|state| state.weight).unwrap_or_default());
         let first = gateway.rollout.as_ref().and_then(|rollout| rollout.shadow_first.as_ref());
         let shadow = match first {

@@ -109,7 +109,8 @@ impl Transition {
         if before.is_none_or(|b| b.phase != state.phase) {
             state.since = now;
         }
-        let is_new = before.is_none_or(|b| b.began != state.began || b.identity != state.identity);
+        let is_new =
+            before.is_none_or(|b| b.began != state.began || !b.identity.is_release_of(&state.identity));
         if is_new {
             state.weights.clear();
         }

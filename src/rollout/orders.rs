@@ -126,7 +126,7 @@ impl Told<'_> {
             _ => return Err(self.not_now("it was not rolled back")),
         }
         let mut next = self.next();
-        next.rolled_back.retain(|identity| *identity != self.state.identity);
+        next.forget(&self.state.identity);
         (next.phase, next.evidence) = (Phase::Waiting, None);
         (next.began, next.stage) = (self.now, Stage::new(self.now));
         let message = format!("{}; {}", self.why(), sentence::started(&self.state.identity));

@@ -45,7 +45,7 @@ pub struct Plan {
     pub settings: stats::Settings,
 }
 
-/// What a release is about: two upstreams and what they point to. Another identity is another release.
+/// What a release is about: two upstreams and what they point to. Another canary is another release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The version that serves.
@@ -127,6 +127,11 @@ impl Identity {
         Some(Self { primary: side(&rollout.primary)?, canary: side(&rollout.canary)? })
     }
 
+    /// Returns whether this is a release of the same canary, whatever it is compared with.
+    pub fn is_release_of(&self, other: &Self) -> bool {
+        self.canary.is_version_of(&other.canary) && self.is_idle() == other.is_idle()
+    }
+
     /// Whether both sides are the same.
     pub fn is_idle(&self) -> bool {
         self.primary.name == self.canary.name
@@ -145,6 +150,13 @@ impl Identity {
 }
 
 impl Side {
+    /// Returns whether this is the same version of the same model: by its name, `model` and `version`, and by its servers, of
+    /// which some may have come or gone.
+    pub fn is_version_of(&self, other: &Self) -> bool {
+        let is_scaled = || self.endpoints.iter().any(|endpoint| other.endpoints.contains(endpoint));
+        (&self.name, &self.model, &self.version) == (&other.name, &other.model, &other.version) && is_scaled()
+    }
+
     fn of(upstream: &Upstream) -> Self {
         let mut endpoints: Vec<String> = upstream.endpoints.iter().map(ToString::to_string).collect();
         endpoints.sort();

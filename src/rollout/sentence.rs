@@ -31,6 +31,24 @@ pub(super) fn edited(identity: &Identity) -> String {
     format!("the file releases something else: {}", started(identity))
 }
 
+pub(super) fn scaled(state: &State, identity: &Identity) -> String {
+    let before = &state.identity;
+    let sides = [(&before.primary, &identity.primary), (&before.canary, &identity.canary)];
+    let edited: Vec<&str> =
+        sides.iter().filter(|(old, new)| old != new).map(|(_, new)| new.name.as_str()).collect();
+    let (canary, weight) = (&identity.canary.name, state.weight);
+    format!(
+        "the endpoints of {} were edited: {canary} stays at {weight} % with its evidence",
+        edited.join(" and ")
+    )
+}
+
+pub(super) fn another_primary(state: &State, identity: &Identity) -> String {
+    let (canary, weight) = (&identity.canary.name, state.weight);
+    let primary = side(&identity.primary);
+    format!("the primary is {primary} now: {canary} stays at {weight} %, and its evidence begins anew")
+}
+
 pub(super) fn known_as_bad(identity: &Identity) -> String {
     let canary = &identity.canary.name;
     format!("{canary} was rolled back before as it is now; edit its upstream, or say `retry`")

@@ -157,14 +157,19 @@ impl State {
         Some(state)
     }
 
-    /// Whether the canary of this identity was rolled back.
+    /// Returns whether the canary of this identity was rolled back, whatever it was compared with.
     pub(super) fn was_rolled_back(&self, identity: &Identity) -> bool {
-        self.rolled_back.contains(identity)
+        self.rolled_back.iter().any(|known| known.is_release_of(identity))
+    }
+
+    /// Forgets that the canary of this identity was rolled back.
+    pub(super) fn forget(&mut self, identity: &Identity) {
+        self.rolled_back.retain(|known| !known.is_release_of(identity));
     }
 
     /// Remembers that an identity was rolled back.
     pub(super) fn remember(&mut self, identity: Identity) {
-        self.rolled_back.retain(|i| *i != identity);
+        self.forget(&identity);
         self.rolled_back.push(identity);
         keep_newest(&mut self.rolled_back);
     }

@@ -70,8 +70,11 @@ pub fn adopt(plan: &Plan, state: Option<&State>, now: Timestamp) -> Option<Trans
     let Some(before) = state else {
         return Some(begin(plan, None, now));
     };
-    if before.identity != plan.identity || plan.is_idle() != (before.phase == Phase::Stable) {
+    if !before.identity.is_release_of(&plan.identity) || plan.is_idle() != (before.phase == Phase::Stable) {
         return Some(begin(plan, Some(before), now));
+    }
+    if before.identity != plan.identity {
+        return Some(edit_sides(plan, before, now));
     }
     if before.shadowed.is_some() && plan.shadow_first.is_none() {
         let mut next = at(before, now);
@@ -90,6 +93,30 @@ pub fn adopt(plan: &Plan, state: Option<&State>, now: Timestamp) -> Option<Trans
         return Some(Transition::tell(Some(before), next, (EntryKind::Resumed, BY_FILE, message), now));
     }
     None
+}
+
+/// Goes on with the same canary, of which servers came or went, or with an edited primary.
+///
+/// A rolled-back canary stays so. A running release keeps its step; its evidence stays while the primary is the version
+/// that it was. Against another primary the evidence begins anew at the weight that the canary has.
+fn edit_sides(plan: &Plan, before: &State, now: Timestamp) -> Transition {
+    let mut next = at(before, now);
+    next.identity = plan.identity.clone();
+    if !before.phase.is_running() {
+        return Transition { state: next, entries: Vec::new() };
+    }
+    if plan.identity.primary.is_version_of(&before.identity.primary) {
+        let told = (EntryKind::Progressing, BY_FILE, sentence::scaled(before, &plan.identity));
+        return Transition::tell(Some(before), next, told, now);
+    }
+    if matches!(before.phase, Phase::Progressing | Phase::Baking) {
+        next.phase = Phase::Holding;
+    }
+    next.evidence = None;
+    next.shadowed = next.shadowed.map(|seen| seen.anew(before.revision + 1));
+    set_weight(plan, &mut next, before.weight, now);
+    let told = (EntryKind::Holding, BY_FILE, sentence::another_primary(before, &plan.identity));
+    Transition::tell(Some(before), next, told, now)
 }
 
 /// A release from its beginning, without traffic for its canary.

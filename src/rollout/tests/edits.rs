@@ -82,3 +82,104 @@ fn after_a_release_the_file_takes_over_without_moving_traffic() {
     play.adopt();
     assert_eq!((play.state.phase, play.state.weights()[&v2]), (Phase::Waiting, Weight::ALL));
 }
+
+fn with(side: &Side, endpoints: &[&str]) -> Side {
+    Side { endpoints: endpoints.iter().map(ToString::to_string).collect(), ..side.clone() }
+}
+
+#[test]
+fn rolled_back_canary_stays_so_whatever_is_edited_beside_it() {
+    let primaries = [
+        with(&side("v1", "1.4"), &["v1:8080", "v1:8081"]),
+        side("v1", "1.5"),
+        with(&side("v1", "1.4"), &["elsewhere:80"]),
+        side("v0", "1.0"),
+    ];
+    for primary in primaries {
+        let mut play = Play::begun(plan());
+        play.until(Phase::Progressing, 50.0, (0.0, 0.0));
+        play.order(Verb::Abort).unwrap();
+        let revision = play.state.revision;
+        play.plan.identity.primary = primary.clone();
+        play.adopt();
+        play.input(&Input::Healthy(1));
+        assert_eq!((play.state.phase, play.state.weight), (Phase::RolledBack, Weight::NONE), "{primary:?}");
+        assert_eq!((play.state.revision, &play.state.identity.primary), (revision, &primary));
+        // Its own servers may come and go.
+        play.plan.identity.canary.endpoints.push("v2:8081".to_owned());
+        play.adopt();
+        play.input(&Input::Healthy(2));
+        assert_eq!(play.state.phase, Phase::RolledBack);
+        // Another release meanwhile does not make it better.
+        play.plan.identity.canary = side("v3", "3.0");
+        play.adopt();
+        assert_eq!(play.state.phase, Phase::Waiting);
+        play.plan.identity.canary = side("v2", "2.0");
+        play.adopt();
+        assert_eq!(play.state.phase, Phase::RolledBack);
+        play.order(Verb::Retry).unwrap();
+        assert_eq!(play.state.phase, Phase::Waiting);
+        play.adopt();
+        assert_eq!(play.state.phase, Phase::Waiting, "`retry` is not forgotten");
+    }
+}
+
+#[test]
+fn scaling_of_either_version_keeps_step_and_evidence() {
+    for is_canary in [false, true] {
+        let mut play = Play::begun(plan());
+        play.until(Phase::Baking, 1000.0, (0.0, 0.0));
+        let before = play.state.clone();
+        let sides = &mut play.plan.identity;
+        let scaled = if is_canary { &mut sides.canary } else { &mut sides.primary };
+        scaled.endpoints.push("another:8080".to_owned());
+        let name = scaled.name.clone();
+        play.adopt();
+        assert_eq!(
+            (play.state.phase, play.state.weight, &play.state.evidence),
+            (before.phase, before.weight, &before.evidence)
+        );
+        assert_eq!(
+            (play.state.began, play.state.stage, &play.state.weights),
+            (before.began, before.stage, &before.weights)
+        );
+        assert!(
+            play.state.sentence.contains(&format!("the endpoints of {name} were edited")),
+            "{}",
+            play.state.sentence
+        );
+        let revision = play.state.revision;
+        play.adopt();
+        assert_eq!(play.state.revision, revision, "it is told once");
+        play.until(Phase::Promoted, 1000.0, (0.0, 0.0));
+    }
+}
+
+#[test]
+fn another_primary_holds_the_canary_at_its_weight_and_asks_for_new_evidence() {
+    for primary in [side("v1", "1.5"), with(&side("v1", "1.4"), &["elsewhere:80"]), side("v0", "1.0")] {
+        let mut play = Play::begun(plan());
+        play.until(Phase::Holding, 10.0, (0.0, 0.0));
+        while play.state.weight == percent("5") {
+            play.second(1000.0, (0.0, 0.0));
+        }
+        assert_eq!(play.state.weight, percent("50"));
+        play.second(1000.0, (0.0, 0.0));
+        play.plan.identity.primary = primary;
+        play.adopt();
+        assert_eq!((play.state.phase, play.state.weight), (Phase::Holding, percent("50")));
+        let evidence = play.state.evidence.as_ref().unwrap();
+        assert!(evidence.analysis.stage_requests() < 0.5 && evidence.origin == play.now);
+        assert_eq!(play.state.stage, Stage::new(play.now));
+        play.until(Phase::Promoted, 1000.0, (0.0, 0.0));
+    }
+}
+
+#[test]
+fn promoted_canary_keeps_all_traffic_while_the_old_primary_is_edited() {
+    let mut play = Play::begun(plan());
+    play.until(Phase::Promoted, 1000.0, (0.0, 0.0));
+    play.plan.identity.primary.endpoints.push("v1:8081".to_owned());
+    play.adopt();
+    assert_eq!((play.state.phase, play.state.weight), (Phase::Promoted, Weight::ALL));
+}
