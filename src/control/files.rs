@@ -4,11 +4,12 @@
 //! two claim the same name or the same place. Those that claim nothing in common are not looked at when one changes.
 
 use super::claims::Claims;
+use super::file::{File, Successors, claimant, is_open, last_good};
 use super::{Changes, Draft, GRACE, Unlisted};
 use crate::clock::Timestamp;
 use crate::config::{self, Attachment, Claimant, Content, Context, Document, Loaded, Read, Reference};
 use crate::diag::{Code, Diagnostic, Place, Severity};
-use crate::model::{Authentication, Gateway, Listener, PrometheusServer, Routing};
+use crate::model::{Gateway, Listener, PrometheusServer, Routing};
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::Version;
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,87 +45,6 @@ pub(super) struct Files {
     unlisted: Unlisted,
 }
 
-#[derive(Debug)]
-pub(super) struct File {
-    document: Document,
-    newest: Arc<Loaded>,
-    /// The newest version that could be used, and is served while `newest` cannot be.
-    good: Option<Arc<Loaded>>,
-    /// The problems that `newest` has with other files.
-    conflicts: Vec<Diagnostic>,
-    arrival: u64,
-    vanished: Option<Timestamp>,
-    /// The entity tag of the newest version; `None`: nothing is known of its bytes.
-    tag: Option<Arc<str>>,
-}
-
-impl File {
-    /// Everything that is wrong or suspicious about the newest version.
-    pub(super) fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.newest.diagnostics.iter().chain(&self.conflicts)
-    }
-
-    /// Whether users or keys of before go on to count, since those of now are wrong.
-    pub(super) fn lets_in_as_before(&self) -> bool {
-        let good = self.good.as_ref().and_then(|good| good.gateway.as_ref());
-        let is_locked = good.is_some_and(|gateway| {
-            !matches!(gateway.authentication, Authentication::None | Authentication::Closed)
-        });
-        let is_about_it = |d: &Diagnostic| d.severity == Severity::Error && d.code.as_str().starts_with('A');
-        is_locked && self.newest.diagnostics.iter().any(is_about_it)
-    }
-
-    /// The entity tag of what is on disk.
-    pub(super) fn tag(&self) -> Option<&Arc<str>> {
-        self.tag.as_ref().filter(|_| !self.is_vanished())
-    }
-
-    /// The text of the newest version, if it is good.
-    fn good_text(&self) -> Option<&str> {
-        let good = self.good.as_ref().filter(|good| Arc::ptr_eq(good, &self.newest))?;
-        match &self.document.content {
-            Content::Text(bytes) if good.gateway.is_some() => std::str::from_utf8(bytes).ok(),
-            _ => None,
-        }
-    }
-
-    /// Whether the newest version cannot be used.
-    pub(super) fn is_broken(&self) -> bool {
-        self.diagnostics().any(|d| d.severity == Severity::Error)
-    }
-
-    /// The newest version that can be used, if it were alone.
-    fn usable(&self) -> Option<&Arc<Loaded>> {
-        if self.newest.gateway.is_some() { Some(&self.newest) } else { self.good.as_ref() }
-    }
-
-    /// The version that takes part in the resolution of conflicts: the last good one once the newest has lost, or is gone.
-    fn candidate(&self) -> Option<&Arc<Loaded>> {
-        if self.conflicts.is_empty() && !self.is_vanished() { self.usable() } else { self.good.as_ref() }
-    }
-
-    /// The version by which the file holds its name and routes: one that was accepted, and not only kept closed.
-    fn accepted(&self) -> Option<&Loaded> {
-        self.good.as_deref().filter(|good| !is_kept_closed(good))
-    }
-
-    /// Returns the class of precedence among files that want what none of them holds, the first class first: a gateway
-    /// with authentication comes before an open one.
-    fn precedence(&self) -> (bool, bool) {
-        (self.is_vanished(), self.candidate().is_none_or(|candidate| is_open(candidate)))
-    }
-
-    /// Whether the file is not there any more.
-    pub(super) fn is_vanished(&self) -> bool {
-        self.vanished.is_some()
-    }
-
-    /// The name of its gateway, as far as one can tell.
-    pub(super) fn name(&self) -> Option<&GatewayName> {
-        self.newest.name.as_ref().or_else(|| self.good.as_ref().and_then(|g| g.name.as_ref()))
-    }
-}
-
 /// A gateway that should be served, and where it comes from.
 #[derive(Clone, Debug)]
 pub(super) struct Chosen {
@@ -140,48 +60,6 @@ fn other_name(place: &Place, wanted: &GatewayName, name: &GatewayName) -> Diagno
         message: format!("the file is of gateway `{wanted}`, and here it has the name `{name}`"),
         help: Some("keep the name; to rename a gateway, create the new one and delete the old one".into()),
     }
-}
-
-/// Where nothing good is known of a gateway that is for some only, its place is kept, closed: otherwise its requests
-/// would fall through to a gateway with a shorter path, which may be open.
-fn closed(newest: &Loaded) -> Option<Arc<Loaded>> {
-    let gateway = newest.closed.clone()?;
-    Some(Arc::new(Loaded { gateway: Some(gateway), diagnostics: Vec::new(), ..newest.clone() }))
-}
-
-fn is_open(loaded: &Loaded) -> bool {
-    loaded.gateway.as_ref().is_none_or(|gateway| gateway.authentication == Authentication::None)
-}
-
-fn is_kept_closed(loaded: &Loaded) -> bool {
-    loaded.gateway.as_ref().is_some_and(|gateway| gateway.authentication == Authentication::Closed)
-}
-
-/// What is served while the newest version cannot be. A place that is only kept closed moves with its file.
-fn last_good(good: Option<Arc<Loaded>>, newest: &Loaded) -> Option<Arc<Loaded>> {
-    match good {
-        Some(good) if !is_kept_closed(&good) => Some(good),
-        good => closed(newest).or(good),
-    }
-}
-
-/// The names that files which are there want; true: for an open gateway.
-type Successors<'a> = BTreeMap<&'a GatewayName, bool>;
-
-/// Makes a file take part with one of its versions.
-///
-/// A file that is missing holds what it had for [`GRACE`], since editors and deployments replace a file by removing it
-/// for a moment. It is succeeded before that by a file of the same name, as after a rename, unless that would open it.
-fn claimant<'a>(
-    file: &'a File,
-    wants: Option<&'a Arc<Loaded>>,
-    present: &Successors<'_>,
-) -> Option<Claimant<'a>> {
-    let is_succeeded = |holds: &&Loaded| {
-        let open = holds.name.as_ref().and_then(|name| present.get(name));
-        file.is_vanished() && open.is_some_and(|open| !open || is_open(holds))
-    };
-    Some(Claimant { wants: wants?, holds: file.accepted().filter(|holds| !is_succeeded(holds)) })
 }
 
 /// What became of the files in one turn.

@@ -27,6 +27,7 @@ mod claims;
 mod command;
 mod door;
 mod event;
+mod file;
 mod files;
 mod handed;
 mod issuers;

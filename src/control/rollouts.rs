@@ -460,7 +460,8 @@ impl Rollouts {
     /// What is kept of a rollout, and what its file asks for.
     pub(super) fn get(&self, name: &GatewayName) -> Option<(&Plan, &State)> {
         let plan = self.plans.get(name)?;
-        self.kept.get(name).filter(|state| state.identity == plan.identity).map(|state| (plan, state))
+        let state = self.kept.get(name).filter(|state| state.identity.is_release_of(&plan.identity))?;
+        Some((plan, state))
     }
 
     /// The newest state, kept or not.

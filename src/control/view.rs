@@ -1,7 +1,8 @@
 //! What people may see: plain values, without secrets. Of many gateways few change in a turn; only these are looked
 //! at again.
 
-use super::files::{File, Files};
+use super::file::File;
+use super::files::Files;
 use super::issuers::{Fetch, Issuers, Unfetched};
 use super::rollout_view::RolloutView;
 use super::rollouts::Rollouts;

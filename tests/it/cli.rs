@@ -64,6 +64,7 @@ pub(crate) fn without_rights(reach: &Path, directory: &Path, arguments: &[&str])
     let copy = reach.join("serin");
     if !copy.exists() {
         std::fs::copy(command.get_program(), &copy).unwrap();
+        std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
     let mut as_nobody = Command::new(copy);
     as_nobody.args(arguments).current_dir(directory).env_clear().uid(65534).gid(65534);
@@ -86,8 +87,14 @@ fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     for (name, text) in files {
         let path = directory.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
+        let parent = path.parent().unwrap();
+        std::fs::create_dir_all(parent).unwrap();
+        std::fs::write(&path, text).unwrap();
+        // Whatever the umask of who runs the tests.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        if parent != directory.path() {
+            std::fs::set_permissions(parent, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
     }
     directory
 }

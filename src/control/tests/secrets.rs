@@ -1,6 +1,7 @@
 //! Secrets that change.
 
-use super::super::files::{File, Files};
+use super::super::file::File;
+use super::super::files::Files;
 use super::*;
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Content, Document, Reference};
