@@ -29,7 +29,11 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("model", "names weight", ""),
     ("model/secret.rs", "", "base64"),
     ("model/session.rs", "names", "base64 ring"),
-    ("config", "diag model names weight", "base64 indexmap regex serde serde_json serde_yaml strsim url"),
+    (
+        "config",
+        "diag model names weight",
+        "base64 indexmap regex regex_syntax serde serde_json serde_yaml strsim url",
+    ),
     ("config/pair.rs", "model", "rustls"),
     ("config/pem.rs", "model", "rustls_pki_types"),
     ("config/yaml.rs", "diag", "granit_parser"),

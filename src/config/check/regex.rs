@@ -6,12 +6,13 @@
 use super::Wrong;
 use crate::config::spelling::shorten;
 use ::regex::RegexBuilder;
+use regex_syntax::ast::{Ast, RepetitionKind, RepetitionRange};
 
 const MAX_PATTERN: usize = 1000;
 /// Of the compiled expression in bytes: far above any honest one.
 const MAX_PROGRAM: usize = 1 << 20;
-/// The most repetitions that RE2 takes (`kMaxRepeat` of its parser).
-const MAX_REPEAT: u32 = 1000;
+/// The most repetitions that RE2 takes (`kMaxRepeat` of its parser), also of one within others.
+const MAX_REPEAT: u64 = 1000;
 
 /// The general categories that RE2 knows (its `unicode_groups.cc`), by the very names that it has for them.
 const CATEGORIES: &str = "Any C Cc Cf Co Cs L Ll Lm Lo Lt Lu M Mc Me Mn N Nd Nl No P Pc Pd Pe Pf Pi Po Ps S Sc Sk Sm So Z Zl Zp Zs";
@@ -49,6 +50,11 @@ pub(super) fn check(text: &str) -> Result<(), Wrong> {
             "write it in the syntax of RE2"
         };
         return wrong(format!("is not sound: {why}"), help);
+    }
+    let parsed = regex_syntax::ast::parse::Parser::new().parse(text);
+    if parsed.is_ok_and(|ast| repetitions(&ast) > MAX_REPEAT) {
+        let help = "RE2, which Envoy uses, takes no more, also of a repetition within another: `(a{50}){50}` is 2500";
+        return wrong(format!("repeats a part of it more than {MAX_REPEAT} times"), help);
     }
     match addition(text) {
         Some(what) => {
@@ -107,9 +113,6 @@ fn addition(text: &str) -> Option<&'static str> {
                 return Some("a flag");
             }
         } else if matches!(c, '*' | '+' | '?' | '{') {
-            if c == '{' && repeats(after) > MAX_REPEAT {
-                return Some("more than 1000 repetitions");
-            }
             let after = if c == '{' { after.split_once('}').map_or("", |(_, rest)| rest) } else { after };
             // As few as possible.
             rest = after.strip_prefix('?').unwrap_or(after);
@@ -131,10 +134,28 @@ fn property(text: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// The larger bound of a counted repetition.
-fn repeats(text: &str) -> u32 {
-    let bounds = text.split('}').next().unwrap_or_default();
-    bounds.split(',').filter_map(|n| n.trim().parse().ok()).max().unwrap_or(0)
+/// Returns how often an expression repeats a part of it, counting repetitions within repetitions.
+///
+/// Sequences and alternatives repeat as often as the one among their parts that repeats most. `*`, `+` and `?` count once.
+fn repetitions(ast: &Ast) -> u64 {
+    let most = |parts: &[Ast]| parts.iter().map(repetitions).max().unwrap_or(1);
+    match ast {
+        Ast::Repetition(repetition) => {
+            let times = match &repetition.op.kind {
+                RepetitionKind::Range(
+                    RepetitionRange::Exactly(n)
+                    | RepetitionRange::AtLeast(n)
+                    | RepetitionRange::Bounded(_, n),
+                ) => *n,
+                _ => 1,
+            };
+            repetitions(&repetition.ast).saturating_mul(u64::from(times.max(1)))
+        }
+        Ast::Group(group) => repetitions(&group.ast),
+        Ast::Alternation(alternation) => most(&alternation.asts),
+        Ast::Concat(concat) => most(&concat.asts),
+        _ => 1,
+    }
 }
 
 #[cfg(test)]
@@ -160,6 +181,8 @@ mod tests {
             "[*+]?",
             r"\x{61}+\x61*",
             "(?i:a)?",
+            "(a{10}b{100}){10}",
+            "[a-z0-9-]{1,63}",
         ] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
@@ -177,6 +200,8 @@ mod tests {
             "[a[b]]",
             "(?x) a",
             "a{1001}",
+            "(a{50}){50}",
+            "((a{10,}b?){11}|c){10}",
             r"\<a",
             r"\u{61}",
             "(?u)a",

@@ -13,7 +13,7 @@ use std::time::Duration;
 async fn shadow_key(envoy: &Envoy) -> Option<Value> {
     let (_, text) = envoy.admin("/runtime").await.unwrap();
     let runtime: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(runtime["layers"], serde_json::json!(["serin", "admin"]));
+    assert_eq!(runtime["layers"], serde_json::json!(["bootstrap", "serin", "admin"]));
     runtime["entries"].get("serin.shadow.enabled").map(|entry| entry["final_value"].clone())
 }
 
