@@ -214,6 +214,11 @@ impl App {
         let _ = self.tasks.join_next().await;
     }
 
+    /// Reads gateway files, and all that they and the settings refer to, again now.
+    pub fn read_again(&self) {
+        self.watching.read_again();
+    }
+
     /// Ends all tasks, open requests within a few seconds.
     pub async fn stop(mut self) {
         drop(self.watching);

@@ -49,12 +49,21 @@ pub(super) async fn run(args: ServeArgs, out: &Output) -> Outcome {
         environment: environment(),
         session_key: args.session_key,
     };
-    let mut signals = StopSignals::listen()?;
+    let StopSignals { mut interrupt, mut terminate, mut hangup } = StopSignals::listen()?;
     let mut app = App::start(settings, options).await?;
     tracing::info!("xDS on {}, HTTP on http://{}", app.xds, app.http);
-    tokio::select! {
-        signal = signals.next() => tracing::info!("{signal}: stopping"),
-        () = app.failed() => return Err(anyhow::anyhow!("a part of the control plane ended; see the log").into()),
+    loop {
+        tokio::select! {
+            signal = StopSignals::stop(&mut interrupt, &mut terminate) => {
+                tracing::info!("{signal}: stopping");
+                break;
+            }
+            _ = hangup.recv() => {
+                tracing::info!("hung up: reading all files again; settings are read at the start only");
+                app.read_again();
+            }
+            () = app.failed() => return Err(anyhow::anyhow!("a part of the control plane ended; see the log").into()),
+        }
     }
     app.stop().await;
     Ok(())
@@ -79,10 +88,19 @@ impl StopSignals {
 
     /// Waits for one of them; says which.
     pub(super) async fn next(&mut self) -> &'static str {
+        let Self { interrupt, terminate, hangup } = self;
         tokio::select! {
-            _ = self.interrupt.recv() => "interrupted",
-            _ = self.terminate.recv() => "terminated",
-            _ = self.hangup.recv() => "hung up",
+            _ = interrupt.recv() => "interrupted",
+            _ = terminate.recv() => "terminated",
+            _ = hangup.recv() => "hung up",
+        }
+    }
+
+    /// Waits for one that ends a daemon, which SIGHUP does not; says which.
+    async fn stop(interrupt: &mut Signal, terminate: &mut Signal) -> &'static str {
+        tokio::select! {
+            _ = interrupt.recv() => "interrupted",
+            _ = terminate.recv() => "terminated",
         }
     }
 }

@@ -22,7 +22,16 @@ pub struct Watching(Sender<Seen>);
 
 enum Seen {
     Event(notify::Result<notify::Event>),
+    ReadAgain,
     Stop,
+}
+
+impl Watching {
+    /// Reads all files again now, whatever their sizes and times of change say.
+    pub fn read_again(&self) {
+        // The thread may have ended already.
+        let _ = self.0.send(Seen::ReadAgain);
+    }
 }
 
 impl Drop for Watching {
@@ -69,6 +78,7 @@ impl Source {
         let mut settle = Settle::default();
         let (mut rounds, mut rescan) = (0_u32, clock.elapsed() + RESCAN);
         loop {
+            let mut reads_again = false;
             let deadline = settle.deadline().map_or(rescan, |at| at.min(rescan));
             match inbox.recv_timeout(deadline.saturating_sub(clock.elapsed())) {
                 Ok(Seen::Event(event)) => {
@@ -76,14 +86,16 @@ impl Source {
                         settle.hint(hint, clock.elapsed());
                     }
                 }
+                Ok(Seen::ReadAgain) => reads_again = true,
                 Ok(Seen::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            let told = if clock.elapsed() >= rescan {
+            let told = if reads_again || clock.elapsed() >= rescan {
                 rescan = clock.elapsed() + RESCAN;
                 rounds = rounds.wrapping_add(1);
                 self.eyes.arm(&self.scanner);
-                let depth = if rounds.is_multiple_of(DEEP) { Depth::Content } else { Depth::Stamps };
+                let is_deep = reads_again || rounds.is_multiple_of(DEEP);
+                let depth = if is_deep { Depth::Content } else { Depth::Stamps };
                 let changes = self.scanner.look(depth);
                 self.tell(changes)
             } else {
