@@ -1,6 +1,7 @@
 //! The whole: files, control plane, a real Envoy, real requests.
 #![cfg(test)]
 
+mod aborted;
 mod affinity;
 mod asked;
 mod auth;
@@ -14,6 +15,7 @@ mod demo;
 mod disk;
 mod edits;
 mod evidence;
+mod expressions;
 mod failover;
 mod features;
 mod first;
@@ -34,6 +36,7 @@ mod replicas;
 mod rollout;
 mod scoped;
 mod shadow;
+mod signals;
 mod split;
 pub(crate) mod stage;
 mod steering;
