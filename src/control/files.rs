@@ -390,27 +390,27 @@ impl Files {
                     found.entry(Arc::clone(path)).or_default().push(diagnostic);
                 }
             }
-            let mut again = false;
+            let (mut again, mut succeeded) = (false, Vec::new());
             for (path, diagnostics) in found {
-                // A missing file that was succeeded has nothing left to come back to.
-                if let Some(file) =
-                    self.by_path.get_mut(&path).filter(|f| f.is_vanished() && f.good.is_some())
-                {
-                    file.good = None;
-                    self.succeeded.insert(Arc::clone(&path));
-                }
-                // One that is gone, or that is itself a fallback, gives way without a word.
-                let alone = |f: &&mut File| f.vanished.is_none() && f.newest.gateway.is_some();
-                if let Some(file) =
-                    self.by_path.get_mut(&path).filter(alone).filter(|f| f.conflicts.is_empty())
-                {
-                    again |= file.good.is_some();
+                let Some(file) = self.by_path.get_mut(&path) else { continue };
+                if file.is_vanished() {
+                    succeeded.push(path);
+                } else if file.newest.gateway.is_some() && file.conflicts.is_empty() {
                     file.conflicts = diagnostics;
+                    again = true;
+                }
+                // One that is itself a fallback gives way without a word.
+            }
+            if again {
+                continue;
+            }
+            // What a missing file had is another's for good: there is nothing left to come back to.
+            for path in succeeded {
+                if self.by_path.get_mut(&path).is_some_and(|file| file.good.take().is_some()) {
+                    self.succeeded.insert(path);
                 }
             }
-            if !again {
-                break;
-            }
+            break;
         }
         for path in paths {
             let has_won =

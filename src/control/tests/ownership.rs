@@ -185,6 +185,20 @@ fn renamed_file_that_loses_its_authentication_waits_for_the_grace() {
 }
 
 #[test]
+fn rename_to_a_place_that_is_taken_gives_the_old_place_to_no_waiting_file() {
+    let mut play = started(BTreeMap::new());
+    play.write("a.yaml", locked("claims"));
+    play.write("b.yaml", at("/two", "b"));
+    play.write("w.yaml", at("/shared", "trial"));
+    let before = versions(&play.snapshot());
+    play.files(&[("a.yaml", None), ("z.yaml", Some(locked("claims").replace("/shared", "/two")))]);
+    assert_eq!(versions(&play.snapshot()), before, "the missing file serves on for the grace");
+    assert_eq!(play.codes("trial"), ["C002"]);
+    play.write("a.yaml", locked("claims"));
+    assert_eq!((versions(&play.snapshot()), play.codes("claims")), (before, vec![]));
+}
+
+#[test]
 fn renamed_file_with_authentication_is_no_interruption() {
     let mut play = started(BTreeMap::new());
     play.write("a.yaml", locked("claims"));

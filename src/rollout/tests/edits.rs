@@ -176,6 +176,16 @@ fn another_primary_holds_the_canary_at_its_weight_and_asks_for_new_evidence() {
 }
 
 #[test]
+fn another_primary_in_the_bake_asks_for_evidence_at_all_traffic_again() {
+    let mut play = Play::begun(plan());
+    play.until(Phase::Baking, 1000.0, (0.0, 0.0));
+    play.plan.identity.primary = side("v1", "1.5");
+    play.adopt();
+    assert_eq!((play.state.phase, play.state.weight), (Phase::Holding, Weight::ALL));
+    play.until(Phase::Promoted, 1000.0, (0.0, 0.0));
+}
+
+#[test]
 fn promoted_canary_keeps_all_traffic_while_the_old_primary_is_edited() {
     let mut play = Play::begun(plan());
     play.until(Phase::Promoted, 1000.0, (0.0, 0.0));
