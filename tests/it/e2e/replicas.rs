@@ -138,8 +138,9 @@ pub(super) struct Replicas {
     _seat: SemaphorePermit<'static>,
 }
 
-/// Of these, one at a time: they need more of a machine than other tests, and decide by how long others are silent.
-static SEAT: Semaphore = Semaphore::const_new(1);
+/// Of these, two at a time: they need more of a machine than other tests, decide by how long others are silent, and wait for
+/// leases most of the time.
+static SEAT: Semaphore = Semaphore::const_new(2);
 
 impl Replicas {
     pub(super) async fn start(count: usize, text: &str) -> Self {
