@@ -1,9 +1,8 @@
 //! `set-weight` and `promote`: the user's hand in the user's file, so nothing but the weights may change.
 
-use super::{command, directory, finish, serin_in};
+use super::{directory, finish, serin_in, without_rights};
 use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 
 /// Comments, quotes, blank lines, odd spaces and a line without an end.
@@ -121,12 +120,10 @@ fn what_cannot_be_right_is_refused_and_nothing_is_written() {
 fn a_directory_that_is_not_ours_stays_as_it_is() {
     let folder = directory(&[("fraud.yaml", FRAUD)]);
     set_permissions(folder.path(), Permissions::from_mode(0o555)).unwrap();
-    let mut command = command(folder.path(), &["set-weight", "fraud", "v2=6", "--gateways", "."]);
-    if folder.path().metadata().unwrap().uid() == 0 {
-        // Root may write everywhere, so the command is somebody else's.
-        command.uid(65_534).gid(65_534);
-    }
-    let said = finish(command).fails(2);
+    let reach = tempfile::tempdir().unwrap();
+    set_permissions(reach.path(), Permissions::from_mode(0o755)).unwrap();
+    let edit = ["set-weight", "fraud", "v2=6", "--gateways", "."];
+    let said = finish(without_rights(reach.path(), folder.path(), &edit)).fails(2);
     assert!(said.contains("change the file where it comes from"), "{said}");
     assert_eq!(read(folder.path()), FRAUD);
     set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
