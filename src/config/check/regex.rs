@@ -41,7 +41,7 @@ pub(super) fn check(text: &str) -> Result<(), Wrong> {
     if text.len() > MAX_PATTERN {
         return wrong("is very long".to_owned(), "shorten it to at most 1000 characters");
     }
-    if let Err(error) = RegexBuilder::new(text).size_limit(MAX_PROGRAM).build() {
+    if let Err(error) = RegexBuilder::new(&with_ascii_classes(text)).size_limit(MAX_PROGRAM).build() {
         let why = error.to_string();
         let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
         let help = if why.contains("look-around") || why.contains("backreference") {
@@ -62,6 +62,30 @@ pub(super) fn check(text: &str) -> Result<(), Wrong> {
         }
         None => Ok(()),
     }
+}
+
+/// Returns the expression with `\d`, `\w` and `\s` as RE2 has them: in ASCII. In Unicode, as here, `\w{1,63}` would be too
+/// large.
+fn with_ascii_classes(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        let escaped = if c == '\\' { rest.next() } else { None };
+        let Some(escaped) = escaped else {
+            result.push(c);
+            continue;
+        };
+        match escaped {
+            'd' => result.push_str("[0-9]"),
+            'D' => result.push_str("[^0-9]"),
+            'w' => result.push_str("[0-9A-Za-z_]"),
+            'W' => result.push_str("[^0-9A-Za-z_]"),
+            's' => result.push_str(r"[\t\n\f\r ]"),
+            'S' => result.push_str(r"[^\t\n\f\r ]"),
+            _ => result.extend([c, escaped]),
+        }
+    }
+    result
 }
 
 /// A part of a sound expression that RE2 does not have.
@@ -183,6 +207,9 @@ mod tests {
             "(?i:a)?",
             "(a{10}b{100}){10}",
             "[a-z0-9-]{1,63}",
+            r"[\w-]{1,63}",
+            r"\w{21}\d{1,300}[^\s]{1,200}",
+            r"[\W\d]+\\w",
         ] {
             assert_eq!(check(good), Ok(()), "{good}");
         }

@@ -248,7 +248,7 @@ async fn a_gateway_is_never_more_open_than_its_newest_file() {
         ("keys", &format!("acme:{KEY}\n")),
     ])
     .await;
-    let envoy = stage.envoy().await;
+    let envoy = stage.strict_envoy().await;
     stage.taken().await;
     for (path, status) in [("/", 200), ("/a", 200), ("/b", 200), ("/c", 503)] {
         assert_eq!(stage.ask(path, &[]).await.0, status, "{path}");

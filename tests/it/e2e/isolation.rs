@@ -1,6 +1,6 @@
 //! One broken gateway harms no other, whoever finds that it is broken.
 
-use super::stage::{Stage, canary, envoy_on, toy, weight};
+use super::stage::{Stage, canary, strict_envoy_on, toy, weight};
 use crate::real::{DEADLINE, eventually};
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ fn diagnostic(gateway: Option<&Value>) -> Option<&Value> {
 #[tokio::test]
 async fn a_broken_file_among_fifty_harms_no_other() {
     let (stage, [v1, v2]) = fifty().await;
-    let envoy = stage.envoy().await;
+    let envoy = stage.strict_envoy().await;
     let broken = canary("g7", "/g7", &v1, &v2, ("90", "20"));
     stage.replace("g7.yaml", &broken);
     stage.sees("the error", "g7", |g| g.is_some_and(|g| g["phase"] == "Invalid")).await;
@@ -57,7 +57,7 @@ async fn a_broken_file_among_fifty_harms_no_other() {
 #[tokio::test]
 async fn what_only_envoy_refuses_among_fifty_harms_no_other() {
     let (stage, [v1, v2]) = fifty().await;
-    let envoy = stage.envoy().await;
+    let envoy = stage.strict_envoy().await;
     stage.taken().await;
     // Three change at once, in one response; one of them is bad.
     let bad = canary("g7", "/g7", &v1, &v2, ("0", "100")) + "match:\n" + ONLY_ENVOY_REFUSES;
@@ -92,7 +92,7 @@ async fn at_a_cold_start_a_gateway_that_envoy_refuses_is_found_among_fifty() {
     let bad = canary("bad", "/bad", &v1, &v2, ("50", "50")) + "match:\n" + ONLY_ENVOY_REFUSES;
     stage.replace("bad.yaml", &bad);
     stage.sees("the file is read", "bad", |g| g.is_some()).await;
-    let mut envoy = envoy_on(stage.app.xds, "edge").await;
+    let mut envoy = strict_envoy_on(stage.app.xds, "edge").await;
     envoy.ready(DEADLINE).await.unwrap();
     stage.sees("the refusal", "bad", |g| diagnostic(g).is_some_and(|d| d["code"] == "E001")).await;
     eventually("all others serve", || {
@@ -121,7 +121,7 @@ async fn envoys_get_only_the_gateways_that_are_meant_for_them() {
     let mut seen = Vec::new();
     for cluster in ["edge", "inner", "another"] {
         // One after the other: both would open the same port.
-        let mut envoy = envoy_on(stage.app.xds, cluster).await;
+        let mut envoy = strict_envoy_on(stage.app.xds, cluster).await;
         envoy.ready(DEADLINE).await.unwrap();
         stage.taken().await;
         let mut statuses = Vec::new();

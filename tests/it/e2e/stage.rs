@@ -51,16 +51,33 @@ pub(crate) fn settings(gateways: &Path, port: u16, tls: Option<ListenerTls>) -> 
     }
 }
 
-/// Starts an Envoy of the given cluster on a control plane.
-pub(crate) async fn envoy_on(xds: SocketAddr, cluster: &str) -> Envoy {
+/// The bootstrap of an Envoy of the given cluster on a control plane.
+fn bootstrap(xds: SocketAddr, cluster: &str) -> String {
     let bootstrap = Bootstrap {
         id: format!("{cluster}-1"),
         cluster: cluster.into(),
         control_plane: Endpoint { host: xds.ip().to_string(), port: xds.port() },
         ..Bootstrap::default()
     };
+    bootstrap.to_string()
+}
+
+async fn start_envoy(bootstrap: &str) -> Envoy {
     let options = EnvoyOptions { concurrency: Some(1), ..EnvoyOptions::default() };
-    Envoy::start(envoy().await, &bootstrap.to_string(), &options).await.unwrap()
+    Envoy::start(envoy().await, bootstrap, &options).await.unwrap()
+}
+
+/// Starts an Envoy of the given cluster on a control plane.
+pub(crate) async fn envoy_on(xds: SocketAddr, cluster: &str) -> Envoy {
+    start_envoy(&bootstrap(xds, cluster)).await
+}
+
+/// Starts an Envoy with the limit of expressions that bootstraps of before had: it refuses some that are valid.
+pub(crate) async fn strict_envoy_on(xds: SocketAddr, cluster: &str) -> Envoy {
+    let bootstrap = bootstrap(xds, cluster);
+    let strict = bootstrap.replace("error_level: 100000", "error_level: 100");
+    assert_ne!(strict, bootstrap, "the bootstrap says its limit");
+    start_envoy(&strict).await
 }
 
 /// A toy model of the given version.
@@ -93,6 +110,13 @@ impl Stage {
     /// An Envoy that serves.
     pub(crate) async fn envoy(&self) -> Envoy {
         let mut envoy = envoy_on(self.app.xds, "edge").await;
+        envoy.ready(DEADLINE).await.unwrap();
+        envoy
+    }
+
+    /// An Envoy that serves, and refuses some expressions that are valid.
+    pub(crate) async fn strict_envoy(&self) -> Envoy {
+        let mut envoy = strict_envoy_on(self.app.xds, "edge").await;
         envoy.ready(DEADLINE).await.unwrap();
         envoy
     }
