@@ -156,3 +156,32 @@ fn operations_name_each_metric() {
         assert!(text.contains(&format!("`serin_{name}")), "docs/operations.md does not explain serin_{name}");
     }
 }
+
+/// The flags of a command and of those below it, each with the first command that has it.
+fn flags(command: &[&str], found: &mut std::collections::BTreeMap<String, String>) {
+    let help = serin(&[command, &["--help"]].concat()).good();
+    for line in help.lines() {
+        let flag = line.split_whitespace().find(|word| word.starts_with("--"));
+        let is_heading = line.starts_with("  ") && line.trim_start().starts_with('-');
+        if let Some(flag) = flag.filter(|flag| is_heading && !["--help", "--version"].contains(flag)) {
+            found.entry(flag.trim_end_matches(',').to_owned()).or_insert_with(|| command.join(" "));
+        }
+    }
+    let commands = help.split("\nCommands:\n").nth(1).unwrap_or_default().split("\n\n").next().unwrap();
+    for name in commands.lines().filter(|l| !l.starts_with("   ")).filter_map(|l| l.split_whitespace().next())
+    {
+        if name != "help" {
+            flags(&[command, &[name]].concat(), found);
+        }
+    }
+}
+
+#[test]
+fn each_flag_of_each_command_is_in_a_document() {
+    let text: String = documents().iter().map(|d| std::fs::read_to_string(d).unwrap()).collect();
+    let mut found = std::collections::BTreeMap::new();
+    flags(&[], &mut found);
+    assert!(found.len() > 40, "only {found:?}");
+    let missing: Vec<_> = found.iter().filter(|(flag, _)| !text.contains(*flag)).collect();
+    assert!(missing.is_empty(), "no document says what these are for: {missing:?}");
+}
