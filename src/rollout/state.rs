@@ -167,8 +167,15 @@ impl State {
         self.rolled_back.retain(|known| !known.is_release_of(identity));
     }
 
-    /// Remembers that an identity was rolled back.
-    pub(super) fn remember(&mut self, identity: Identity) {
+    /// Remembers that an identity was rolled back, with all servers that its canary was known by: it may move from one to
+    /// the next.
+    pub(super) fn remember(&mut self, mut identity: Identity) {
+        let known = self.rolled_back.iter().filter(|known| known.is_release_of(&identity));
+        let mut endpoints: Vec<String> = known.flat_map(|known| known.canary.endpoints.clone()).collect();
+        endpoints.append(&mut identity.canary.endpoints);
+        endpoints.sort();
+        endpoints.dedup();
+        identity.canary.endpoints = endpoints;
         self.forget(&identity);
         self.rolled_back.push(identity);
         keep_newest(&mut self.rolled_back);

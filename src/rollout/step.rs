@@ -102,6 +102,9 @@ pub fn adopt(plan: &Plan, state: Option<&State>, now: Timestamp) -> Option<Trans
 fn edit_sides(plan: &Plan, before: &State, now: Timestamp) -> Transition {
     let mut next = at(before, now);
     next.identity = plan.identity.clone();
+    if before.phase == Phase::RolledBack {
+        next.remember(plan.identity.clone());
+    }
     if !before.phase.is_running() {
         return Transition { state: next, entries: Vec::new() };
     }

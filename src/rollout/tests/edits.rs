@@ -193,3 +193,30 @@ fn promoted_canary_keeps_all_traffic_while_the_old_primary_is_edited() {
     play.adopt();
     assert_eq!((play.state.phase, play.state.weight), (Phase::Promoted, Weight::ALL));
 }
+
+#[test]
+fn rolled_back_canary_is_known_by_each_server_that_it_had() {
+    for back_at in ["v2:8080", "v2:8081"] {
+        let mut play = Play::begun(plan());
+        play.until(Phase::RolledBack, 50.0, (1.0, 0.0));
+        let v2 = side("v2", "2.0");
+        for endpoints in [&["v2:8080", "v2:8081"][..], &["v2:8081"]] {
+            play.plan.identity.canary = with(&v2, endpoints);
+            play.adopt();
+            assert_eq!(play.state.phase, Phase::RolledBack);
+        }
+        other(&mut play, "3.0");
+        assert_eq!(play.state.phase, Phase::Waiting);
+        play.plan.identity.canary = with(&v2, &[back_at]);
+        play.adopt();
+        assert_eq!(play.state.phase, Phase::RolledBack, "{back_at}");
+        // `retry` is of the version, wherever it runs.
+        play.order(Verb::Retry).unwrap();
+        other(&mut play, "3.0");
+        for endpoint in ["v2:8080", "v2:8081"] {
+            play.plan.identity.canary = with(&v2, &[endpoint]);
+            play.adopt();
+            assert_eq!(play.state.phase, Phase::Waiting, "{endpoint}");
+        }
+    }
+}
