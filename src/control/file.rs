@@ -67,9 +67,10 @@ impl File {
         if self.conflicts.is_empty() && !self.is_vanished() { self.usable() } else { self.good.as_ref() }
     }
 
-    /// The version by which the file holds its name and routes: one that was accepted, and not only kept closed.
+    /// The version by which the file holds its name and routes: one that was accepted, and not only kept closed. What a missing
+    /// file kept closed stays so for the grace.
     pub(super) fn accepted(&self) -> Option<&Loaded> {
-        self.good.as_deref().filter(|good| !is_kept_closed(good))
+        self.good.as_deref().filter(|good| self.is_vanished() || !is_kept_closed(good))
     }
 
     /// Returns the class of precedence among files that want what none of them holds, the first class first: a gateway
@@ -112,21 +113,30 @@ pub(super) fn last_good(good: Option<Arc<Loaded>>, newest: &Loaded) -> Option<Ar
     }
 }
 
-/// The names that files which are there want; true: for an open gateway.
-pub(super) type Successors<'a> = BTreeMap<&'a GatewayName, bool>;
+/// What files that are there want, by the name of its gateway.
+pub(super) type Successors<'a> = BTreeMap<&'a GatewayName, &'a Loaded>;
 
 /// Makes a file take part with one of its versions.
 ///
-/// A file that is missing holds what it had for [`GRACE`](super::GRACE), since editors and deployments replace a file by removing it
-/// for a moment. It is succeeded before that by a file of the same name, as after a rename, unless that would open it.
+/// A file that is missing holds what it had for [`GRACE`](super::GRACE), since editors and deployments replace a file by removing
+/// it for a moment. A file that wants the same name and routes succeeds it at once, as after a rename, unless it would open them.
 pub(super) fn claimant<'a>(
     file: &'a File,
     wants: Option<&'a Arc<Loaded>>,
     present: &Successors<'_>,
 ) -> Option<Claimant<'a>> {
     let is_succeeded = |holds: &&Loaded| {
-        let open = holds.name.as_ref().and_then(|name| present.get(name));
-        file.is_vanished() && open.is_some_and(|open| !open || is_open(holds))
+        let successor = holds.name.as_ref().and_then(|name| present.get(name));
+        file.is_vanished() && successor.is_some_and(|successor| succeeds(successor, holds))
     };
     Some(Claimant { wants: wants?, holds: file.accepted().filter(|holds| !is_succeeded(holds)) })
+}
+
+fn succeeds(successor: &Loaded, holds: &Loaded) -> bool {
+    let (Some(new), Some(old)) = (successor.gateway.as_deref(), holds.gateway.as_deref()) else {
+        return false;
+    };
+    let same_routes = (&new.listener, &new.path, &new.proxies) == (&old.listener, &old.path, &old.proxies)
+        && old.hosts.iter().all(|host| new.hosts.contains(host));
+    same_routes && (!is_open(successor) || is_open(holds))
 }

@@ -4,7 +4,7 @@
 //! two claim the same name or the same place. Those that claim nothing in common are not looked at when one changes.
 
 use super::claims::Claims;
-use super::file::{File, Successors, claimant, is_open, last_good};
+use super::file::{File, Successors, claimant, last_good};
 use super::{Changes, Draft, GRACE, Unlisted};
 use crate::clock::Timestamp;
 use crate::config::{self, Attachment, Claimant, Content, Context, Document, Loaded, Read, Reference};
@@ -275,7 +275,7 @@ impl Files {
         if let Some(gateway) = &loaded.gateway {
             let around = self.claims.met_by(gateway);
             let mut present = self.present(&around);
-            present.extend(loaded.name.as_ref().map(|name| (name, is_open(&loaded))));
+            present.extend(loaded.name.as_ref().map(|name| (name, &loaded)));
             let others = self.in_order(&around).filter(|(path, _)| ***path != *draft.document.path);
             let mut claimants: Vec<Claimant<'_>> =
                 others.filter_map(|(_, f)| claimant(f, f.candidate(), &present)).collect();
@@ -428,7 +428,7 @@ impl Files {
     /// The names that those of some files want which are there.
     fn present(&self, paths: &BTreeSet<Arc<str>>) -> Successors<'_> {
         let files = paths.iter().filter_map(|path| self.by_path.get(path)).filter(|f| !f.is_vanished());
-        files.filter_map(File::candidate).filter_map(|c| Some((c.name.as_ref()?, is_open(c)))).collect()
+        files.filter_map(File::candidate).filter_map(|c| Some((c.name.as_ref()?, c.as_ref()))).collect()
     }
 
     /// Files by [`File::precedence`], then in the order in which they were first read.

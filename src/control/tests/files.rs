@@ -120,6 +120,8 @@ fn of_two_files_with_one_name_the_first_serves_and_then_the_second() {
     assert!(play.routes_say("/x") && !play.routes_say("/second"));
     assert_eq!((play.codes("x"), play.codes("a.yaml")), (vec![], vec!["C001"]));
     play.remove("b.yaml");
+    assert!(play.routes_say("/x") && !play.routes_say("/second"), "it may come back");
+    play.wait(GRACE);
     assert!(!play.routes_say("/x") && play.routes_say("/second"), "there is somebody to take over");
     assert_eq!((play.codes("x"), &*play.gateway("x").file), (vec![], "a.yaml"));
 }

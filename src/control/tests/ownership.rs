@@ -199,6 +199,37 @@ fn rename_to_a_place_that_is_taken_gives_the_old_place_to_no_waiting_file() {
 }
 
 #[test]
+fn missing_file_keeps_its_place_beside_a_file_of_its_name_that_wants_another() {
+    let elsewhere = || locked("claims").replace("/shared", "/other");
+    for waits in [true, false] {
+        let mut play = started(BTreeMap::new());
+        play.write("a.yaml", locked("claims"));
+        play.write("w.yaml", at("/shared", "trial"));
+        if waits {
+            play.write("z.yaml", elsewhere());
+            play.remove("a.yaml");
+        } else {
+            play.files(&[("a.yaml", None), ("z.yaml", Some(elsewhere()))]);
+        }
+        assert!(!serves(&mut play, "trial"), "{waits}");
+        play.write("a.yaml", locked("claims"));
+        assert_eq!((&*play.gateway("claims").file, serves(&mut play, "trial")), ("a.yaml", false), "{waits}");
+    }
+}
+
+#[test]
+fn missing_file_whose_place_is_only_kept_closed_keeps_it_from_open_gateways_for_the_grace() {
+    let mut play = started(BTreeMap::new());
+    play.write("z.yaml", locked("claims").replace("http://10.0.0.1:80", "nonsense"));
+    play.write("a.yaml", at("/shared", "trial"));
+    assert!(!serves(&mut play, "trial"));
+    play.remove("z.yaml");
+    assert!(!serves(&mut play, "trial"));
+    play.write("z.yaml", locked("claims"));
+    assert_eq!((serves(&mut play, "claims"), play.codes("trial")), (true, vec!["C002"]));
+}
+
+#[test]
 fn renamed_file_with_authentication_is_no_interruption() {
     let mut play = started(BTreeMap::new());
     play.write("a.yaml", locked("claims"));
