@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// The right to use a store, as long as it lives.
 #[derive(Debug)]
 pub(in crate::store) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -39,7 +39,16 @@ impl Lock {
         }
         // For the sentence above; the lock holds without it, also on a full disk.
         let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    /// Unlocks it, also for a child process that was begun and has not executed its program yet: it holds the same open
+    /// file, and closing ours would leave the lock with it (`man 2 flock`).
+    fn drop(&mut self) {
+        // The descriptor is closed next, which frees it for all but such a child.
+        let _ = self.file.unlock();
     }
 }
 
@@ -52,4 +61,20 @@ fn beside(database: &Path) -> PathBuf {
     let mut name = real.unwrap_or_else(|_| database.to_path_buf()).into_os_string();
     name.push(".lock");
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_end_frees_it_though_a_child_has_the_file_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("serin.db");
+        let lock = Lock::take(&path).unwrap();
+        let _of_a_child = lock.file.try_clone().unwrap();
+        assert!(matches!(Lock::take(&path), Err(Error::InUse { .. })));
+        drop(lock);
+        Lock::take(&path).unwrap();
+    }
 }
