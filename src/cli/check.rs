@@ -26,6 +26,7 @@ pub(super) struct ValidateArgs {
 
 pub(super) fn run(args: &ValidateArgs, out: &Output) -> Outcome {
     let mut diagnostics = Vec::new();
+    let mut has_broken_settings = false;
     let mut files = 0;
     for path in &args.paths {
         let is_settings = path.file_name().is_some_and(|n| n == "serin.yaml");
@@ -36,7 +37,15 @@ pub(super) fn run(args: &ValidateArgs, out: &Output) -> Outcome {
                 .extend(config::settings(&document).map_or_else(|errors| errors, |(_, warnings)| warnings));
             continue;
         }
-        let settings = args.settings.settings_of(path, out)?;
+        let settings = match args.settings.settings_of(path, out) {
+            Ok(settings) => settings,
+            // It was said what is wrong with them; the other files are looked at all the same.
+            Err(Failure::Input(None)) => {
+                has_broken_settings = true;
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
         let Files { loaded, unlisted } = load(path, &settings)?;
         files += loaded.len();
         diagnostics.extend(unlisted);
@@ -44,11 +53,12 @@ pub(super) fn run(args: &ValidateArgs, out: &Output) -> Outcome {
     }
     if !out.data(args.output, &diagnostics)? {
         out.diagnostics(&diagnostics);
-        if diagnostics.is_empty() {
+        if diagnostics.is_empty() && !has_broken_settings {
             out.note(&format!("{files} file{}: no problems", if files == 1 { "" } else { "s" }));
         }
     }
-    if diagnostics.iter().any(|d| d.severity == Severity::Error) { Err(Failure::Input(None)) } else { Ok(()) }
+    let has_errors = has_broken_settings || diagnostics.iter().any(|d| d.severity == Severity::Error);
+    if has_errors { Err(Failure::Input(None)) } else { Ok(()) }
 }
 
 /// All complaints about some files, also those that only their meeting shows.

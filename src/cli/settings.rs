@@ -126,8 +126,9 @@ fn belonging_to(path: &Path) -> Option<PathBuf> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     // The parent of `.` or `..` is not a part of its path.
     let above = folder.file_name().and_then(|_| folder.parent()).map_or(folder.join(".."), Path::to_path_buf);
-    let found =
-        [folder, &above].map(|folder| folder.join(DEFAULT)).into_iter().find(|file| file.is_file())?;
+    // Also a link that leads nowhere, of which reading says so.
+    let is_there = |file: &PathBuf| file.symlink_metadata().is_ok();
+    let found = [folder, &above].map(|folder| folder.join(DEFAULT)).into_iter().find(is_there)?;
     let is_current = || Some(found.canonicalize().ok()? == Path::new(DEFAULT).canonicalize().ok()?);
     (!is_current().unwrap_or(false)).then_some(found)
 }

@@ -218,3 +218,18 @@ fn up_without_a_directory_and_settings_says_what_to_name() {
     let said = serin_in(folder.path(), &["up", "-c", "deployment/serin.yaml"]).fails(1);
     assert!(said.contains("deployment/models is not a directory"), "{said}");
 }
+
+#[test]
+fn validate_shows_errors_of_all_paths_beside_settings_that_are_broken() {
+    let folder = directory(&[
+        ("one/c.yaml", &FRAUD.replace("v2: 5", "v2: 6")),
+        ("two/serin.yaml", "routng: plain\n"),
+        ("two/gateways/d.yaml", FRAUD),
+    ]);
+    let said = serin_in(folder.path(), &["validate", "one/c.yaml", "two/gateways/d.yaml"]).fails(1);
+    assert!(said.contains("one/c.yaml:4:10") && said.contains("two/serin.yaml:1:1"), "{said}");
+    std::fs::remove_file(folder.path().join("two/serin.yaml")).unwrap();
+    std::os::unix::fs::symlink("/nowhere", folder.path().join("two/serin.yaml")).unwrap();
+    let said = serin_in(folder.path(), &["validate", "two/gateways/d.yaml"]).fails(1);
+    assert!(said.contains("two/serin.yaml"), "{said}");
+}
