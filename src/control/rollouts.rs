@@ -496,9 +496,11 @@ impl Rollouts {
             if let Some(transition) = rollout::adopt(plan, self.state(name), now) {
                 self.decide(name, transition);
             }
-        } else if let Some(state) = self.state(name).filter(|_| self.ended.contains(name)) {
-            let entry = ended(state, now);
-            self.next.states.insert(name.clone(), None);
+        } else if let Some(state) = self.state(name).filter(|_| self.ended.contains(name))
+            && (state.phase != rollout::Phase::Stable || state.rolled_back.is_empty())
+        {
+            let (entry, remembered) = (ended(state, now), rollout::end(state, now));
+            self.next.states.insert(name.clone(), remembered);
             self.next.entries.push((name.clone(), entry));
         }
     }

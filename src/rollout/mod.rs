@@ -22,7 +22,7 @@ pub use orders::{Done, order};
 pub use phase::Phase;
 pub use plan::{Identity, Plan, Side, settings};
 pub use state::{Cause, ENGINE, Evidence, FILE, Pause, Stage, State, WeightAt};
-pub use step::{Input, Report, adopt, deadline, step};
+pub use step::{Input, Report, adopt, deadline, end, step};
 pub use verbs::{Order, Outcome, Refusal, Verb};
 
 #[cfg(test)]

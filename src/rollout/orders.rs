@@ -213,7 +213,9 @@ impl Told<'_> {
 
     fn after_roll_back(&self) -> Refusal {
         let canary = &self.state.identity.canary.name;
-        self.not_now(format!("it was rolled back; say `retry`, or edit the upstream {canary}"))
+        self.not_now(format!(
+            "it was rolled back; say `retry`, or change the `model`, `version` or address of {canary}"
+        ))
     }
 
     fn nothing(&self, message: String) -> Done {

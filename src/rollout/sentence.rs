@@ -31,7 +31,7 @@ pub(super) fn edited(identity: &Identity) -> String {
     format!("the file releases something else: {}", started(identity))
 }
 
-pub(super) fn scaled(state: &State, identity: &Identity) -> String {
+pub(super) fn edited_in_place(state: &State, identity: &Identity) -> String {
     let before = &state.identity;
     let sides = [(&before.primary, &identity.primary), (&before.canary, &identity.canary)];
     let edited: Vec<&str> =
@@ -43,6 +43,14 @@ pub(super) fn scaled(state: &State, identity: &Identity) -> String {
     )
 }
 
+pub(super) fn another_primary_at_all(identity: &Identity) -> String {
+    let primary = side(&identity.primary);
+    format!(
+        "the primary is {primary} now: {} has all traffic, and goes on with its evidence",
+        identity.canary.name
+    )
+}
+
 pub(super) fn another_primary(state: &State, identity: &Identity) -> String {
     let (canary, weight) = (&identity.canary.name, state.weight);
     let primary = side(&identity.primary);
@@ -51,7 +59,9 @@ pub(super) fn another_primary(state: &State, identity: &Identity) -> String {
 
 pub(super) fn known_as_bad(identity: &Identity) -> String {
     let canary = &identity.canary.name;
-    format!("{canary} was rolled back before as it is now; edit its upstream, or say `retry`")
+    format!(
+        "{canary} was rolled back before as it is now; change its `model`, `version` or address, or say `retry`"
+    )
 }
 
 pub(super) fn idle(identity: &Identity) -> String {

@@ -73,9 +73,18 @@ pub fn adopt(plan: &Plan, state: Option<&State>, now: Timestamp) -> Option<Trans
     if !before.identity.is_release_of(&plan.identity) || plan.is_idle() != (before.phase == Phase::Stable) {
         return Some(begin(plan, Some(before), now));
     }
-    if before.identity != plan.identity {
-        return Some(edit_sides(plan, before, now));
+    let edited = (before.identity != plan.identity).then(|| edit_sides(plan, before, now));
+    let followed = ask_less(plan, edited.as_ref().map_or(before, |edited| &edited.state), now);
+    match (edited, followed) {
+        (Some(edited), Some(Transition { state, entries })) => {
+            Some(Transition { state, entries: edited.entries.into_iter().chain(entries).collect() })
+        }
+        (edited, followed) => edited.or(followed),
     }
+}
+
+/// Goes on where the file asks no more for what the release waits for: a shadow first, or somebody's word.
+fn ask_less(plan: &Plan, before: &State, now: Timestamp) -> Option<Transition> {
     if before.shadowed.is_some() && plan.shadow_first.is_none() {
         let mut next = at(before, now);
         next.shadowed = None;
@@ -98,7 +107,8 @@ pub fn adopt(plan: &Plan, state: Option<&State>, now: Timestamp) -> Option<Trans
 /// Goes on with the same canary, of which servers came or went, or with an edited primary.
 ///
 /// A rolled-back canary stays so. A running release keeps its step; its evidence stays while the primary is the version
-/// that it was. Against another primary the evidence begins anew at the weight that the canary has.
+/// that it was. Against another primary the evidence begins anew at the weight that the canary has; where that is all, there is
+/// nothing to compare with any more, and what was learnt of the primary before is still the measure.
 fn edit_sides(plan: &Plan, before: &State, now: Timestamp) -> Transition {
     let mut next = at(before, now);
     next.identity = plan.identity.clone();
@@ -108,11 +118,22 @@ fn edit_sides(plan: &Plan, before: &State, now: Timestamp) -> Transition {
     if !before.phase.is_running() {
         return Transition { state: next, entries: Vec::new() };
     }
-    if plan.identity.primary.is_version_of(&before.identity.primary) {
-        let told = (EntryKind::Progressing, BY_FILE, sentence::scaled(before, &plan.identity));
-        return Transition::tell(Some(before), next, told, now);
+    let is_scaled = plan.identity.primary.is_version_of(&before.identity.primary);
+    if is_scaled || before.weight == Weight::ALL {
+        let message = if is_scaled {
+            sentence::edited_in_place(before, &plan.identity)
+        } else {
+            sentence::another_primary_at_all(&plan.identity)
+        };
+        let told = (EntryKind::Progressing, BY_FILE, message);
+        let mut told = Transition::tell(Some(before), next, told, now);
+        if before.phase == Phase::Paused {
+            // Nothing would say again what somebody has to decide.
+            told.state.sentence.clone_from(&before.sentence);
+        }
+        return told;
     }
-    if matches!(before.phase, Phase::Progressing | Phase::Baking) {
+    if before.phase == Phase::Progressing {
         next.phase = Phase::Holding;
     }
     next.evidence = None;
@@ -120,6 +141,21 @@ fn edit_sides(plan: &Plan, before: &State, now: Timestamp) -> Transition {
     set_weight(plan, &mut next, before.weight, now);
     let told = (EntryKind::Holding, BY_FILE, sentence::another_primary(before, &plan.identity));
     Transition::tell(Some(before), next, told, now)
+}
+
+/// Ends a rollout whose file has none any more; `None`: nothing is to be remembered of it.
+///
+/// Canaries that were rolled back are remembered, since the same rollout may come back.
+pub fn end(state: &State, now: Timestamp) -> Option<State> {
+    if state.rolled_back.is_empty() {
+        return None;
+    }
+    let mut next = at(state, now);
+    (next.revision, next.phase, next.since) = (state.revision + 1, Phase::Stable, now);
+    (next.weight, next.stage) = (Weight::NONE, Stage::new(now));
+    (next.pause, next.shadowed, next.evidence) = (None, None, None);
+    next.weights.clear();
+    Some(next)
 }
 
 /// A release from its beginning, without traffic for its canary.

@@ -290,6 +290,33 @@ fn orders_are_answered_when_they_are_kept_and_wait_for_their_turn() {
 }
 
 #[test]
+fn aborted_canary_stays_so_when_its_rollout_is_taken_out_and_put_back() {
+    for restarts in [false, true] {
+        let mut kept = Kept::new("");
+        kept.healthy();
+        kept.keep();
+        drop(kept.order(Verb::Abort));
+        kept.keep();
+        assert_eq!(kept.phase(), Phase::Of(rollout::Phase::RolledBack));
+        let head = release("").split("rollout:").next().unwrap().to_owned();
+        for _ in 0..2 {
+            kept.play.write("fraud.yaml", format!("{head}traffic: {{ v1: 100, v2: 0 }}\n"));
+            kept.keep();
+            kept.play.write("fraud.yaml", format!("{head}traffic: {{ v1: 99, v2: 1 }}\n"));
+            assert_eq!(kept.keep(), 0, "it ended once");
+            if restarts {
+                kept.begin();
+            }
+            kept.play.write("fraud.yaml", release(""));
+            kept.keep();
+            kept.healthy();
+            kept.keep();
+            assert_eq!((kept.phase(), kept.weight()), (Phase::Of(rollout::Phase::RolledBack), 0));
+        }
+    }
+}
+
+#[test]
 fn edits_lower_at_once_and_raise_nothing() {
     let mut kept = Kept::new("");
     kept.healthy();

@@ -143,11 +143,9 @@ fn scaling_of_either_version_keeps_step_and_evidence() {
             (play.state.began, play.state.stage, &play.state.weights),
             (before.began, before.stage, &before.weights)
         );
-        assert!(
-            play.state.sentence.contains(&format!("the endpoints of {name} were edited")),
-            "{}",
-            play.state.sentence
-        );
+        let told = &play.told.last().unwrap().message;
+        assert!(told.contains(&format!("the endpoints of {name} were edited")), "{told}");
+        assert_eq!(&play.state.sentence, told);
         let revision = play.state.revision;
         play.adopt();
         assert_eq!(play.state.revision, revision, "it is told once");
@@ -176,13 +174,48 @@ fn another_primary_holds_the_canary_at_its_weight_and_asks_for_new_evidence() {
 }
 
 #[test]
-fn another_primary_in_the_bake_asks_for_evidence_at_all_traffic_again() {
+fn another_primary_at_all_traffic_keeps_what_was_learnt_of_the_one_before() {
     let mut play = Play::begun(plan());
     play.until(Phase::Baking, 1000.0, (0.0, 0.0));
+    let before = play.state.clone();
     play.plan.identity.primary = side("v1", "1.5");
     play.adopt();
-    assert_eq!((play.state.phase, play.state.weight), (Phase::Holding, Weight::ALL));
-    play.until(Phase::Promoted, 1000.0, (0.0, 0.0));
+    assert_eq!(
+        (play.state.phase, play.state.weight, &play.state.evidence),
+        (Phase::Baking, Weight::ALL, &before.evidence)
+    );
+    let told = &play.told.last().unwrap().message;
+    assert!(told.contains("the primary is v1 (fraud 1.5) now: v2 has all traffic"), "{told}");
+    play.until(Phase::RolledBack, 1000.0, (0.04, 0.0));
+}
+
+#[test]
+fn what_a_pause_waits_for_is_said_also_after_an_edit() {
+    let mut play = Play::begun(plan());
+    play.until(Phase::Progressing, 50.0, (0.0, 0.0));
+    play.order(Verb::Pause).unwrap();
+    let before = play.state.clone();
+    play.plan.identity.canary.endpoints.push("another:8080".to_owned());
+    play.adopt();
+    assert!(play.told.last().unwrap().message.contains("the endpoints of v2 were edited"));
+    assert_eq!((play.state.phase, &play.state.sentence), (Phase::Paused, &before.sentence));
+}
+
+#[test]
+fn one_edit_may_scale_and_ask_less() {
+    let mut manual = plan();
+    manual.steps[0].pause = StepPause::Manual;
+    let mut play = Play::begun(manual);
+    assert_eq!(play.state.phase, Phase::Paused);
+    play.plan = plan();
+    play.plan.identity.primary.endpoints.push("v1:8081".to_owned());
+    let revision = play.state.revision;
+    play.adopt();
+    assert_eq!((play.state.phase, play.state.weight), (Phase::Progressing, percent("5")));
+    assert_eq!(
+        (play.state.revision, &play.kinds()[play.kinds().len() - 2..]),
+        (revision + 2, &["progressing", "resumed"][..])
+    );
 }
 
 #[test]
