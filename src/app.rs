@@ -37,7 +37,7 @@ use crate::telemetry::run::{Inputs, Outputs as Numbers};
 use crate::telemetry::sink::{QUEUE, Sink};
 use crate::telemetry::{self, Measurement, Table, Wanted};
 use crate::xds::server::Discovery;
-use crate::xds::{Registry, Verdict};
+use crate::xds::{Registry, Said};
 use doors::{Entrance, asked_at_the_door, entrance, protection};
 use futures_util::Stream;
 use opening::{Before, Opened, is_shared, open_store};
@@ -342,7 +342,7 @@ fn world(
 fn discovery(
     outputs: &Outputs,
     registry: &Arc<Registry>,
-    verdicts: mpsc::Sender<Verdict>,
+    verdicts: mpsc::Sender<Said>,
     stopped: &signal::Receiver<bool>,
 ) -> Discovery {
     let (fleet, registry) = (Arc::clone(&outputs.fleet), Arc::clone(registry));
@@ -451,9 +451,9 @@ async fn until(mut stopped: signal::Receiver<bool>, work: impl Future<Output = (
     }
 }
 
-async fn forward(mut verdicts: mpsc::Receiver<Verdict>, events: mpsc::Sender<Event>) {
-    while let Some(verdict) = verdicts.recv().await {
-        if events.send(Event::Verdict(verdict)).await.is_err() {
+async fn forward(mut verdicts: mpsc::Receiver<Said>, events: mpsc::Sender<Event>) {
+    while let Some(said) = verdicts.recv().await {
+        if events.send(Event::Verdict(said)).await.is_err() {
             return;
         }
     }

@@ -62,7 +62,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("access/run.rs", "clock latest", "tokio"),
     // The protocol: state machines without a socket, and one file with all of it.
     ("xds", "resource snapshot", "bytes envoy_types"),
-    ("xds/registry.rs", "clock resource", "arc_swap"),
+    ("xds/registry.rs", "clock resource snapshot", "arc_swap"),
     (
         "xds/server.rs",
         "clock latest resource snapshot",
@@ -133,7 +133,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     // The doors for people.
     ("admin", "clock compare control latest messages store telemetry xds", "serde tokio"),
     ("admin/access.rs", "access", "axum"),
-    ("admin/alarms.rs", "", "axum serde"),
+    ("admin/alarms.rs", "control resource translate xds", "axum serde"),
     ("admin/seats.rs", "", "axum tokio"),
     ("admin/actions.rs", "control names rollout weight", "axum serde serde_json"),
     ("admin/editor.rs", "config replace resource source", "axum rustix tokio"),

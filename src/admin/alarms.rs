@@ -1,6 +1,10 @@
 //! `GET /api/v1/alarms`: what somebody should look at that is about no gateway in particular. Pages show it above everything.
 
 use super::Sources;
+use crate::control::Refusing;
+use crate::resource::Kind;
+use crate::translate;
+use crate::xds::Proxy;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -16,7 +20,9 @@ pub struct Alarms {
 /// Something that is wrong with the gateway files as a whole, or with the store.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Alarm {
-    /// `unlisted`: a directory cannot be listed; `vanished`: all files are gone at once; `store`: what happens is not kept.
+    /// `unlisted`: a directory cannot be listed; `vanished`: all files are gone at once; `store`: what happens is not kept;
+    /// `refused`: an Envoy does not have what it should; `same-id`: two Envoys say that they are one; `version`: an Envoy is older
+    /// or newer than those that Serin knows.
     pub kind: &'static str,
     /// The directory, by its path below that of the gateway files.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,6 +54,42 @@ impl Sources {
             message: format!("what happens cannot be kept, and traffic goes on as it is: {why}"),
         });
         let files = unlisted.sentences(self.is_ready()).map(alarm).chain(vanished);
-        Alarms { alarms: files.chain(store).collect() }
+        let envoys = envoys(&self.registry.proxies(), &self.view.load().refusing);
+        Alarms { alarms: files.chain(store).chain(envoys).collect() }
     }
+}
+
+/// So many gateways are named that one Envoy refuses.
+const NAMED: usize = 3;
+
+/// What is wrong with the connected Envoys.
+fn envoys(proxies: &[Proxy], refusing: &[Refusing]) -> Vec<Alarm> {
+    let mut alarms = Vec::new();
+    let alarm = |kind, message| Alarm { kind, directory: None, message };
+    for (n, Proxy { node, address, kinds, .. }) in proxies.iter().enumerate() {
+        let who = format!("Envoy {} ({}, at {address})", node.id, node.version);
+        if proxies.get(n + 1).is_some_and(|next| next.node.id == node.id && next.node.cluster == node.cluster)
+        {
+            let then = "give each an id of its own: `serin bootstrap --id`";
+            alarms.push(alarm("same-id", format!("several Envoys say that they are {}; {then}", node.id)));
+        }
+        if let Some(why) = translate::unknown_version(&node.version) {
+            alarms.push(alarm("version", format!("{who} {why}")));
+        }
+        let own: Vec<&Refusing> = refusing.iter().filter(|refusing| refusing.node == *node).collect();
+        let named = own.iter().take(NAMED).map(|r| format!("{} and {}: {}", r.gateway, r.instead(), r.text));
+        let more = own.len().checked_sub(NAMED + 1).map(|n| format!("{} more", n + 1));
+        let gateways: Vec<String> = named.chain(more).collect();
+        if !gateways.is_empty() {
+            alarms.push(alarm("refused", format!("{who} refuses gateway {}", gateways.join("; "))));
+        }
+        // What is of a gateway is said above, or is an error of its file.
+        for kind in [Kind::Listener, Kind::Runtime] {
+            if let Some(text) = kinds.get(&kind).and_then(|status| status.refusal.as_ref()) {
+                alarms.push(alarm("refused", format!("{who} refuses a {kind}: {text}")));
+            }
+        }
+    }
+    alarms.dedup();
+    alarms
 }

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::clock::{self, Timestamp};
 use crate::compare::Report;
-use crate::control::{GatewayView, View};
-use crate::snapshot::dump;
+use crate::control::{GatewayView, Refusing, View};
+use crate::snapshot::{Node, dump};
 use crate::translate;
 use crate::xds::{Proxy, TypeStatus};
 use axum::extract::rejection::QueryRejection;
@@ -56,6 +56,20 @@ pub struct ProxyView {
     pub connected_since: Timestamp,
     /// By kind of resource.
     pub types: BTreeMap<&'static str, TypeView>,
+    /// The gateways of which it refuses the newest version, though others take it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused_gateways: Vec<RefusedView>,
+}
+
+/// A gateway of which an Envoy refuses the newest version, though others take it.
+#[derive(Debug, Serialize)]
+pub struct RefusedView {
+    /// Its name.
+    pub gateway: String,
+    /// Whether the Envoy answers 503 in its place; else it serves the version that it took last.
+    pub closed: bool,
+    /// In the Envoy's words.
+    pub message: String,
 }
 
 /// What an Envoy was told of one kind of resource.
@@ -260,7 +274,9 @@ async fn shadow(State(sources): State<Sources>, Path(name): Path<String>) -> Res
 }
 
 async fn proxies(State(sources): State<Sources>) -> Json<ProxyList> {
-    Json(ProxyList { proxies: sources.registry.proxies().into_iter().map(proxy).collect() })
+    let refusing = Arc::clone(&sources.view.load().refusing);
+    let proxies = sources.registry.proxies().into_iter().map(|known| proxy(known, &refusing));
+    Json(ProxyList { proxies: proxies.collect() })
 }
 
 #[derive(Debug, Deserialize)]
@@ -320,12 +336,20 @@ pub(super) fn find(sources: &Sources, name: &str) -> Result<Arc<GatewayView>, Pr
     sources.view.load().gateways.get(name).cloned().ok_or_else(missing)
 }
 
-fn proxy(proxy: Proxy) -> ProxyView {
+fn proxy(proxy: Proxy, refusing: &[Refusing]) -> ProxyView {
     let types = proxy.kinds.into_iter().map(|(kind, status)| (kind.as_str(), type_view(status))).collect();
+    let own = refusing.iter().filter(|refusing| refusing.node == proxy.node);
+    let refused = own.map(|refusing| RefusedView {
+        gateway: refusing.gateway.to_string(),
+        closed: refusing.is_closed,
+        message: refusing.text.clone(),
+    });
+    let Node { id, cluster, version } = (*proxy.node).clone();
     ProxyView {
-        id: proxy.id,
-        cluster: proxy.cluster,
-        version: proxy.version,
+        id,
+        cluster,
+        version,
+        refused_gateways: refused.collect(),
         address: proxy.address,
         protocol: proxy.protocol,
         connected_since: proxy.since,

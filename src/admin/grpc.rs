@@ -157,9 +157,9 @@ fn diagnostic(d: &Diagnostic) -> v1::Diagnostic {
 fn proxy(proxy: Proxy) -> v1::Proxy {
     let text = |v: Option<crate::resource::Version>| v.map(|v| v.to_string()).unwrap_or_default();
     v1::Proxy {
-        id: proxy.id,
-        cluster: proxy.cluster,
-        version: proxy.version,
+        id: proxy.node.id.clone(),
+        cluster: proxy.node.cluster.clone(),
+        version: proxy.node.version.clone(),
         address: proxy.address,
         subscriptions: proxy
             .kinds

@@ -22,6 +22,11 @@ struct ByPhase {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByProxy {
+    proxy: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BySwitch {
     switch: &'static str,
 }
@@ -341,7 +346,13 @@ fn proxies(sources: &Sources, registry: &mut Registry) {
     let refused = Family::<Refused, Gauge>::default();
     for proxy in &proxies {
         for (kind, _) in proxy.kinds.iter().filter(|(_, s)| s.refusal.is_some()) {
-            refused.get_or_create(&Refused { proxy: proxy.id.clone(), kind: kind.as_str() }).set(1);
+            refused.get_or_create(&Refused { proxy: proxy.node.id.clone(), kind: kind.as_str() }).set(1);
+        }
+    }
+    let without = Family::<ByProxy, Gauge>::default();
+    for refusing in sources.view.load().refusing.iter() {
+        if proxies.iter().any(|proxy| proxy.node == refusing.node) {
+            without.get_or_create(&ByProxy { proxy: refusing.node.id.clone() }).inc();
         }
     }
     let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
@@ -352,6 +363,11 @@ fn proxies(sources: &Sources, registry: &mut Registry) {
     registry.register("proxies", "Connected Envoys", connected);
     registry.register("xds_streams", "Open discovery streams", streams);
     registry.register("proxy_refuses", "1 where an Envoy refuses what it is offered", refused);
+    registry.register(
+        "proxy_refused_gateways",
+        "Gateways of which an Envoy refuses the newest version, though others take it",
+        without,
+    );
     let total = |counter: &std::sync::atomic::AtomicU64| ConstCounter::new(counter.load(Ordering::Relaxed));
     registry.register("xds_refusals", "Responses that Envoys refused", total(&sources.registry.refusals));
     registry.register("xds_responses", "Responses sent", total(&sources.registry.responses));

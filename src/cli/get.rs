@@ -179,6 +179,13 @@ pub(super) async fn proxies(args: ProxiesArgs, out: &Output) -> Outcome {
             row.extend([kind.clone(), text(status, "offered").into(), state]);
             rows.push(row);
         }
+        for refused in list(proxy, "refusedGateways") {
+            let instead = if refused["closed"] == true { "answers 503" } else { "serves the version before" };
+            let state = format!("refused, {instead}: {}", text(refused, "message"));
+            let mut row: Vec<String> = head.iter().map(|h| (*h).to_owned()).collect();
+            row.extend([format!("gateway {}", text(refused, "gateway")), "-".into(), state]);
+            rows.push(row);
+        }
     }
     out.table(&["ID", "CLUSTER", "ENVOY", "ADDRESS", "TYPE", "VERSION", "STATE"], &rows);
     Ok(())

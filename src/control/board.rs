@@ -1,11 +1,12 @@
 //! What each audience is told, put together: of all gateways, only those that changed are looked at.
 
-use super::offer::{Offers, Version};
+use super::exclusion::Exclusions;
+use super::offer::{Offers, Version, sees};
 use super::proxyless::Proxyless;
 use crate::model::Routing;
 use crate::names::{GatewayName, ListenerName};
-use crate::resource::{Kind, Resource};
-use crate::snapshot::{Fleet, Patch, Snapshot};
+use crate::resource::{self, Kind, Resource};
+use crate::snapshot::{Fleet, Node, Patch, Snapshot};
 use crate::translate::{self, RouteTable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,7 +28,6 @@ pub(super) struct Common {
 /// What all audiences are told.
 #[derive(Debug)]
 pub(super) struct Boards {
-    routing: Routing,
     everyone: Board,
     /// By the `node.cluster` that gateways name.
     named: BTreeMap<Arc<str>, Board>,
@@ -35,17 +35,27 @@ pub(super) struct Boards {
     naming: BTreeMap<Arc<str>, BTreeSet<GatewayName>>,
     /// The audiences that a gateway names.
     named_by: BTreeMap<GatewayName, BTreeSet<Arc<str>>>,
+    /// What Envoys are not told that refuse something.
+    excluded: BTreeMap<Arc<Node>, Arc<Exclusions>>,
+    /// For these: one board for all that are told the same.
+    apart: Vec<Board>,
     grpc: Proxyless,
 }
 
 /// What one audience is told.
 #[derive(Debug)]
-struct Board {
+pub(super) struct Board {
+    /// `None`: everyone whom no gateway names.
+    audience: Option<Arc<str>>,
+    /// But for this.
+    without: Arc<Exclusions>,
     snapshot: Arc<Snapshot>,
     rows: BTreeMap<GatewayName, Row>,
     table: RouteTable,
     /// The gateways that can do nothing without the authorities.
     trusting: BTreeSet<GatewayName>,
+    /// Route configurations since it was asked last.
+    routes: Vec<(Arc<str>, resource::Version)>,
 }
 
 /// What one gateway has in it.
@@ -58,13 +68,14 @@ struct Row {
 impl Boards {
     /// Nobody is told anything.
     pub(super) fn new(routing: Routing) -> Self {
-        let everyone = Board::new(routing, Arc::default());
+        let everyone = Board::new(routing, Arc::default(), None, Arc::default());
         Self {
-            routing,
             everyone,
             named: BTreeMap::new(),
             naming: BTreeMap::new(),
             named_by: BTreeMap::new(),
+            excluded: BTreeMap::new(),
+            apart: Vec::new(),
             grpc: Proxyless::default(),
         }
     }
@@ -73,43 +84,97 @@ impl Boards {
     pub(super) fn follow(&mut self, gateways: &BTreeSet<GatewayName>, offers: &Offers, common: &Common) {
         gateways.iter().for_each(|gateway| self.note_audiences(gateway, offers));
         self.named.retain(|audience, _| self.naming.contains_key(audience));
-        for (audience, board) in &mut self.named {
-            board.follow(gateways, offers, Some(audience), common, Patch::default());
+        for board in self.named.values_mut() {
+            board.follow(gateways, offers, common, Patch::default());
         }
         for audience in self.naming.keys() {
             if !self.named.contains_key(audience) {
-                // Until now these Envoys were told what everyone is: what stays the same keeps its place in memory.
-                let snapshot = Arc::clone(&self.everyone.snapshot);
-                let mut patch = Patch::default();
-                snapshot.resources().for_each(|r| patch.remove(r.kind(), r.name()));
-                let mut board = Board::new(self.routing, snapshot);
-                board.follow(&offers.names(), offers, Some(audience), common, patch);
+                // Until now these Envoys were told what everyone is.
+                let board = self.everyone.fork(Some(audience), Arc::default(), offers, common);
                 self.named.insert(Arc::clone(audience), board);
             }
         }
-        self.everyone.follow(gateways, offers, None, common, Patch::default());
+        self.everyone.follow(gateways, offers, common, Patch::default());
+        self.follow_apart(gateways, offers, common);
         self.grpc.follow(gateways, offers);
+    }
+
+    /// What Envoys are not told from now on that refuse something.
+    pub(super) fn exclude(&mut self, excluded: BTreeMap<Arc<Node>, Arc<Exclusions>>) {
+        self.excluded = excluded;
+    }
+
+    fn follow_apart(&mut self, gateways: &BTreeSet<GatewayName>, offers: &Offers, common: &Common) {
+        let audiences: Vec<Option<Arc<str>>> =
+            self.excluded.keys().map(|node| self.audience(node).cloned()).collect();
+        let mut excluded = std::mem::take(&mut self.excluded);
+        let mut apart = std::mem::take(&mut self.apart);
+        apart.retain(|board| {
+            let mut wanted = audiences.iter().zip(excluded.values());
+            wanted.any(|(audience, without)| board.is_for(audience.as_ref(), without))
+        });
+        for board in &mut apart {
+            board.follow(gateways, offers, common, Patch::default());
+        }
+        for (audience, without) in audiences.iter().zip(excluded.values_mut()) {
+            let audience = audience.as_ref();
+            if let Some(board) = apart.iter().find(|board| board.is_for(audience, without)) {
+                // So that they are known as the same at once.
+                *without = Arc::clone(&board.without);
+            } else {
+                apart.push(self.shared(audience).fork(audience, Arc::clone(without), offers, common));
+            }
+        }
+        (self.excluded, self.apart) = (excluded, apart);
+    }
+
+    /// The audience that an Envoy is of.
+    fn audience(&self, node: &Node) -> Option<&Arc<str>> {
+        self.naming.get_key_value(node.cluster.as_str()).map(|(audience, _)| audience)
+    }
+
+    fn shared(&self, audience: Option<&Arc<str>>) -> &Board {
+        audience.and_then(|audience| self.named.get(audience)).unwrap_or(&self.everyone)
+    }
+
+    /// What this Envoy is told.
+    pub(super) fn of(&self, node: &Node) -> &Board {
+        let audience = self.audience(node);
+        let apart = self
+            .excluded
+            .get(node)
+            .and_then(|without| self.apart.iter().find(|board| board.is_for(audience, without)));
+        apart.unwrap_or_else(|| self.shared(audience))
+    }
+
+    /// Whether this Envoy is told of a gateway that is meant for these.
+    pub(super) fn sees(&self, node: &Node, proxies: &BTreeSet<String>) -> bool {
+        sees(proxies, self.audience(node).map(|audience| &**audience))
+    }
+
+    /// The boards that tell this very resource.
+    pub(super) fn telling(&self, resource: &Resource) -> impl Iterator<Item = &Board> {
+        let all = [&self.everyone].into_iter().chain(self.named.values()).chain(&self.apart);
+        all.filter(move |board| board.tells(resource))
+    }
+
+    /// The route configurations that came since it was asked last.
+    pub(super) fn take_routes(&mut self) -> Vec<(Arc<str>, resource::Version)> {
+        let shared = [&mut self.everyone].into_iter().chain(self.named.values_mut());
+        shared.chain(&mut self.apart).flat_map(|board| std::mem::take(&mut board.routes)).collect()
     }
 
     /// What Envoys should be told.
     pub(super) fn fleet(&self) -> Fleet {
         let named = self.named.iter().map(|(name, board)| (Arc::clone(name), Arc::clone(&board.snapshot)));
+        let told = |node: &Arc<Node>| (Arc::clone(node), Arc::clone(&self.of(node).snapshot));
+        let quarantined = self.excluded.keys().map(told);
         Fleet {
             everyone: Arc::clone(&self.everyone.snapshot),
             named: named.collect(),
+            quarantined: Arc::new(quarantined.collect()),
             grpc: Arc::clone(self.grpc.snapshot()),
         }
-    }
-
-    /// The gateways on an exact host of a listener, as an audience (`None`: everyone) is told.
-    pub(super) fn on_host(
-        &self,
-        audience: Option<&str>,
-        listener: &str,
-        host: &str,
-    ) -> impl Iterator<Item = &GatewayName> {
-        let board = audience.map_or(Some(&self.everyone), |audience| self.named.get(audience));
-        board.into_iter().flat_map(move |board| board.table.on_host(listener, host))
     }
 
     fn note_audiences(&mut self, gateway: &GatewayName, offers: &Offers) {
@@ -130,31 +195,104 @@ impl Boards {
 }
 
 impl Board {
-    fn new(routing: Routing, snapshot: Arc<Snapshot>) -> Self {
-        Self { snapshot, rows: BTreeMap::new(), table: RouteTable::new(routing), trusting: BTreeSet::new() }
+    fn new(
+        routing: Routing,
+        snapshot: Arc<Snapshot>,
+        audience: Option<Arc<str>>,
+        without: Arc<Exclusions>,
+    ) -> Self {
+        let (rows, table) = (BTreeMap::new(), RouteTable::new(routing));
+        let (trusting, routes) = (BTreeSet::new(), Vec::new());
+        Self { audience, without, snapshot, rows, table, trusting, routes }
+    }
+
+    /// A board for Envoys that were told what is on this one until now: what stays the same keeps its place in memory.
+    fn fork(
+        &self,
+        audience: Option<&Arc<str>>,
+        without: Arc<Exclusions>,
+        offers: &Offers,
+        common: &Common,
+    ) -> Self {
+        let mut patch = Patch::default();
+        self.snapshot.resources().for_each(|r| patch.remove(r.kind(), r.name()));
+        let routing = self.table.routing();
+        let mut board = Self::new(routing, Arc::clone(&self.snapshot), audience.cloned(), without);
+        board.follow(&offers.names(), offers, common, patch);
+        board
+    }
+
+    /// Whether it is what Envoys of an audience are told but for this.
+    fn is_for(&self, audience: Option<&Arc<str>>, without: &Arc<Exclusions>) -> bool {
+        let is_same = || {
+            let both = self.without.iter().zip(&**without);
+            self.without.len() == without.len()
+                && both.fold(true, |same, ((a, x), (b, y))| same && a == b && x.is(y))
+        };
+        self.audience.as_ref() == audience && (Arc::ptr_eq(&self.without, without) || is_same())
+    }
+
+    /// Whether it tells this very resource.
+    pub(super) fn tells(&self, resource: &Resource) -> bool {
+        let now = self.snapshot.get(resource.kind(), resource.name());
+        now.is_some_and(|now| now.version() == resource.version())
+    }
+
+    /// The gateways with routes in a route configuration of this name.
+    pub(super) fn in_routes<'a>(&'a self, name: &'a str) -> Box<dyn Iterator<Item = &'a GatewayName> + 'a> {
+        if let Some((listener, host)) = translate::parse_scope_name(name) {
+            return Box::new(self.table.on_host(listener, host));
+        }
+        Box::new(self.rows.keys().filter(move |gateway| self.has_in_routes(gateway, name)))
+    }
+
+    /// Whether a gateway has routes in a route configuration of this name.
+    pub(super) fn has_in_routes(&self, gateway: &GatewayName, name: &str) -> bool {
+        let routes = self.rows.get(gateway).and_then(|row| row.routes.as_ref());
+        routes.is_some_and(|version| match translate::parse_scope_name(name) {
+            Some((listener, host)) => {
+                let has = version.gateway.hosts.iter().any(|h| h.to_string() == host);
+                version.gateway.listener.as_str() == listener && has
+            }
+            None => version.gateway.listener.as_str() == name,
+        })
+    }
+
+    /// Whether its Envoys are not told the newest version of a gateway.
+    pub(super) fn excludes(&self, gateway: &GatewayName) -> bool {
+        self.without.contains_key(gateway)
     }
 
     fn follow(
         &mut self,
         gateways: &BTreeSet<GatewayName>,
         offers: &Offers,
-        audience: Option<&str>,
         common: &Common,
         mut patch: Patch,
     ) {
+        let audience = self.audience.clone();
+        let audience = audience.as_deref();
         for gateway in gateways {
             let before = self.rows.remove(gateway).unwrap_or_default();
             let mut row = Row::default();
             self.trusting.remove(gateway);
-            for resource in offers.resources(gateway, audience) {
+            let mut put = |resource: &Arc<Resource>| {
                 row.resources.push((resource.kind(), Arc::clone(resource.name())));
                 if translate::needs_authorities(resource) {
                     self.trusting.insert(gateway.clone());
                 }
                 patch.put(Arc::clone(resource));
-            }
+            };
+            let routes = if let Some(exclusion) = self.without.get(gateway) {
+                let (resources, routes) = offers.without(gateway, audience, exclusion);
+                resources.iter().for_each(put);
+                routes
+            } else {
+                offers.resources(gateway, audience).for_each(&mut put);
+                offers.routes(gateway, audience).cloned()
+            };
+            row.routes = routes;
             before.resources.iter().for_each(|(kind, name)| patch.remove(*kind, name));
-            row.routes = offers.routes(gateway, audience).cloned();
             match (&before.routes, &row.routes) {
                 (Some(old), Some(new)) if old.is(new) => {}
                 (old, new) => {
@@ -168,7 +306,12 @@ impl Board {
         }
         for (kind, name, resource) in self.table.take_changed() {
             match resource {
-                Some(resource) => patch.put(resource),
+                Some(resource) => {
+                    if kind == Kind::Route {
+                        self.routes.push((name, resource.version()));
+                    }
+                    patch.put(resource);
+                }
                 None => patch.remove(kind, &name),
             }
         }

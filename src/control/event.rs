@@ -9,7 +9,7 @@ use crate::rollout::{Agreed, Reading};
 use crate::stats::Counts;
 use crate::store::measured::Mark;
 use crate::store::{Error, Kept, Restored, Seat, Weights};
-use crate::xds::Verdict;
+use crate::xds::Said;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub enum Event {
     /// The directories that cannot be listed from now on.
     Unlisted(Unlisted),
     /// An Envoy took or refused something.
-    Verdict(Verdict),
+    Verdict(Said),
     /// Something of a token issuer or a provider of logins was fetched, or could not be.
     Fetched {
         /// What was wanted.

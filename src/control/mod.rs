@@ -10,6 +10,7 @@
 //!    version; a file that vanished serves on for [`GRACE`]; when all files vanish, everything serves on.
 //! 2. `settle`: two files may claim the same name or place; the one that was there first has it.
 //! 3. `trial`: what Envoys refuse goes back to the version that they took, gateway by gateway.
+//!    `quarantine`: an Envoy that refuses what others take is told everything but that.
 //! 4. `offer`: what Envoys are told: a new upstream's cluster before its traffic, the cluster of one that left
 //!    for [`LINGER`] after its traffic.
 //! 5. `board`: what each audience is told, put together.
@@ -27,14 +28,17 @@ mod claims;
 mod command;
 mod door;
 mod event;
+mod exclusion;
 mod file;
 mod files;
 mod handed;
+mod history;
 mod issuers;
 mod journal;
 mod notice;
 mod offer;
 mod proxyless;
+mod quarantine;
 mod questions;
 mod renewal;
 mod replies;
@@ -57,7 +61,7 @@ pub use questions::{Question, Questions};
 pub use rollout_view::{MetricView, RolloutView, ShadowFirstView, StepView};
 pub use rollouts::{Compared, Proposal, Wants};
 pub use unlisted::Unlisted;
-pub use view::{GatewayView, Phase, UpstreamView, View};
+pub use view::{GatewayView, Phase, Refusing, UpstreamView, View};
 pub use world::World;
 
 use std::time::Duration;

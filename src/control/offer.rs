@@ -4,6 +4,7 @@
 //! two steps: its clusters first, its routes when Envoys had time to find the endpoints. What routes no longer
 //! refer to stays for a while. Both are a matter of time, since no Envoy says that a cluster is warm.
 
+use super::exclusion::Exclusion;
 use super::{LINGER, WARM_UP, WARM_UP_MAX};
 use crate::clock::Timestamp;
 use crate::model::Gateway;
@@ -53,11 +54,13 @@ pub(super) struct Offers {
     due_of: BTreeMap<GatewayName, Timestamp>,
     /// The gateways of which something else is told than when it was asked last.
     changed: BTreeSet<GatewayName>,
+    /// Versions whose routes were told until something else was, since it was asked last; `None`: there was none.
+    replaced: Vec<(GatewayName, Option<Version>)>,
 }
 
 impl Version {
     /// The translation of a gateway, of which that version was told before.
-    fn new(gateway: Arc<Gateway>, before: Option<&Self>) -> Self {
+    pub(super) fn new(gateway: Arc<Gateway>, before: Option<&Self>) -> Self {
         let same = before.and_then(|v| translate::with_other_weights(&gateway, &v.gateway, &v.parts));
         let parts = Arc::new(same.unwrap_or_else(|| translate::gateway(&gateway)));
         Self { parts, grpc: translate::proxyless(&gateway).map(Arc::new), gateway }
@@ -118,6 +121,7 @@ impl Offers {
         let Some(version) = version else {
             if let Some(told) = self.told.remove(name) {
                 let Told { routes, warming } = told;
+                self.replaced.push((name.clone(), Some(routes.clone())));
                 self.linger(&routes, now, until);
                 warming.into_iter().for_each(|(w, _)| self.linger(&w, now, until));
             }
@@ -125,6 +129,7 @@ impl Offers {
         };
         let Some(told) = self.told.get_mut(name) else {
             self.told.insert(name.clone(), Told { routes: version, warming: None });
+            self.replaced.push((name.clone(), None));
             return;
         };
         let mut warm_at = None;
@@ -140,6 +145,7 @@ impl Offers {
             told.warming = Some((version, warm_at.unwrap_or(now.plus(wait))));
         } else {
             let old = std::mem::replace(&mut told.routes, version);
+            self.replaced.push((name.clone(), Some(old.clone())));
             self.linger(&old, now, until);
         }
     }
@@ -168,6 +174,7 @@ impl Offers {
                 && let Some((version, _)) = told.warming.take_if(|(_, until)| *until <= now)
             {
                 let old = std::mem::replace(&mut told.routes, version);
+                self.replaced.push((name.clone(), Some(old.clone())));
                 self.linger(&old, now, now.plus(LINGER));
             }
             if let Some(lingering) = self.lingering.get_mut(name) {
@@ -197,6 +204,11 @@ impl Offers {
         std::mem::take(&mut self.changed)
     }
 
+    /// The versions whose routes were told until something else was, since it was asked last.
+    pub(super) fn take_replaced(&mut self) -> Vec<(GatewayName, Option<Version>)> {
+        std::mem::take(&mut self.replaced)
+    }
+
     /// All gateways of which anything is told.
     pub(super) fn names(&self) -> BTreeSet<GatewayName> {
         self.told.keys().chain(self.lingering.keys()).cloned().collect()
@@ -205,6 +217,36 @@ impl Offers {
     /// The version of a gateway whose routes an audience (`None`: everyone) is told.
     pub(super) fn routes(&self, name: &GatewayName, audience: Option<&str>) -> Option<&Version> {
         self.told.get(name).map(|t| &t.routes).filter(|v| sees(&v.gateway.proxies, audience))
+    }
+
+    /// The version of a gateway whose routes are told.
+    pub(super) fn routes_of(&self, name: &GatewayName) -> Option<&Version> {
+        self.told.get(name).map(|told| &told.routes)
+    }
+
+    /// The version of a gateway that a resource of it belongs to.
+    pub(super) fn version_with(&self, name: &GatewayName, resource: &Resource) -> Option<&Version> {
+        let is_it = |r: &Arc<Resource>| r.kind() == resource.kind() && **r == *resource;
+        self.versions(name).find(|version| version.parts.resources.iter().any(is_it))
+    }
+
+    /// What Envoys of an audience are told that are not told one version: resources, what counts most first, and routes.
+    pub(super) fn without(
+        &self,
+        name: &GatewayName,
+        audience: Option<&str>,
+        exclusion: &Exclusion,
+    ) -> (Vec<Arc<Resource>>, Option<Version>) {
+        let told = self.routes(name, audience);
+        let is_left_out = |told: &Version| exclusion.covers(&told.gateway);
+        let routes =
+            told.map(|told| if is_left_out(told) { exclusion.instead_of(told) } else { told.clone() });
+        let others = self.versions(name).filter(|v| !exclusion.covers(&v.gateway));
+        let others = others.filter(|v| sees(&v.gateway.proxies, audience)).flat_map(|v| &v.parts.resources);
+        let lingering = self.lingering.get(name).into_iter().flatten();
+        let lingering = lingering.filter(|l| sees(&l.proxies, audience)).map(|l| &l.resource);
+        let own = routes.iter().flat_map(|routes| &routes.parts.resources);
+        (own.chain(others).chain(lingering).cloned().collect(), routes)
     }
 
     /// The version of a gateway whose routes are told, if it is the given one.
@@ -249,7 +291,8 @@ impl Offers {
         told.chain(lingering.filter_map(|l| l.grpc.as_ref()))
     }
 
-    fn versions(&self, name: &GatewayName) -> impl Iterator<Item = &Version> {
+    /// The versions of a gateway of which anything is told, the one whose routes are told last.
+    pub(super) fn versions(&self, name: &GatewayName) -> impl Iterator<Item = &Version> {
         self.told.get(name).into_iter().flat_map(|t| t.warming.iter().map(|(v, _)| v).chain([&t.routes]))
     }
 

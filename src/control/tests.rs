@@ -4,6 +4,7 @@ mod files;
 mod incremental;
 mod logins;
 mod ownership;
+mod quarantine;
 mod refusals;
 mod rollouts;
 mod secrets;
@@ -15,7 +16,9 @@ use crate::model::{CertificateFiles, Listener, ListenerTls, Settings};
 use crate::names::ListenerName;
 use crate::resource::{Kind, Resource, Version};
 use crate::rollout;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Node, Snapshot};
+use crate::xds::{Offered, Said, Verdict};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,6 +115,33 @@ impl Play {
         let mut routes = snapshot.set(Kind::Route).resources();
         routes.any(|r| r.message().windows(text.len()).any(|w| w == text.as_bytes()))
     }
+}
+
+/// An Envoy of the default audience.
+fn node(id: &str, version: &str) -> Node {
+    Node { id: id.into(), cluster: String::new(), version: version.into() }
+}
+
+/// A verdict of the only Envoy.
+fn said(verdict: Verdict) -> Event {
+    Event::Verdict(Said { node: Arc::new(node("edge", "1.40.0")), verdict, others: Vec::new() })
+}
+
+/// The same verdict of another Envoy.
+fn by(node: &Node, event: Event) -> Event {
+    let Event::Verdict(said) = event else { panic!("a verdict") };
+    Event::Verdict(Said { node: Arc::new(node.clone()), ..said })
+}
+
+/// It takes resources that no Envoy had taken before.
+fn takes(kind: Kind, first: Vec<Arc<Resource>>) -> Event {
+    let taken = Offered::default();
+    said(Verdict::Accepted { kind, version: Version(0), first, taken, refusing: false })
+}
+
+/// It refuses resources.
+fn refuses(kind: Kind, resources: Vec<Arc<Resource>>, text: &str) -> Event {
+    said(Verdict::Refused { kind, resources, has: BTreeMap::new(), text: text.into() })
 }
 
 /// A gateway on a path of its own.

@@ -121,13 +121,26 @@ impl Trial {
             }
             n => {
                 let back = suspects.split_off(n / 2);
-                for gateway in &back {
-                    self.stand(gateway, Standing::Waiting);
-                }
-                self.waiting.push(back);
-                self.since = now;
+                self.step_back(back, now);
                 Ruling::Offers
             }
+        }
+    }
+
+    /// These gateways wait until the others on trial are taken.
+    pub(super) fn step_back(&mut self, gateways: Vec<GatewayName>, now: Timestamp) {
+        for gateway in &gateways {
+            self.stand(gateway, Standing::Waiting);
+        }
+        self.waiting.push(gateways);
+        self.since = now;
+    }
+
+    /// The one gateway that waits, if there is no other.
+    pub(super) fn last_waiting(&self) -> Option<&GatewayName> {
+        match self.waiting.as_slice() {
+            [group] => Some(group).filter(|group| group.len() == 1)?.first(),
+            _ => None,
         }
     }
 
@@ -154,7 +167,8 @@ impl Trial {
         (!self.waiting.is_empty()).then(|| self.since.plus(TRIAL))
     }
 
-    fn next_group(&mut self, now: Timestamp) -> bool {
+    /// Those that stepped back last take their turn; true when there were some.
+    pub(super) fn next_group(&mut self, now: Timestamp) -> bool {
         let Some(group) = self.waiting.pop() else { return false };
         group.iter().for_each(|gateway| self.stand(gateway, Standing::OnTrial));
         self.since = now;

@@ -4,6 +4,8 @@
 use super::file::File;
 use super::files::Files;
 use super::issuers::{Fetch, Issuers, Unfetched};
+use super::offer::Offers;
+use super::quarantine::Quarantines;
 use super::rollout_view::RolloutView;
 use super::rollouts::Rollouts;
 use super::trial::Trial;
@@ -13,7 +15,7 @@ use crate::diag::{Code, Diagnostic, Place, Severity};
 use crate::model::{Comparison, Gateway, Switches};
 use crate::names::GatewayName;
 use crate::rollout;
-use crate::snapshot::Fleet;
+use crate::snapshot::{Fleet, Node};
 use crate::store::Seat;
 use crate::translate::{self, Leg};
 use crate::weight::Weight;
@@ -41,10 +43,32 @@ pub struct View {
     pub is_recalled: bool,
     /// How many decisions about releases of each kind were kept since the start.
     pub decisions: BTreeMap<rollout::EntryKind, u64>,
+    /// What Envoys refuse that others take.
+    pub refusing: Arc<[Refusing]>,
     /// What is to be fetched of token issuers and providers of logins.
     pub fetches: Arc<BTreeSet<Fetch>>,
     /// Where the switches stand.
     pub switches: Switches,
+}
+
+/// A gateway of which an Envoy refuses the newest version, though others take it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusing {
+    /// The Envoy.
+    pub node: Arc<Node>,
+    /// The gateway.
+    pub gateway: GatewayName,
+    /// In the Envoy's words.
+    pub text: String,
+    /// Whether it answers 503 in the gateway's place; else it serves the version that it took last.
+    pub is_closed: bool,
+}
+
+impl Refusing {
+    /// Says what the Envoy does instead.
+    pub fn instead(&self) -> &'static str {
+        if self.is_closed { "answers 503 in its place" } else { "serves the version that it took last" }
+    }
 }
 
 /// Where a gateway stands.
@@ -216,6 +240,8 @@ pub(super) struct Facts<'a> {
     /// The gateway that a file has, if any.
     pub(super) by_file: &'a BTreeMap<Arc<str>, GatewayName>,
     pub(super) trial: &'a Trial,
+    pub(super) quarantines: &'a Quarantines,
+    pub(super) offers: &'a Offers,
     pub(super) issuers: &'a Issuers,
     pub(super) rollouts: &'a Rollouts,
 }
@@ -302,6 +328,8 @@ impl<'a> Facts<'a> {
     fn view(&self, name: &Arc<str>, path: &Arc<str>, file: &File, own: Option<&Wanted>) -> GatewayView {
         let mut diagnostics: Vec<Diagnostic> = file.diagnostics().cloned().collect();
         diagnostics.extend(own.and_then(|w| w.refusal(self.trial)).map(|text| refusal(path, text)));
+        let refusing = own.map(|w| self.refused_by_some(path, &w.newest.name)).unwrap_or_default();
+        diagnostics.extend(refusing);
         let unfetched = own.map(|w| self.issuers.unfetched(&w.newest)).unwrap_or_default();
         diagnostics.extend(unfetched.iter().map(|unfetched| not_fetched(path, unfetched)));
         let broken = diagnostics.iter().any(|d| d.severity == Severity::Error);
@@ -323,6 +351,31 @@ impl<'a> Facts<'a> {
             }),
             diagnostics,
         }
+    }
+}
+
+/// So many Envoys that refuse a gateway are shown one by one.
+const SHOWN: usize = 5;
+
+impl Facts<'_> {
+    /// What Envoys say that refuse what others take.
+    fn refused_by_some(&self, path: &Arc<str>, gateway: &GatewayName) -> Vec<Diagnostic> {
+        let all = self.quarantines.of(gateway, self.offers);
+        let number = all.len();
+        let sentences = all.into_iter().take(SHOWN).map(|refusing| {
+            let (Node { id, version, .. }, instead) = (&*refusing.node, refusing.instead());
+            format!("Envoy {id} ({version}) refuses this gateway and {instead}: {}", refusing.text)
+        });
+        let more =
+            number.checked_sub(SHOWN + 1).map(|n| format!("{} more Envoys refuse this gateway", n + 1));
+        let diagnostic = |message| Diagnostic {
+            severity: Severity::Warning,
+            code: Code::RefusedBySome,
+            place: Place::file(Arc::clone(path)),
+            message,
+            help: Some("change what Envoy names, or look how that Envoy differs from the others".into()),
+        };
+        sentences.chain(more).map(diagnostic).collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! All state of the control plane, and how one event changes it. Pure: no clock, no I/O.
 
+mod apart;
 mod change;
 mod doors;
 mod logins;
@@ -14,11 +15,13 @@ use super::certificates::Certificates;
 use super::command::{Asker, Edit, Reply};
 use super::door::Door;
 use super::event::{Changes, Event, Note, NoteKind};
+use super::exclusion::{Exclusion, closed};
 use super::files::{Chosen, Files, Outcome, Settled};
 use super::handed::Outbox;
 use super::issuers::Issuers;
 use super::notice::Notice;
 use super::offer::{Offers, Version};
+use super::quarantine::Quarantines;
 use super::renewal::Renewal;
 use super::rollouts::{Rollouts, Unkept};
 use super::trial::{Standing, Trial};
@@ -52,6 +55,7 @@ pub struct World {
     by_file: BTreeMap<Arc<str>, GatewayName>,
     trial: Trial,
     blamed: Blamed,
+    quarantines: Quarantines,
     offers: Offers,
     boards: Boards,
     fleet: Fleet,
@@ -115,6 +119,7 @@ impl World {
             by_file: BTreeMap::new(),
             trial: Trial::default(),
             blamed: Blamed::default(),
+            quarantines: Quarantines::default(),
             offers: Offers::default(),
             boards: Boards::new(settings.routing),
             fleet: Fleet::default(),
@@ -157,7 +162,7 @@ impl World {
                 self.look_away(unlisted, now);
                 false
             }
-            Event::Verdict(verdict) => self.take_verdict(verdict, now),
+            Event::Verdict(said) => self.take_verdict(said, now),
             Event::Fetched { what, result } => self.take_fetched(&what, result, now),
             Event::Command(command, asker) => {
                 self.take_command(command, asker, now);
@@ -209,8 +214,13 @@ impl World {
 
     /// When [`Event::Tick`] should come.
     pub fn deadline(&self) -> Option<Timestamp> {
-        let deadlines =
-            [self.files.deadline(), self.trial.deadline(), self.offers.deadline(), self.rollouts.deadline()];
+        let deadlines = [
+            self.files.deadline(),
+            self.trial.deadline(),
+            self.quarantines.deadline(),
+            self.offers.deadline(),
+            self.rollouts.deadline(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -247,6 +257,8 @@ impl World {
             wanted: &self.wanted,
             by_file: &self.by_file,
             trial: &self.trial,
+            quarantines: &self.quarantines,
+            offers: &self.offers,
             issuers: &self.issuers,
             rollouts: &self.rollouts,
         };
@@ -260,6 +272,7 @@ impl World {
             seat: self.rollouts.seat(),
             is_recalled: self.rollouts.is_recalled(),
             decisions: self.rollouts.decisions().clone(),
+            refusing: self.quarantines.all(&self.offers),
             fetches: self.issuers.wanted(),
             switches: self.switches,
         }
@@ -287,7 +300,17 @@ impl World {
     }
 
     fn build_fleet(&mut self) {
-        self.boards.follow(&self.offers.take_changed(), &self.offers, &self.common);
+        let changed = self.offers.take_changed();
+        let is_told = |name: &GatewayName, exclusion: &Exclusion| {
+            self.offers.versions(name).any(|version| exclusion.covers(&version.gateway))
+        };
+        let forgotten = self.quarantines.forget_untold(&changed, is_told);
+        self.look_again(&forgotten);
+        if let Some(excluded) = self.quarantines.take_exclusions() {
+            self.boards.exclude(excluded);
+        }
+        self.boards.follow(&changed, &self.offers, &self.common);
+        self.quarantines.history.turn(self.offers.take_replaced(), self.boards.take_routes());
         self.fleet = self.boards.fleet();
     }
 
@@ -447,7 +470,7 @@ impl World {
         let outcome = self.files.expire(now);
         let expired = !outcome.settled.files.is_empty();
         self.conclude(outcome, now);
-        let tried = self.trial.expire(now);
+        let tried = self.trial.expire(now) | self.quarantines.expire(now);
         if tried {
             self.offer_moved(now);
         }
@@ -482,17 +505,6 @@ impl Wanted {
             None if open(&self.newest) => None,
             _ => Some(Arc::new(closed(&self.newest))),
         }
-    }
-}
-
-/// The gateway's place with nobody let in, and without anything that Envoy might refuse.
-fn closed(gateway: &Gateway) -> Gateway {
-    Gateway {
-        authentication: Authentication::Closed,
-        matches: Vec::new(),
-        direct_access: None,
-        shadow: None,
-        ..gateway.clone()
     }
 }
 

@@ -95,6 +95,8 @@ codes! {
     KeysNotFetched = "E002",
     /// What a provider of logins says of itself cannot be fetched.
     ProviderNotFound = "E003",
+    /// Some Envoys refuse what the file became.
+    RefusedBySome = "E004",
 
     /// The file cannot be read.
     Unreadable = "F001",

@@ -117,6 +117,11 @@ impl Set {
         self.change.as_ref().filter(|c| Weak::ptr_eq(&c.from, &Arc::downgrade(older)))
     }
 
+    /// Whether other sets came between `older` and this one.
+    pub fn is_later_than_next(self: &Arc<Self>, older: &Arc<Self>) -> bool {
+        !Arc::ptr_eq(self, older) && self.change_since(older).is_none()
+    }
+
     /// Calls `visit` with each name whose version differs between `older` and this set, by name. What the two share
     /// is passed over.
     pub fn differences(&self, older: &Self, mut visit: impl FnMut(&Arc<str>)) {

@@ -24,6 +24,7 @@
 mod affinity;
 mod cluster;
 mod compare;
+mod envoy;
 mod filter;
 mod listener;
 mod ownership;
@@ -37,6 +38,7 @@ mod virtual_host;
 
 pub use affinity::parse_keyless;
 pub use compare::{ANSWERS, COMPARE_CLUSTER};
+pub use envoy::{release, unknown_version};
 pub use listener::{listener, listener_secret, listener_secret_names};
 pub use ownership::{concerns, keep_gateway, owner};
 pub use proxyless::{Targets, proxyless, targets};

@@ -44,6 +44,11 @@ impl RouteTable {
         Self { routing, listeners: BTreeMap::new(), stale: BTreeMap::new() }
     }
 
+    /// The layout.
+    pub fn routing(&self) -> Routing {
+        self.routing
+    }
+
     /// Adds a gateway with its encoded routes.
     pub fn add(&mut self, gateway: &Gateway, routes: &Bytes) {
         let hosts = self.listeners.entry(gateway.listener.clone()).or_default();

@@ -5,6 +5,7 @@
 //! the client's state is different. So a stream costs a pointer per kind, and a change of one resource costs the
 //! same whatever the number of resources.
 
+use super::behind::Behind;
 use super::frame::{Frame, parse_nonce};
 use super::names::Names;
 use super::offered::Offered;
@@ -52,6 +53,8 @@ struct Typed {
     held: Arc<Set>,
     /// Where the client's state is different from `held`.
     differs: BTreeMap<Arc<str>, Differs>,
+    /// What it has of what it refused.
+    behind: Behind,
     /// Parts of a response that was refused, each to be offered alone.
     again: VecDeque<Vec<Arc<Resource>>>,
     in_flight: VecDeque<Offer>,
@@ -82,6 +85,8 @@ struct Offer {
     version: Version,
     resources: Offered,
     removed: Vec<Arc<str>>,
+    /// What the client held when it was offered.
+    before: Arc<Set>,
 }
 
 /// Which half of the news to tell.
@@ -130,6 +135,7 @@ impl Delta {
         )?;
         for name in left.iter().filter(|name| !typed.subscription.covers(name)) {
             typed.differs.remove(name.as_str());
+            typed.behind.forget(name);
         }
         // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#how-the-client-specifies-what-resources-to-return
         if typed.subscription.is_wildcard() && !all_before {
@@ -189,7 +195,8 @@ impl Delta {
             let typed = Some(self.kinds.get_mut(kind)).filter(|t| t.is_back || !t.confirmed.is_empty())?;
             typed.is_back = false;
             let (first, version) = (std::mem::take(&mut typed.confirmed), typed.held.version());
-            Some(Verdict::Accepted { kind, version, first, refusing: typed.is_refusing() })
+            let (taken, refusing) = (Offered::Some(first.clone()), typed.is_refusing());
+            Some(Verdict::Accepted { kind, version, first, taken, refusing })
         })
     }
 
@@ -216,6 +223,7 @@ impl Delta {
         // Without any scope there is no listener that looks for one, but connections of a listener that was there may
         // still be served by those that it knew: they go with it.
         let part = if kind == Kind::ScopedRoute && set.is_empty() { Part::Upserts } else { part };
+        let before = Arc::clone(&typed.held);
         let (resources, removed, encoded) = typed.news(set, part)?;
         self.nonce += 1;
         let frame = Frame::delta(kind, set.version(), encoded, &removed, self.nonce);
@@ -224,7 +232,7 @@ impl Delta {
         }
         let version = set.version();
         let clusters = (kind == Kind::Cluster).then(|| resources.clone());
-        typed.in_flight.push_back(Offer { nonce: self.nonce, version, resources, removed });
+        typed.in_flight.push_back(Offer { nonce: self.nonce, version, resources, removed, before });
         clusters.into_iter().for_each(|clusters| self.endpoints_again(&clusters, set));
         Some(Response { kind, version, frame })
     }
@@ -235,7 +243,7 @@ impl Delta {
         let endpoints = self.kinds.get_mut(Kind::Endpoint);
         if endpoints.subscription.is_started() {
             *self.settled.get_mut(Kind::Endpoint) = None;
-            endpoints.ask_again(clusters.iter().map(|r| r.name()));
+            endpoints.ask_again(clusters.resources().map(|r| r.name()));
         } else if self.only.is_none() {
             match clusters {
                 Offered::All(all) => self.early_clusters = Names::all_of(all),
@@ -310,6 +318,7 @@ impl Typed {
             return Some((Offered::Some(group), Vec::new(), encoded));
         }
         let unchanged = Arc::ptr_eq(&self.held, set);
+        let has_skipped = set.is_later_than_next(&self.held);
         if unchanged && self.differs.is_empty() && !self.owes_answer {
             return None;
         }
@@ -346,12 +355,18 @@ impl Typed {
                         self.confirmed.push(Arc::clone(new));
                     }
                 }
-                // What was refused is not sent again; what replaces it is.
+                // What was refused is not sent again; what replaces it is. Where states were skipped it may have been taken back
+                // and be there again, and nobody would hear that it is still refused.
                 // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#nack
-                (Some(new), Some(Differs::Refused(v))) if new.version() == v => {
+                (Some(new), Some(Differs::Refused(v))) if new.version() == v && !has_skipped => {
                     self.differs.insert(name, Differs::Refused(v));
                 }
-                (Some(new), _) => upserts.push(Arc::clone(new)),
+                (Some(new), state) => {
+                    if let (Some(Differs::Holds(v)), true) = (state, differs.is_some()) {
+                        self.behind.says(&name, v);
+                    }
+                    upserts.push(Arc::clone(new));
+                }
                 (None, None) => {}
                 // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#knowing-when-a-requested-resource-does-not-exist
                 (None, Some(Differs::Asked)) => removed.push(name),
@@ -446,9 +461,11 @@ impl Typed {
         let at = self.in_flight.iter().position(|offer| offer.nonce == nonce)?;
         let offer = self.in_flight.drain(..=at).next_back()?;
         let Some(text) = refusal else {
-            let (version, first) = (offer.version, offer.resources.accept());
-            return Some(Verdict::Accepted { kind, version, first, refusing: self.is_refusing() });
+            self.behind.took(&offer.resources);
+            let (version, first, refusing) = (offer.version, offer.resources.accept(), self.is_refusing());
+            return Some(Verdict::Accepted { kind, version, first, taken: offer.resources, refusing });
         };
+        let has = self.behind.refused(&offer.resources, &offer.before);
         if !offer.resources.is_empty() {
             // A response that is refused as a whole took nothing away either.
             offer.removed.into_iter().for_each(|name| _ = self.differs.entry(name).or_insert(UNKNOWN));
@@ -458,7 +475,7 @@ impl Typed {
             [] => None,
             [one] => {
                 self.differs.insert(Arc::clone(one.name()), Differs::Refused(one.version()));
-                Some(Verdict::Refused { kind, resources, text })
+                Some(Verdict::Refused { kind, resources, has, text })
             }
             // One bad resource may have taken good ones with it (it does for clusters), and the answer does not
             // say which it was: offer the halves, and so on down to the one.

@@ -11,6 +11,7 @@
 //! * No stream can delay another: there is no lock that one could hold.
 //! * A refusal is never answered by the same resources again, so there is no loop.
 
+mod behind;
 mod client;
 pub mod delta;
 mod frame;
@@ -25,9 +26,12 @@ mod tests;
 
 pub use client::Client;
 pub use frame::Frame;
+pub use offered::Offered;
 pub use registry::{Proxy, Registry, StreamStatus, TypeStatus};
 
 use crate::resource::{Kind, Resource, Version};
+use crate::snapshot::Node;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a request of an Envoy says about resources that it was offered.
@@ -41,6 +45,8 @@ pub enum Verdict {
         version: Version,
         /// Taken for the first time by any Envoy.
         first: Vec<Arc<Resource>>,
+        /// All that it took with the response.
+        taken: Offered,
         /// Whether it still refuses another resource of this kind, which was offered apart.
         refusing: bool,
     },
@@ -48,11 +54,24 @@ pub enum Verdict {
     Refused {
         /// Their kind.
         kind: Kind,
-        /// All resources of the response.
+        /// Those of the response that it did not have as they are.
         resources: Vec<Arc<Resource>>,
+        /// The versions that it has of them; without one that it has none of, or of which that is not known.
+        has: BTreeMap<Arc<str>, Version>,
         /// Envoy's text; may quote parts of the resource.
         text: String,
     },
+}
+
+/// A verdict, and who says it.
+#[derive(Debug)]
+pub struct Said {
+    /// Who.
+    pub node: Arc<Node>,
+    /// What.
+    pub verdict: Verdict,
+    /// With a refusal: who else is connected, and may know better.
+    pub others: Vec<Arc<Node>>,
 }
 
 /// A request that no well-behaved client sends. The stream ends with it.

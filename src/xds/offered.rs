@@ -6,16 +6,22 @@ use std::sync::Arc;
 
 /// The resources of one response.
 #[derive(Clone, Debug)]
-pub(super) enum Offered {
+pub enum Offered {
     /// All there were, which the stream shares with others.
     All(Arc<Set>),
     /// Some.
     Some(Vec<Arc<Resource>>),
 }
 
+impl Default for Offered {
+    fn default() -> Self {
+        Self::Some(Vec::new())
+    }
+}
+
 impl Offered {
     /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         match self {
             Self::All(set) => set.len(),
             Self::Some(resources) => resources.len(),
@@ -23,12 +29,12 @@ impl Offered {
     }
 
     /// Whether there are none.
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The resources, by name.
-    pub(super) fn iter(&self) -> Box<dyn Iterator<Item = &Arc<Resource>> + '_> {
+    pub fn resources(&self) -> Box<dyn Iterator<Item = &Arc<Resource>> + '_> {
         match self {
             Self::All(set) => Box::new(set.resources()),
             Self::Some(resources) => Box::new(resources.iter()),
@@ -37,7 +43,7 @@ impl Offered {
 
     /// They are taken. Returns those that no Envoy had taken before.
     pub(super) fn accept(&self) -> Vec<Arc<Resource>> {
-        self.iter().filter(|r| r.accept()).cloned().collect()
+        self.resources().filter(|r| r.accept()).cloned().collect()
     }
 
     /// The resources themselves.

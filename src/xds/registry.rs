@@ -5,8 +5,9 @@
 
 use crate::clock::Timestamp;
 use crate::resource::{ByKind, Kind, Version};
+use crate::snapshot::Node;
 use arc_swap::ArcSwap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -30,12 +31,8 @@ pub struct Registry {
 /// One stream. Written by it alone, at most a few times a second.
 #[derive(Debug)]
 pub struct StreamStatus {
-    /// `node.id`
-    pub id: String,
-    /// `node.cluster`
-    pub cluster: String,
-    /// The version that the Envoy states.
-    pub version: String,
+    /// Who it is.
+    pub node: Arc<Node>,
     /// `ip:port`
     pub address: String,
     /// Whether it is an application that uses gRPC without a proxy.
@@ -65,13 +62,9 @@ pub struct TypeStatus {
 /// One Envoy: all its streams together.
 #[derive(Clone, Debug)]
 pub struct Proxy {
-    /// `node.id`
-    pub id: String,
-    /// `node.cluster`
-    pub cluster: String,
-    /// The version that the Envoy states.
-    pub version: String,
-    /// `ip:port` of its first stream.
+    /// Who it is.
+    pub node: Arc<Node>,
+    /// `ip:port` of its connection.
     pub address: String,
     /// "delta" or "sotw".
     pub protocol: &'static str,
@@ -107,14 +100,21 @@ impl Registry {
         self.streams.load().len()
     }
 
-    /// All connected Envoys, by id. Streams of one id and cluster are one Envoy.
+    /// The connected Envoys but this one.
+    pub(super) fn others(&self, node: &Node) -> Vec<Arc<Node>> {
+        let streams = self.streams.load();
+        let envoys = streams.values().filter(|stream| !stream.is_grpc && *stream.node != *node);
+        let nodes: BTreeSet<&Arc<Node>> = envoys.map(|stream| &stream.node).collect();
+        nodes.into_iter().cloned().collect()
+    }
+
+    /// All connected Envoys, by id. Streams of one connection are one Envoy; two that give one id are two.
     pub fn proxies(&self) -> Vec<Proxy> {
-        let mut proxies: BTreeMap<(String, String), Proxy> = BTreeMap::new();
+        let mut proxies: BTreeMap<(Arc<Node>, String), Proxy> = BTreeMap::new();
         for stream in self.streams.load().values() {
-            let proxy = proxies.entry((stream.id.clone(), stream.cluster.clone())).or_insert_with(|| Proxy {
-                id: stream.id.clone(),
-                cluster: stream.cluster.clone(),
-                version: stream.version.clone(),
+            let who = (Arc::clone(&stream.node), stream.address.clone());
+            let proxy = proxies.entry(who).or_insert_with(|| Proxy {
+                node: Arc::clone(&stream.node),
                 address: stream.address.clone(),
                 protocol: stream.protocol,
                 since: stream.since,
@@ -143,13 +143,9 @@ impl Drop for Entry {
 
 impl StreamStatus {
     /// A stream that has said who it is and nothing else.
-    pub(super) fn new(
-        (id, cluster, version): (String, String, String),
-        address: String,
-        protocol: &'static str,
-        since: Timestamp,
-    ) -> Self {
-        Self { id, cluster, version, address, is_grpc: false, protocol, since, kinds: ByKind::default() }
+    pub(super) fn new(node: Node, address: String, protocol: &'static str, since: Timestamp) -> Self {
+        let node = Arc::new(node);
+        Self { node, address, is_grpc: false, protocol, since, kinds: ByKind::default() }
     }
 
     fn kind(&self, kind: Kind) -> &ArcSwap<TypeStatus> {
@@ -185,21 +181,27 @@ mod tests {
     #[test]
     fn streams_of_one_envoy_are_one_proxy_and_leave_with_it() {
         let registry = Arc::new(Registry::default());
-        let status = |id: &str| {
+        let status = |id: &str, address: &str| {
             StreamStatus::new(
-                (id.into(), "edge".into(), "1.40.0".into()),
-                String::new(),
+                Node { id: id.into(), cluster: "edge".into(), version: "1.40.0".into() },
+                address.into(),
                 "delta",
                 Timestamp(1),
             )
         };
-        let first = registry.enter(status("a"));
-        let second = registry.enter(status("a"));
+        let first = registry.enter(status("a", "10.0.0.1:40000"));
+        let second = registry.enter(status("a", "10.0.0.1:40000"));
         first.status.update(Kind::Cluster, |s| s.last_contact = Timestamp(5));
         second.status.update(Kind::Route, |s| s.last_contact = Timestamp(6));
         let proxies = registry.proxies();
         assert_eq!((proxies.len(), proxies[0].kinds.len()), (1, 2));
-        drop((first, second));
+        let another = registry.enter(status("a", "10.0.0.1:40001"));
+        another.status.update(Kind::Route, |s| s.refusal = Some("no".into()));
+        another.status.update(Kind::Route, |s| s.last_contact = Timestamp(7));
+        let refusals: Vec<bool> =
+            registry.proxies().iter().map(|p| p.kinds[&Kind::Route].refusal.is_some()).collect();
+        assert_eq!(refusals, [false, true], "another one of the same id is a line of its own");
+        drop((first, second, another));
         assert_eq!((registry.proxies().len(), registry.stream_count()), (0, 0));
     }
 

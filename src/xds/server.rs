@@ -7,13 +7,13 @@ use super::delta::{Delta, Response};
 use super::frame::Frame;
 use super::registry::{Entry, scrub};
 use super::sotw::Sotw;
-use super::{Client, Malformed, Registry, StreamStatus, Verdict};
+use super::{Client, Malformed, Registry, Said, StreamStatus, Verdict};
 use crate::clock;
 use crate::latest::{Latest, Subscriber};
 use crate::resource::Kind;
-use crate::snapshot::{Fleet, Snapshot};
+use crate::snapshot::{Fleet, Node, Snapshot};
 use bytes::Bytes;
-use envoy_types::pb::envoy::config::core::v3::Node;
+use envoy_types::pb::envoy::config::core::v3::Node as Sender;
 use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use prost::Message;
@@ -40,7 +40,7 @@ pub struct Discovery {
     /// Where streams enter what they do.
     pub registry: Arc<Registry>,
     /// Where verdicts go.
-    pub verdicts: mpsc::Sender<Verdict>,
+    pub verdicts: mpsc::Sender<Said>,
     /// True: all streams end, so that Envoys go elsewhere.
     pub stopped: watch::Receiver<bool>,
 }
@@ -133,7 +133,7 @@ trait Protocol: Send + 'static {
 
 /// What both requests have in common.
 struct Header {
-    node: Option<Node>,
+    node: Option<Sender>,
     kind: Option<Kind>,
 }
 
@@ -271,49 +271,53 @@ impl<P: Protocol> Stream<P> {
 
     async fn note_verdict(&mut self, verdict: Verdict) {
         let Some(Entry { status, .. }) = &self.entry else { return };
+        let registry = &self.shared.registry;
         match &verdict {
-            Verdict::Accepted { kind, version, first, refusing } => {
+            Verdict::Accepted { kind, version, first, refusing, .. } => {
                 status.update(*kind, |s| {
                     // Who came back with it needed no offer.
                     s.offered = s.offered.or(Some(*version));
                     s.acknowledged = Some(*version);
                     s.refusal = s.refusal.take().filter(|_| *refusing);
                 });
-                if first.is_empty() {
+                // Of one in quarantine each answer counts, though another may have given the same.
+                if first.is_empty() && !self.fleet.load().quarantined.contains_key(&status.node) {
                     return;
                 }
             }
-            Verdict::Refused { kind, text, resources } => {
+            Verdict::Refused { kind, text, resources, .. } => {
                 let text = scrub(text);
                 let names: Vec<&str> = resources.iter().map(|r| &**r.name()).take(5).collect();
                 let who = if status.is_grpc { "a gRPC client" } else { "Envoy" };
-                tracing::warn!(node = status.id, %kind, ?names, "{who} refused a resource: {text}");
+                tracing::warn!(node = status.node.id, %kind, ?names, "{who} refused a resource: {text}");
                 status.update(*kind, |s| s.refusal = Some(text));
-                self.shared.registry.refusals.fetch_add(1, Ordering::Relaxed);
+                registry.refusals.fetch_add(1, Ordering::Relaxed);
             }
         }
         // What Envoys are told is for Envoys to judge.
         if status.is_grpc {
             return;
         }
-        let verdict = match verdict {
-            Verdict::Refused { kind, resources, text } => {
-                Verdict::Refused { kind, resources, text: scrub(&text).to_string() }
+        let (verdict, others) = match verdict {
+            Verdict::Refused { kind, resources, has, text } => {
+                let text = scrub(&text).to_string();
+                (Verdict::Refused { kind, resources, has, text }, registry.others(&status.node))
             }
-            accepted @ Verdict::Accepted { .. } => accepted,
+            accepted @ Verdict::Accepted { .. } => (accepted, Vec::new()),
         };
+        let said = Said { node: Arc::clone(&status.node), verdict, others };
         // A closed queue means that the control plane is stopping.
-        let _ = self.shared.verdicts.send(verdict).await;
+        let _ = self.shared.verdicts.send(said).await;
     }
 }
 
 /// What a client is told.
 fn snapshot<'a>(fleet: &'a Fleet, client: &StreamStatus) -> &'a Snapshot {
-    if client.is_grpc { &fleet.grpc } else { fleet.snapshot(&client.cluster) }
+    if client.is_grpc { &fleet.grpc } else { fleet.snapshot_of(&client.node) }
 }
 
 /// Whether a client is an application that uses gRPC without a proxy: all implementations call themselves so.
-fn is_grpc(node: &Node) -> bool {
+fn is_grpc(node: &Sender) -> bool {
     node.user_agent_name.starts_with("gRPC")
 }
 
@@ -322,8 +326,8 @@ fn cut(text: &str) -> String {
     text.chars().take(256).collect()
 }
 
-/// Id, cluster and version.
-fn node_name(node: Node) -> (String, String, String) {
+/// As it is called from here on.
+fn node_name(node: Sender) -> Node {
     let version = match node.user_agent_version_type {
         Some(UserAgentVersionType::UserAgentBuildVersion(build)) => build
             .version
@@ -332,7 +336,7 @@ fn node_name(node: Node) -> (String, String, String) {
         Some(UserAgentVersionType::UserAgentVersion(text)) => text,
         None => String::new(),
     };
-    (cut(&node.id), cut(&node.cluster), cut(&version))
+    Node { id: cut(&node.id), cluster: cut(&node.cluster), version: cut(&version) }
 }
 
 type Frames = Pin<Box<dyn tokio_stream::Stream<Item = Result<Frame, Status>> + Send>>;

@@ -4,6 +4,7 @@
 //! A version stands for all that the client subscribed to of a kind. Clusters and listeners are sent whole, since
 //! what is missing from a response is gone; of the other kinds only what changed or was asked for is sent.
 
+use super::behind::Behind;
 use super::delta::Response;
 use super::frame::{Frame, parse_nonce};
 use super::offered::Offered;
@@ -13,7 +14,7 @@ use crate::resource::{ByKind, Kind, Resource, Version};
 use crate::snapshot::{Set, Snapshot, concat, version_of};
 use bytes::Bytes;
 use envoy_types::pb::envoy::service::discovery::v3::DiscoveryRequest;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// One state-of-the-world stream: what the client asked for, holds, and has not answered yet.
@@ -37,8 +38,12 @@ struct Typed {
     held: Arc<Set>,
     /// Names that the client asked for and was not answered about.
     asked: BTreeSet<Arc<str>>,
-    /// The last response, until it is answered.
-    in_flight: Option<Offered>,
+    /// The last response, until it is answered, and what the client held before.
+    in_flight: Option<(Offered, Arc<Set>)>,
+    /// What it has of what it refused.
+    behind: Behind,
+    /// Parts of a response that was refused, each to be offered alone.
+    again: VecDeque<Vec<Arc<Resource>>>,
     /// The last answer was a refusal.
     refused: bool,
     /// What the client said it holds from an earlier stream, and nobody had taken on a stream of this process.
@@ -121,7 +126,7 @@ impl Sotw {
             let Some((version, resources, encoded)) = typed.news(set, kind.is_wildcard()) else { continue };
             self.nonce += 1;
             typed.nonce = self.nonce;
-            typed.in_flight = Some(resources);
+            typed.in_flight = Some((resources, Arc::clone(&before)));
             if kind == Kind::Cluster {
                 self.endpoints_again(&before, set);
             }
@@ -151,7 +156,8 @@ impl Sotw {
             let typed = Some(self.kinds.get_mut(kind)).filter(|t| t.is_back || !t.confirmed.is_empty())?;
             typed.is_back = false;
             let (first, version) = (std::mem::take(&mut typed.confirmed), typed.version.unwrap_or_default());
-            Some(Verdict::Accepted { kind, version, first, refusing: false })
+            let taken = Offered::Some(first.clone());
+            Some(Verdict::Accepted { kind, version, first, taken, refusing: typed.refused })
         })
     }
 
@@ -178,6 +184,11 @@ impl Typed {
         set: Option<&Arc<Set>>,
         early: bool,
     ) {
+        // It has something under each name, though not which version of it.
+        if let Some(version) = Version::parse(&request.version_info).filter(|_| !wildcard_kind) {
+            let names = request.resource_names.iter();
+            names.for_each(|name| self.behind.says(&Arc::from(name.as_str()), version));
+        }
         // A client that comes back says what it holds. Only if that is not all that it asks for now, its names are
         // open questions; `next` finds out.
         self.version = Version::parse(&request.version_info).filter(|_| !early);
@@ -196,6 +207,10 @@ impl Typed {
     /// (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#grouping-resources-into-responses>,
     /// <https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#deleting-resources>).
     fn news(&mut self, set: &Arc<Set>, whole: bool) -> Option<(Version, Offered, Bytes)> {
+        if let Some(group) = self.next_again(set) {
+            let encoded = concat(group.iter().map(|r| r.sotw_field()));
+            return Some((self.version.unwrap_or_default(), Offered::Some(group), encoded));
+        }
         if Arc::ptr_eq(&self.held, set) && self.asked.is_empty() && self.version.is_some() {
             return None;
         }
@@ -224,7 +239,9 @@ impl Typed {
             true => Offered::Some(subset().cloned().collect()),
             false => Offered::Some(self.changed(set)),
         };
-        let known = self.version == Some(version) && !self.held.is_empty();
+        // What was refused may have been taken back meanwhile, and nobody would hear that it is still refused.
+        let is_refused_again = self.refused && set.is_later_than_next(&self.held);
+        let known = self.version == Some(version) && !self.held.is_empty() && !is_refused_again;
         self.held = Arc::clone(set);
         self.version = Some(version);
         // Names that do not exist (yet) have no answer in this protocol; they are answered when they do.
@@ -238,17 +255,37 @@ impl Typed {
         let encoded = if resources.len() == set.len() {
             set.all_sotw()
         } else {
-            concat(resources.iter().map(|r| r.sotw_field()))
+            concat(resources.resources().map(|r| r.sotw_field()))
         };
         Some((version, resources, encoded))
+    }
+
+    /// The next part of a refused response that is still what there is to offer; not before the last one was answered,
+    /// since a later response makes its answer one about the past.
+    fn next_again(&mut self, set: &Set) -> Option<Vec<Arc<Resource>>> {
+        while self.in_flight.is_none()
+            && let Some(mut group) = self.again.pop_front()
+        {
+            let is_current = |r: &Arc<Resource>| {
+                let is_it = set.get(r.name()).is_some_and(|now| now.version() == r.version());
+                is_it && self.subscription.covers(r.name())
+            };
+            group.retain(is_current);
+            if !group.is_empty() {
+                return Some(group);
+            }
+        }
+        None
     }
 
     /// What the client asked for anew, or holds in another version, by name.
     fn changed(&self, set: &Arc<Set>) -> Vec<Arc<Resource>> {
         let mut names = self.asked.clone();
-        match set.change_since(&self.held) {
-            Some(change) => names.extend(change.upserts.iter().map(|r| Arc::clone(r.name()))),
-            None => set.differences(&self.held, |name| _ = names.insert(Arc::clone(name))),
+        if let Some(change) = set.change_since(&self.held) {
+            names.extend(change.upserts.iter().map(|r| Arc::clone(r.name())));
+        } else {
+            set.differences(&self.held, |name| _ = names.insert(Arc::clone(name)));
+            names.extend(self.behind.names().cloned());
         }
         let covered = names.iter().filter(|name| self.subscription.covers_by_name(name));
         covered.filter_map(|name| set.get(name)).cloned().collect()
@@ -257,21 +294,27 @@ impl Typed {
     /// The client took or refused the last response
     /// (<https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#ack-nack-and-resource-type-instance-version>).
     fn answered(&mut self, kind: Kind, refusal: Option<String>) -> Option<Verdict> {
-        let resources = self.in_flight.take()?;
+        let (resources, before) = self.in_flight.take()?;
         self.refused = refusal.is_some();
-        match refusal {
-            None => {
-                let first = resources.accept();
-                Some(Verdict::Accepted {
-                    kind,
-                    version: self.version.unwrap_or_default(),
-                    first,
-                    refusing: false,
-                })
-            }
-            // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#nack
-            // `version` stays what was refused, so that it is not offered again.
-            Some(text) => Some(Verdict::Refused { kind, resources: resources.into_vec(), text }),
+        let Some(text) = refusal else {
+            self.behind.took(&resources);
+            let (version, first) = (self.version.unwrap_or_default(), resources.accept());
+            return Some(Verdict::Accepted { kind, version, first, taken: resources, refusing: false });
+        };
+        let has = self.behind.refused(&resources, &before);
+        let mut resources = resources.into_vec();
+        if !kind.is_wildcard() && resources.len() > 1 {
+            // Which of them it took before it met the bad one is not known: offer the halves, and so on down to the one.
+            let back = resources.split_off(resources.len() / 2);
+            self.again.extend([resources, back]);
+            return None;
         }
+        // https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#nack
+        // `version` stays what was refused, so that it is not offered again.
+        let is_new = |r: &Arc<Resource>| has.get(r.name()) != Some(&r.version());
+        if resources.iter().any(is_new) {
+            resources.retain(is_new);
+        }
+        Some(Verdict::Refused { kind, resources, has, text })
     }
 }

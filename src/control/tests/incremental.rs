@@ -3,7 +3,6 @@
 use super::*;
 use crate::model::Routing;
 use crate::snapshot::Fleet;
-use crate::xds::Verdict;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -86,12 +85,12 @@ impl Play {
                 let snapshot = self.snapshot();
                 let Some(resource) = snapshot.resources().nth(*at).cloned() else { return };
                 let kind = resource.kind();
-                self.event(Event::Verdict(if *taken {
+                self.event(if *taken {
                     let first = if resource.accept() { vec![resource] } else { Vec::new() };
-                    Verdict::Accepted { kind, version: Version(0), first, refusing: false }
+                    takes(kind, first)
                 } else {
-                    Verdict::Refused { kind, resources: vec![resource], text: "no".into() }
-                }));
+                    refuses(kind, vec![resource], "no")
+                });
             }
         }
     }
@@ -184,7 +183,7 @@ mod scoped {
         let refuse = |play: &mut Play| {
             let route = play.snapshot().get(Kind::Route, "host/default/y.example.com").cloned().unwrap();
             let (kind, resources) = (Kind::Route, vec![route]);
-            play.event(Event::Verdict(Verdict::Refused { kind, resources, text: "no".into() }));
+            play.event(refuses(kind, resources, "no"));
         };
         // Of the two on that host one steps back; the other is asked for alone, and is the one.
         refuse(&mut play);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::control::TRIAL;
+use crate::snapshot::Node;
 use crate::xds::delta::Delta;
 use crate::xds::sotw::Sotw;
 use crate::xds::{Frame, Verdict};
@@ -18,19 +19,20 @@ fn poison(name: &str) -> String {
     gateway(name).replace(&format!("/{name}"), &format!("/{MARKER}/{name}"))
 }
 
-fn refusal(frame: &[u8]) -> Option<Status> {
-    let bad = frame.windows(MARKER.len()).any(|w| w == MARKER.as_bytes());
-    bad.then(|| Status { code: 13, message: format!("no {MARKER}"), ..Default::default() })
+/// The answer of an Envoy that does not take this text.
+fn refusal(frame: &[u8], text: &str) -> Option<Status> {
+    let bad = frame.windows(text.len()).any(|w| w == text.as_bytes());
+    bad.then(|| Status { code: 13, message: format!("no {text}"), ..Default::default() })
 }
 
 /// An Envoy of the default audience.
-enum Envoy {
+pub(super) enum Envoy {
     Delta(Box<Delta>),
     Sotw(Box<Sotw>),
 }
 
 impl Envoy {
-    fn delta() -> Self {
+    pub(super) fn delta() -> Self {
         let mut delta = Delta::new(None);
         for (kind, names) in
             [(Kind::Cluster, vec![]), (Kind::Listener, vec![]), (Kind::Route, vec!["default".to_owned()])]
@@ -48,7 +50,7 @@ impl Envoy {
     }
 
     /// One that comes back with all that is in a snapshot.
-    fn returning(snapshot: &Snapshot) -> Self {
+    pub(super) fn returning(snapshot: &Snapshot) -> Self {
         let mut delta = Delta::new(None);
         for (kind, names) in
             [(Kind::Cluster, vec![]), (Kind::Listener, vec![]), (Kind::Route, vec!["default".to_owned()])]
@@ -66,7 +68,21 @@ impl Envoy {
         Self::Delta(delta.into())
     }
 
-    fn sotw() -> Self {
+    /// One that comes back with all that is in a snapshot, of which it says the versions of the whole.
+    pub(super) fn returning_sotw(snapshot: &Snapshot) -> Self {
+        let mut sotw = Sotw::new(None);
+        for (kind, names) in
+            [(Kind::Cluster, vec![]), (Kind::Listener, vec![]), (Kind::Route, vec!["default".to_owned()])]
+        {
+            let (type_url, resource_names) = (kind.type_url().to_owned(), names);
+            let version_info = snapshot.set(kind).version().to_string();
+            let request = DiscoveryRequest { type_url, resource_names, version_info, ..Default::default() };
+            sotw.on_request(request).unwrap();
+        }
+        Self::Sotw(sotw.into())
+    }
+
+    pub(super) fn sotw() -> Self {
         let mut sotw = Sotw::new(None);
         for (kind, names) in
             [(Kind::Cluster, vec![]), (Kind::Listener, vec![]), (Kind::Route, vec!["default".to_owned()])]
@@ -77,8 +93,8 @@ impl Envoy {
         Self::Sotw(sotw.into())
     }
 
-    /// Hears one response and answers it. `None`: there was none.
-    fn turn(&mut self, snapshot: &Snapshot) -> Option<Vec<Verdict>> {
+    /// Hears one response and answers it, with no to what has this text. `None`: there was none.
+    pub(super) fn turn(&mut self, snapshot: &Snapshot, disliked: &str) -> Option<Vec<Verdict>> {
         let bytes = |frame: Frame| frame.into_pieces().concat()[5..].to_vec();
         let (response, mut verdicts) = match self {
             Self::Delta(delta) => (delta.next(snapshot), Vec::from_iter(delta.confirmed())),
@@ -86,7 +102,7 @@ impl Envoy {
         };
         let Some(response) = response else { return (!verdicts.is_empty()).then_some(verdicts) };
         let frame = bytes(response.frame);
-        let error_detail = refusal(&frame);
+        let error_detail = refusal(&frame, disliked);
         verdicts.extend(match self {
             Self::Delta(delta) => {
                 let heard = DeltaDiscoveryResponse::decode(frame.as_slice()).unwrap();
@@ -120,10 +136,10 @@ impl Play {
         loop {
             let mut quiet = true;
             for envoy in envoys.iter_mut() {
-                let Some(verdicts) = envoy.turn(&self.snapshot()) else { continue };
+                let Some(verdicts) = envoy.turn(&self.snapshot(), MARKER) else { continue };
                 (quiet, responses) = (false, responses + 1);
                 for verdict in verdicts {
-                    self.event(Event::Verdict(verdict));
+                    self.event(said(verdict));
                 }
             }
             if quiet {
@@ -201,18 +217,19 @@ fn what_others_take_is_not_blamed_for_one_that_refuses() {
     play.write("a", gateway("a"));
     play.talk(&mut [Envoy::delta()]);
     let route = Arc::clone(play.snapshot().get(Kind::Route, "default").unwrap());
-    let refused = Verdict::Refused { kind: Kind::Route, resources: vec![route], text: "mine alone".into() };
-    assert!(!play.event(Event::Verdict(refused)));
+    let before = play.snapshot();
+    play.event(by(&node("odd", "1.40.0"), refuses(Kind::Route, vec![route], "mine alone")));
     assert!(play.refused().is_empty() && play.is_serving("a"));
+    assert!(play.snapshot().is_same(&before), "all others are told the same");
 }
 
 /// Both were sent it before the first of them answered.
 fn refused_and_then_taken(play: &mut Play, kind: Kind, name: &str) {
     let resource = Arc::clone(play.snapshot().get(kind, name).unwrap());
     let resources = vec![Arc::clone(&resource)];
-    play.event(Event::Verdict(Verdict::Refused { kind, resources, text: "mine alone".into() }));
+    play.event(by(&node("odd", "1.40.0"), refuses(kind, resources, "mine alone")));
     let first = vec![resource].into_iter().filter(|r| r.accept()).collect();
-    play.event(Event::Verdict(Verdict::Accepted { kind, version: Version(0), first, refusing: false }));
+    play.event(takes(kind, first));
 }
 
 #[test]
@@ -232,8 +249,9 @@ fn who_refuses_what_others_take_holds_nobody_up_by_answering_first() {
 
         // The one that refuses does so each time that it is sent it, and nothing is taken back any more.
         let again = Arc::clone(play.snapshot().get(kind, name).unwrap());
-        let refused = Verdict::Refused { kind, resources: vec![again], text: "mine alone".into() };
-        assert!(!play.event(Event::Verdict(refused)), "{kind}");
+        let before = play.snapshot();
+        play.event(by(&node("odd", "1.40.0"), refuses(kind, vec![again], "mine alone")));
+        assert!(play.snapshot().is_same(&before), "{kind}");
         assert!(play.refused().is_empty() && play.is_serving("a"), "{kind}");
         play.wait(Duration::from_mins(1));
         assert!(play.routes_say("/new"), "{kind}");
@@ -247,7 +265,7 @@ fn an_old_yes_does_not_help_a_newer_version() {
     let route = Arc::clone(play.snapshot().get(Kind::Route, "default").unwrap());
     let refused = |route: &Arc<Resource>| {
         let resources = vec![Arc::clone(route)];
-        Event::Verdict(Verdict::Refused { kind: Kind::Route, resources, text: "no".into() })
+        refuses(Kind::Route, resources, "no")
     };
     play.event(refused(&route));
     play.write("a", poison("a"));
@@ -255,7 +273,7 @@ fn an_old_yes_does_not_help_a_newer_version() {
     play.event(refused(&newer));
     let first = vec![route];
     let kind = Kind::Route;
-    play.event(Event::Verdict(Verdict::Accepted { kind, version: Version(0), first, refusing: false }));
+    play.event(takes(kind, first));
     assert_eq!(play.refused(), ["a"]);
 }
 
@@ -288,8 +306,8 @@ fn one_audience_does_not_vouch_for_another() {
     play.talk(&mut [Envoy::delta()]);
     let fleet = play.world.fleet();
     let route = Arc::clone(fleet.snapshot("edge").get(Kind::Route, "default").unwrap());
-    let refused = Verdict::Refused { kind: Kind::Route, resources: vec![route], text: "no".into() };
-    play.event(Event::Verdict(refused));
+    let edge = Node { id: "e".into(), cluster: "edge".into(), version: "1.40.0".into() };
+    play.event(by(&edge, refuses(Kind::Route, vec![route], "no")));
     assert_eq!(play.refused(), ["e"]);
     assert!(play.is_serving("a"));
 }
@@ -300,9 +318,9 @@ fn when_envoys_leave_in_mid_trial_everyone_gets_a_turn() {
     play.files(&[("a", Some(gateway("a"))), ("b", Some(poison("b"))), ("c", Some(gateway("c")))]);
     let mut envoy = Envoy::delta();
     while play.names(Kind::Cluster).len() == 3 {
-        let verdicts = envoy.turn(&play.snapshot()).unwrap();
+        let verdicts = envoy.turn(&play.snapshot(), MARKER).unwrap();
         for verdict in verdicts {
-            play.event(Event::Verdict(verdict));
+            play.event(said(verdict));
         }
     }
     play.wait(TRIAL);
@@ -318,11 +336,7 @@ fn a_refused_listener_is_an_alarm_and_told_once() {
     let listener: Arc<Resource> = Arc::clone(play.snapshot().get(Kind::Listener, "default").unwrap());
     for _ in 0..3 {
         let resources = vec![Arc::clone(&listener)];
-        play.event(Event::Verdict(Verdict::Refused {
-            kind: Kind::Listener,
-            resources,
-            text: "no port".into(),
-        }));
+        play.event(refuses(Kind::Listener, resources, "no port"));
     }
     assert_eq!(play.was_told(NoteKind::Alarm), 1);
     assert!(play.told.last().unwrap().1.contains("no port") && play.refused().is_empty());

@@ -324,6 +324,27 @@ fn answers_to_nothing_of_ours_change_nothing() {
 }
 
 #[test]
+fn what_is_refused_is_sent_again_when_it_was_taken_back_meanwhile() {
+    let first = snapshot("route a=1, route b=2");
+    let mut client = Client::new();
+    client.says(subscribe(Route, &["a", "b"]));
+    let (heard, ..) = client.hears_of(Route, &first);
+    client.takes(&heard);
+    let bad = after(&first, "route a=9, route b=2");
+    let (heard, ..) = client.hears_of(Route, &bad);
+    client.refuses(&heard);
+    let other = after(&bad, "route a=9, route b=3");
+    let (heard, ..) = client.hears_of(Route, &other);
+    assert_eq!(heard.names(), ["b"], "nothing came between");
+    client.takes(&heard);
+    let again = after(&after(&other, "route a=1, route b=3"), "route a=9, route b=3");
+    let (heard, ..) = client.hears_of(Route, &again);
+    let Some(Verdict::Refused { has, resources, .. }) = client.refuses(&heard) else { panic!("a verdict") };
+    assert_eq!((resources.len(), has["a"]), (1, first.get(Route, "a").unwrap().version()));
+    client.is_quiet(&again);
+}
+
+#[test]
 fn who_never_answers_costs_a_bounded_amount() {
     let mut client = Client::new();
     client.says(subscribe(Cluster, &[]));
@@ -335,7 +356,8 @@ fn who_never_answers_costs_a_bounded_amount() {
             Arc::downgrade(now.get(Cluster, "a").unwrap())
         })
         .collect();
-    assert_eq!(kept.iter().filter(|r| r.strong_count() > 0).count(), 64);
+    // The responses, and what it held before the first of them.
+    assert_eq!(kept.iter().filter(|r| r.strong_count() > 0).count(), 65);
 }
 
 #[test]

@@ -159,6 +159,59 @@ fn what_is_refused_is_not_sent_again_until_something_changes() {
 }
 
 #[test]
+fn what_is_refused_is_sent_again_when_it_was_taken_back_meanwhile() {
+    for kind in [Route, Cluster] {
+        let all = |word: &str, a: u32| format!("{word} a={a}, {word} b=2");
+        let word = if kind == Route { "route" } else { "cluster" };
+        let first = snapshot(&all(word, 1));
+        let mut client = Client::new();
+        let names: &[&str] = if kind == Route { &["a", "b"] } else { &[] };
+        client.says(ask(kind, names));
+        client.hears_and_takes(kind, names, &["a", "b"], &first);
+        let bad = after(&first, &all(word, 9));
+        let changed: &[&str] = if kind == Route { &["a"] } else { &["a", "b"] };
+        let heard = client.hears(kind, changed, &bad);
+        client.answers(&heard, names, Some(refusal()));
+        let again = after(&after(&bad, &all(word, 1)), &all(word, 9));
+        let heard = client.hears(kind, changed, &again);
+        let Some(Verdict::Refused { has, .. }) = client.answers(&heard, names, Some(refusal())) else {
+            panic!("a verdict")
+        };
+        assert_eq!(has["a"], first.get(kind, "a").unwrap().version(), "what it took last");
+        client.is_quiet(&again);
+    }
+}
+
+#[test]
+fn of_a_refused_response_each_resource_is_offered_alone() {
+    let all = snapshot("route a=1, route b=2, route c=3, route d=4");
+    let names = ["a", "b", "c", "d"];
+    let mut client = Client::new();
+    client.says(ask(Route, &names));
+    let mut heard = client.hears(Route, &names, &all);
+    let mut taken = Vec::new();
+    let bad = loop {
+        let offered: Vec<String> = heard.names().iter().map(ToString::to_string).collect();
+        let is_bad = offered.contains(&"c".to_owned());
+        let verdict = client.answers(&heard, &names, is_bad.then(refusal));
+        match verdict {
+            Some(Verdict::Refused { resources, .. }) => break resources,
+            Some(Verdict::Accepted { .. }) => taken.extend(offered),
+            None => {}
+        }
+        heard = Heard::sotw(client.0.next(&all).unwrap(), &all);
+    };
+    assert_eq!(bad.iter().map(|r| &**r.name()).collect::<Vec<_>>(), ["c"]);
+    while let Some(response) = client.0.next(&all) {
+        let heard = Heard::sotw(response, &all);
+        taken.extend(heard.names().iter().map(ToString::to_string));
+        client.answers(&heard, &names, None);
+    }
+    taken.sort();
+    assert_eq!(taken, ["a", "b", "d"]);
+}
+
+#[test]
 fn answers_to_an_older_response_change_nothing() {
     let first = snapshot("endpoint a=1");
     let mut client = Client::new();

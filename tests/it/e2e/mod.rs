@@ -32,6 +32,7 @@ mod predictions;
 pub(crate) mod provider;
 mod proxyless;
 pub(crate) mod python;
+mod quarantine;
 mod replicas;
 mod rollout;
 mod scoped;

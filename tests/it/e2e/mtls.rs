@@ -152,7 +152,7 @@ async fn only_envoys_with_an_allowed_certificate_come_in() {
 
     let impostor = files.envoy(xds, "edge-1", "edge-10").await;
     eventually("another node.id is refused", || registry.impostors.load(Ordering::Relaxed) > 0).await;
-    assert!(registry.proxies().iter().all(|p| p.id != "edge-10"));
+    assert!(registry.proxies().iter().all(|p| p.node.id != "edge-10"));
     let metrics = reqwest::get(format!("http://{}/metrics", stage.app.http)).await.unwrap();
     let metrics = metrics.text().await.unwrap();
     for name in ["serin_xds_handshake_failures_total", "serin_xds_impostors_total"] {

@@ -103,7 +103,7 @@ async fn a_client_without_a_proxy_follows_the_file() {
     // It took what it was told, and is no Envoy: what Envoys take is another matter.
     let proxies = stage.app.registry.proxies();
     let took = |kind| proxies[0].kinds.get(&kind).is_some_and(|s| s.offered == s.acknowledged);
-    assert!(proxies[0].id == NODE && [Kind::Listener, Kind::Route, Kind::Cluster].into_iter().all(took));
+    assert!(proxies[0].node.id == NODE && [Kind::Listener, Kind::Route, Kind::Cluster].into_iter().all(took));
     let fleet = stage.app.view.load().fleet.clone();
     assert!(fleet.everyone.get(Kind::Listener, "fraud.example.com").is_none());
     assert!(fleet.grpc.get(Kind::Listener, "default").is_none());

@@ -52,7 +52,7 @@ pub(crate) fn settings(gateways: &Path, port: u16, tls: Option<ListenerTls>) -> 
 }
 
 /// The bootstrap of an Envoy of the given cluster on a control plane.
-fn bootstrap(xds: SocketAddr, cluster: &str) -> String {
+pub(crate) fn bootstrap(xds: SocketAddr, cluster: &str) -> String {
     let bootstrap = Bootstrap {
         id: format!("{cluster}-1"),
         cluster: cluster.into(),
@@ -62,7 +62,8 @@ fn bootstrap(xds: SocketAddr, cluster: &str) -> String {
     bootstrap.to_string()
 }
 
-async fn start_envoy(bootstrap: &str) -> Envoy {
+/// Starts an Envoy with this bootstrap.
+pub(crate) async fn start_envoy(bootstrap: &str) -> Envoy {
     let options = EnvoyOptions { concurrency: Some(1), ..EnvoyOptions::default() };
     Envoy::start(envoy().await, bootstrap, &options).await.unwrap()
 }
@@ -143,7 +144,7 @@ impl Stage {
             let proxies = self.app.registry.proxies();
             !proxies.is_empty()
                 && proxies.iter().all(|p| {
-                    let offered = view.fleet.snapshot(&p.cluster).set(Kind::Route).version();
+                    let offered = view.fleet.snapshot_of(&p.node).set(Kind::Route).version();
                     p.kinds.get(&Kind::Route).is_some_and(|s| s.acknowledged == Some(offered))
                 })
         })
@@ -159,12 +160,17 @@ impl Stage {
         .await;
     }
 
-    /// Waits until this weight of an upstream is served, and Envoy has it.
-    pub(crate) async fn serves_weight(&self, name: &str, upstream: &str, percent: f64) {
+    /// Waits until this weight of an upstream is served.
+    pub(crate) async fn serves(&self, name: &str, upstream: &str, percent: f64) {
         self.sees(&format!("{name}: {upstream} {percent} %"), name, |gateway| {
             weight(gateway, upstream) == Some(percent)
         })
         .await;
+    }
+
+    /// Waits until this weight of an upstream is served, and Envoy has it.
+    pub(crate) async fn serves_weight(&self, name: &str, upstream: &str, percent: f64) {
+        self.serves(name, upstream, percent).await;
         self.taken().await;
     }
 
