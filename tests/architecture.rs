@@ -62,7 +62,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("access/run.rs", "clock latest", "tokio"),
     // The protocol: state machines without a socket, and one file with all of it.
     ("xds", "resource snapshot", "bytes envoy_types"),
-    ("xds/registry.rs", "clock resource snapshot", "arc_swap"),
+    ("xds/registry.rs", "clock resource snapshot translate", "arc_swap"),
     (
         "xds/server.rs",
         "clock latest resource snapshot",

@@ -1,7 +1,7 @@
 //! `GET /api/v1/alarms`: what somebody should look at that is about no gateway in particular. Pages show it above everything.
 
 use super::Sources;
-use crate::control::Refusing;
+use crate::control::{Refusing, View};
 use crate::resource::Kind;
 use crate::translate;
 use crate::xds::Proxy;
@@ -22,7 +22,7 @@ pub struct Alarms {
 pub struct Alarm {
     /// `unlisted`: a directory cannot be listed; `vanished`: all files are gone at once; `store`: what happens is not kept;
     /// `refused`: an Envoy does not have what it should; `same-id`: two Envoys say that they are one; `version`: an Envoy is older
-    /// or newer than those that Serin knows.
+    /// or newer than those that Serin knows, or too old for a gateway.
     pub kind: &'static str,
     /// The directory, by its path below that of the gateway files.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,7 +54,7 @@ impl Sources {
             message: format!("what happens cannot be kept, and traffic goes on as it is: {why}"),
         });
         let files = unlisted.sentences(self.is_ready()).map(alarm).chain(vanished);
-        let envoys = envoys(&self.registry.proxies(), &self.view.load().refusing);
+        let envoys = envoys(&self.registry.proxies(), &self.view.load());
         Alarms { alarms: files.chain(store).chain(envoys).collect() }
     }
 }
@@ -63,7 +63,7 @@ impl Sources {
 const NAMED: usize = 3;
 
 /// What is wrong with the connected Envoys.
-fn envoys(proxies: &[Proxy], refusing: &[Refusing]) -> Vec<Alarm> {
+fn envoys(proxies: &[Proxy], view: &View) -> Vec<Alarm> {
     let mut alarms = Vec::new();
     let alarm = |kind, message| Alarm { kind, directory: None, message };
     for (n, Proxy { node, address, kinds, .. }) in proxies.iter().enumerate() {
@@ -76,7 +76,18 @@ fn envoys(proxies: &[Proxy], refusing: &[Refusing]) -> Vec<Alarm> {
         if let Some(why) = translate::unknown_version(&node.version) {
             alarms.push(alarm("version", format!("{who} {why}")));
         }
-        let own: Vec<&Refusing> = refusing.iter().filter(|refusing| refusing.node == *node).collect();
+        let mut unsupported = view.unsupported_at(node);
+        if let Some((gateway, (major, minor))) = unsupported.next() {
+            let more = match unsupported.count() {
+                0 => String::new(),
+                n => format!(", and in that of {n} more that it is too old for"),
+            };
+            let message = format!(
+                "{who} answers 503 in the place of gateway {gateway}, which needs Envoy {major}.{minor}{more}; update it"
+            );
+            alarms.push(alarm("version", message));
+        }
+        let own: Vec<&Refusing> = view.refusing.iter().filter(|refusing| refusing.node == *node).collect();
         let named = own.iter().take(NAMED).map(|r| format!("{} and {}: {}", r.gateway, r.instead(), r.text));
         let more = own.len().checked_sub(NAMED + 1).map(|n| format!("{} more", n + 1));
         let gateways: Vec<String> = named.chain(more).collect();

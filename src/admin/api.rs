@@ -8,7 +8,7 @@ use super::{
 };
 use crate::clock::{self, Timestamp};
 use crate::compare::Report;
-use crate::control::{GatewayView, Refusing, View};
+use crate::control::{GatewayView, View};
 use crate::snapshot::{Node, dump};
 use crate::translate;
 use crate::xds::{Proxy, TypeStatus};
@@ -59,6 +59,18 @@ pub struct ProxyView {
     /// The gateways of which it refuses the newest version, though others take it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused_gateways: Vec<RefusedView>,
+    /// The gateways in whose place it answers 503, since it is too old for them.
+    pub unsupported_gateways: Vec<UnsupportedView>,
+}
+
+/// A gateway that needs a newer Envoy.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnsupportedView {
+    /// Its name.
+    pub gateway: String,
+    /// The oldest release that takes it: "1.40".
+    pub needs_envoy: String,
 }
 
 /// A gateway of which an Envoy refuses the newest version, though others take it.
@@ -274,8 +286,8 @@ async fn shadow(State(sources): State<Sources>, Path(name): Path<String>) -> Res
 }
 
 async fn proxies(State(sources): State<Sources>) -> Json<ProxyList> {
-    let refusing = Arc::clone(&sources.view.load().refusing);
-    let proxies = sources.registry.proxies().into_iter().map(|known| proxy(known, &refusing));
+    let view = sources.view.load();
+    let proxies = sources.registry.proxies().into_iter().map(|known| proxy(known, &view));
     Json(ProxyList { proxies: proxies.collect() })
 }
 
@@ -336,13 +348,17 @@ pub(super) fn find(sources: &Sources, name: &str) -> Result<Arc<GatewayView>, Pr
     sources.view.load().gateways.get(name).cloned().ok_or_else(missing)
 }
 
-fn proxy(proxy: Proxy, refusing: &[Refusing]) -> ProxyView {
+fn proxy(proxy: Proxy, view: &View) -> ProxyView {
     let types = proxy.kinds.into_iter().map(|(kind, status)| (kind.as_str(), type_view(status))).collect();
-    let own = refusing.iter().filter(|refusing| refusing.node == proxy.node);
+    let own = view.refusing.iter().filter(|refusing| refusing.node == proxy.node);
     let refused = own.map(|refusing| RefusedView {
         gateway: refusing.gateway.to_string(),
         closed: refusing.is_closed,
         message: refusing.text.clone(),
+    });
+    let unsupported = view.unsupported_at(&proxy.node).map(|(gateway, (major, minor))| UnsupportedView {
+        gateway: gateway.to_string(),
+        needs_envoy: format!("{major}.{minor}"),
     });
     let Node { id, cluster, version } = (*proxy.node).clone();
     ProxyView {
@@ -350,6 +366,7 @@ fn proxy(proxy: Proxy, refusing: &[Refusing]) -> ProxyView {
         cluster,
         version,
         refused_gateways: refused.collect(),
+        unsupported_gateways: unsupported.collect(),
         address: proxy.address,
         protocol: proxy.protocol,
         connected_since: proxy.since,

@@ -350,7 +350,16 @@ fn proxies(sources: &Sources, registry: &mut Registry) {
         }
     }
     let without = Family::<ByProxy, Gauge>::default();
-    for refusing in sources.view.load().refusing.iter() {
+    let unsupported = Family::<ByProxy, Gauge>::default();
+    let view = sources.view.load();
+    for proxy in &proxies {
+        let number = view.unsupported_at(&proxy.node).count();
+        if number > 0 {
+            let by = ByProxy { proxy: proxy.node.id.clone() };
+            unsupported.get_or_create(&by).inc_by(i64::try_from(number).unwrap_or(i64::MAX));
+        }
+    }
+    for refusing in view.refusing.iter() {
         if proxies.iter().any(|proxy| proxy.node == refusing.node) {
             without.get_or_create(&ByProxy { proxy: refusing.node.id.clone() }).inc();
         }
@@ -362,6 +371,11 @@ fn proxies(sources: &Sources, registry: &mut Registry) {
     streams.set(number(sources.registry.stream_count()));
     registry.register("proxies", "Connected Envoys", connected);
     registry.register("xds_streams", "Open discovery streams", streams);
+    registry.register(
+        "proxy_unsupported_gateways",
+        "Gateways in whose place an Envoy answers 503 since it is too old for them",
+        unsupported,
+    );
     registry.register("proxy_refuses", "1 where an Envoy refuses what it is offered", refused);
     registry.register(
         "proxy_refused_gateways",

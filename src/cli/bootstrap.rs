@@ -2,6 +2,7 @@
 
 use crate::launch::{Admin, Bootstrap, Mtls, Variant};
 use crate::model::{Endpoint, Settings};
+use crate::translate::{self, Release};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -22,6 +23,9 @@ pub struct BootstrapArgs {
     /// Where Serin serves xDS; several with one database, with commas or again [default: 127.0.0.1:18000]
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', value_parser = endpoint)]
     pub xds: Vec<Endpoint>,
+    /// The Envoy's version: what it starts with is what that takes
+    #[arg(long, value_name = "VERSION", default_value = "1.40", value_parser = release)]
+    pub envoy: Release,
     /// Where Envoy's admin listens: a loopback port or a unix socket
     #[arg(long, value_name = "IP:PORT|unix:PATH", default_value = "127.0.0.1:9901")]
     pub admin: Admin,
@@ -99,6 +103,7 @@ pub fn run(args: BootstrapArgs) -> anyhow::Result<String> {
         control_plane,
         others: all,
         mtls,
+        release: args.envoy,
         variant: if args.sotw { Variant::StateOfTheWorld } else { Variant::Delta },
         admin: args.admin,
         flush_interval: Duration::from_secs(args.flush_interval.into()),
@@ -124,6 +129,13 @@ fn endpoint(text: &str) -> Result<Endpoint, String> {
     Ok(Endpoint { host: host.to_owned(), port })
 }
 
+/// `1.36` or `1.36.4`: a release that Serin knows.
+fn release(text: &str) -> Result<Release, String> {
+    let ((_, oldest), (major, newest)) = (translate::OLDEST, translate::NEWEST);
+    let known = translate::release(text).filter(|r| (translate::OLDEST..=translate::NEWEST).contains(r));
+    known.ok_or_else(|| format!("Serin knows Envoy {major}.{oldest} to {major}.{newest}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +155,17 @@ mod tests {
     #[test]
     fn without_flags_it_is_the_default_bootstrap() {
         assert_eq!(text(&[]).unwrap(), Bootstrap::default().to_string());
+    }
+
+    #[test]
+    fn an_older_envoy_starts_with_what_it_takes() {
+        assert_eq!(text(&["--envoy", "1.40.2"]), text(&[]));
+        assert_eq!(text(&["--envoy", "1.37"]), text(&[]));
+        let oldest = text(&["--envoy", "1.36"]).unwrap();
+        assert_eq!(oldest, text(&[]).unwrap().replace("    batch_size: 2000\n", ""));
+        for unknown in ["1.35.9", "1.41", "2.0", "new"] {
+            assert!(text(&["--envoy", unknown]).unwrap_err().contains("1.36 to 1.40"), "{unknown}");
+        }
     }
 
     #[test]

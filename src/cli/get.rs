@@ -179,6 +179,12 @@ pub(super) async fn proxies(args: ProxiesArgs, out: &Output) -> Outcome {
             row.extend([kind.clone(), text(status, "offered").into(), state]);
             rows.push(row);
         }
+        for unsupported in list(proxy, "unsupportedGateways") {
+            let state = format!("answers 503: it needs Envoy {}", text(unsupported, "needsEnvoy"));
+            let mut row: Vec<String> = head.iter().map(|h| (*h).to_owned()).collect();
+            row.extend([format!("gateway {}", text(unsupported, "gateway")), "-".into(), state]);
+            rows.push(row);
+        }
         for refused in list(proxy, "refusedGateways") {
             let instead = if refused["closed"] == true { "answers 503" } else { "serves the version before" };
             let state = format!("refused, {instead}: {}", text(refused, "message"));

@@ -54,7 +54,7 @@ fn resources(gateway: &Gateway, settings: &Settings) -> Vec<Arc<Resource>> {
     let parts = translate::gateway(&shown);
     let mut all = parts.resources.clone();
     if let Some(listener) = settings.listeners.get(&gateway.listener) {
-        let message = translate::listener(&gateway.listener, listener, settings.routing);
+        let message = translate::listener(&gateway.listener, listener, settings.routing, translate::NEWEST);
         all.push(Arc::new(Resource::new(Kind::Listener, gateway.listener.as_str(), &message)));
     }
     let mut table = RouteTable::new(settings.routing);

@@ -47,6 +47,9 @@ pub(super) fn tree(gateway: &Value, now: Timestamp) -> String {
             let _ = writeln!(out, "│    {measured}");
         }
     }
+    if let Some(release) = gateway.get("needsEnvoy").and_then(Value::as_str) {
+        let _ = writeln!(out, "├─ needs Envoy {release}; older ones answer 503 in its place");
+    }
     if let Some(by) = gateway.get("sessionAffinity").and_then(Value::as_str) {
         let _ = writeln!(out, "├─ users keep their version by {by}");
         let keyless = &gateway["keyless"];

@@ -4,13 +4,13 @@
 //! two steps: its clusters first, its routes when Envoys had time to find the endpoints. What routes no longer
 //! refer to stays for a while. Both are a matter of time, since no Envoy says that a cluster is warm.
 
-use super::exclusion::Exclusion;
+use super::exclusion::{self, Exclusion};
 use super::{LINGER, WARM_UP, WARM_UP_MAX};
 use crate::clock::Timestamp;
 use crate::model::Gateway;
 use crate::names::GatewayName;
 use crate::resource::{Kind, Resource};
-use crate::translate::{self, Parts};
+use crate::translate::{self, Parts, Release};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -69,6 +69,16 @@ impl Version {
     /// The encoded routes.
     pub(super) fn routes(&self) -> &Bytes {
         &self.parts.routes
+    }
+
+    /// The oldest release of Envoy that takes it as it is meant.
+    pub(super) fn needs(&self) -> Release {
+        self.parts.needs
+    }
+
+    /// The same place with nobody let in.
+    pub(super) fn closed(&self) -> Self {
+        Self::new(Arc::new(exclusion::closed(&self.gateway)), None)
     }
 
     /// Whether it is this very translation.

@@ -3,6 +3,7 @@
 mod files;
 mod incremental;
 mod logins;
+mod older;
 mod ownership;
 mod quarantine;
 mod refusals;

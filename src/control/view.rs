@@ -1,10 +1,11 @@
 //! What people may see: plain values, without secrets. Of many gateways few change in a turn; only these are looked
 //! at again.
 
+use super::board::Beyond;
 use super::file::File;
 use super::files::Files;
 use super::issuers::{Fetch, Issuers, Unfetched};
-use super::offer::Offers;
+use super::offer::{Offers, Version};
 use super::quarantine::Quarantines;
 use super::rollout_view::RolloutView;
 use super::rollouts::Rollouts;
@@ -15,9 +16,9 @@ use crate::diag::{Code, Diagnostic, Place, Severity};
 use crate::model::{Comparison, Gateway, Switches};
 use crate::names::GatewayName;
 use crate::rollout;
-use crate::snapshot::{Fleet, Node};
+use crate::snapshot::{Fleet, Node, Older};
 use crate::store::Seat;
-use crate::translate::{self, Leg};
+use crate::translate::{self, Leg, Release};
 use crate::weight::Weight;
 use imbl::OrdMap;
 use serde::{Serialize, Serializer};
@@ -45,10 +46,21 @@ pub struct View {
     pub decisions: BTreeMap<rollout::EntryKind, u64>,
     /// What Envoys refuse that others take.
     pub refusing: Arc<[Refusing]>,
+    /// The gateways that older Envoys do not take, with the release that does.
+    pub(super) beyond: Arc<BTreeMap<Older, Arc<Beyond>>>,
     /// What is to be fetched of token issuers and providers of logins.
     pub fetches: Arc<BTreeSet<Fetch>>,
     /// Where the switches stand.
     pub switches: Switches,
+}
+
+impl View {
+    /// The gateways in whose place an Envoy answers 503 since it is too old, and the oldest release that takes each.
+    pub fn unsupported_at(&self, node: &Node) -> impl Iterator<Item = (&GatewayName, Release)> {
+        let older = translate::older(&node.version).map(|release| self.fleet.older_at(node, release));
+        let gateways = older.and_then(|older| self.beyond.get(&older));
+        gateways.into_iter().flat_map(|gateways| gateways.iter().map(|(name, needs)| (name, *needs)))
+    }
 }
 
 /// A gateway of which an Envoy refuses the newest version, though others take it.
@@ -171,6 +183,9 @@ pub struct Served {
     pub session_affinity: Option<String>,
     /// In the order of the file.
     pub upstreams: Vec<UpstreamView>,
+    /// The oldest release of Envoy that takes it ("1.40"); older ones answer 503 in its place. `None`: each that Serin knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needs_envoy: Option<String>,
     /// Who gets copies of requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shadow: Option<ShadowView>,
@@ -345,7 +360,7 @@ impl<'a> Facts<'a> {
                 (false, Some((_, state))) => Phase::Of(state.phase),
             },
             serving: serving.is_some(),
-            gateway: serving.as_deref().map(served),
+            gateway: serving.as_ref().map(|gateway| served(gateway, self.offers.version(gateway))),
             rollout: own.zip(rollout).map(|(own, (plan, state))| {
                 RolloutView::of(&own.newest.name, plan, state, self.rollouts.answers())
             }),
@@ -417,7 +432,8 @@ fn refusal(path: &Arc<str>, text: &str) -> Diagnostic {
     }
 }
 
-fn served(gateway: &Gateway) -> Served {
+fn served(gateway: &Gateway, version: Option<&Version>) -> Served {
+    let needs = version.map(Version::needs).filter(|needs| *needs > translate::OLDEST);
     Served {
         description: gateway.description.clone(),
         labels: gateway.labels.clone(),
@@ -428,6 +444,7 @@ fn served(gateway: &Gateway) -> Served {
         grpc_targets: translate::targets(gateway).map(|host| format!("xds:///{host}")).collect(),
         authentication: gateway.authentication.as_str(),
         session_affinity: gateway.affinity.as_ref().map(ToString::to_string),
+        needs_envoy: needs.map(|(major, minor)| format!("{major}.{minor}")),
         upstreams: gateway
             .upstreams
             .iter()

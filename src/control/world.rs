@@ -31,7 +31,7 @@ use crate::clock::Timestamp;
 use crate::config::Reference;
 use crate::diag::Severity;
 use crate::model::{Authentication, Gateway, SessionKey, Settings, Switches};
-use crate::names::GatewayName;
+use crate::names::{GatewayName, ListenerName};
 use crate::resource::{Kind, Resource};
 use crate::snapshot::Fleet;
 use crate::translate;
@@ -100,14 +100,20 @@ pub(super) struct Wanted {
 impl World {
     /// Before any file was read.
     pub fn new(settings: Settings) -> Self {
-        let listeners = settings.listeners.iter().map(|(name, l)| {
-            let message = translate::listener(name, l, settings.routing);
-            (name.clone(), vec![Arc::new(Resource::new(Kind::Listener, name.as_str(), &message))])
+        let told = |name: &ListenerName, l, release| {
+            let message = translate::listener(name, l, settings.routing, release);
+            Arc::new(Resource::new(Kind::Listener, name.as_str(), &message))
+        };
+        let listeners =
+            settings.listeners.iter().map(|(name, l)| (name.clone(), vec![told(name, l, translate::NEWEST)]));
+        let older = translate::older_releases().flat_map(|release| {
+            settings.listeners.iter().map(move |(name, l)| ((release, name.clone()), told(name, l, release)))
         });
         Self {
             common: Common {
                 runtime: Arc::new(translate::runtime(Switches::default())),
                 listeners: listeners.collect(),
+                older: older.collect(),
                 authorities: None,
             },
             certificates: Certificates::new(&settings),
@@ -273,6 +279,7 @@ impl World {
             is_recalled: self.rollouts.is_recalled(),
             decisions: self.rollouts.decisions().clone(),
             refusing: self.quarantines.all(&self.offers),
+            beyond: Arc::new(self.boards.beyond()),
             fetches: self.issuers.wanted(),
             switches: self.switches,
         }

@@ -78,7 +78,9 @@ impl Find {
         if let Some(path) = &self.explicit {
             return examine(path.clone(), Origin::Named).await;
         }
-        for path in self.on_path() {
+        // One on PATH is taken for the version that Serin is tested with, and for no older one that is asked for.
+        let is_any = self.pin.as_ref().is_none_or(|pin| pin.version == ENVOY_VERSION);
+        for path in self.on_path().filter(|_| is_any) {
             match examine(path, Origin::Path).await {
                 Ok(found) => return Ok(found),
                 Err(other) => tracing::info!("passed over: {other}"),

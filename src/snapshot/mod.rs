@@ -8,7 +8,7 @@ mod fleet;
 mod set;
 
 pub use dump::{dump, dump_bootstrap};
-pub use fleet::{Fleet, Node};
+pub use fleet::{Fleet, Node, Older};
 pub use set::{Change, Set, concat, digest_of_name, version_of};
 
 use crate::resource::{ByKind, Kind, Resource, Version};

@@ -4,6 +4,7 @@
 //! cause one.
 
 use super::cluster::socket_address;
+use super::envoy::Release;
 use super::{ads, certificate_secret, duration, uint32};
 use super::{filter, scope};
 use crate::model::{Certificate, Listener, ListenerTls, Routing};
@@ -34,15 +35,20 @@ const STREAM_IDLE: Duration = Duration::from_mins(5);
 /// Requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
 
-/// The listener of the given name.
-pub fn listener(name: &ListenerName, listener: &Listener, routing: Routing) -> EnvoyListener {
+/// The listener of the given name, for Envoys of a release.
+pub fn listener(
+    name: &ListenerName,
+    listener: &Listener,
+    routing: Routing,
+    release: Release,
+) -> EnvoyListener {
     EnvoyListener {
         name: name.to_string(),
         address: Some(socket_address(&listener.address.to_string(), listener.port)),
         filter_chains: vec![FilterChain {
             filters: vec![Filter {
                 name: "envoy.filters.network.http_connection_manager".into(),
-                config_type: Some(ConfigType::TypedConfig(any(&connection_manager(name, routing)))),
+                config_type: Some(ConfigType::TypedConfig(any(&connection_manager(name, routing, release)))),
             }],
             transport_socket: listener.tls.as_ref().map(|tls| transport_socket(name, tls)),
             ..Default::default()
@@ -64,7 +70,7 @@ pub fn listener_secret(name: &str, certificate: &Certificate) -> Secret {
     certificate_secret(name.to_owned(), &certificate.chain, &certificate.key)
 }
 
-fn connection_manager(name: &ListenerName, routing: Routing) -> HttpConnectionManager {
+fn connection_manager(name: &ListenerName, routing: Routing, release: Release) -> HttpConnectionManager {
     let (route_specifier, early) = match routing {
         Routing::Plain => {
             let rds = Rds { config_source: Some(ads()), route_config_name: name.to_string() };
@@ -75,7 +81,7 @@ fn connection_manager(name: &ListenerName, routing: Routing) -> HttpConnectionMa
     HttpConnectionManager {
         stat_prefix: "gw".into(),
         route_specifier: Some(route_specifier),
-        http_filters: filter::chain(),
+        http_filters: filter::chain(release),
         early_header_mutation_extensions: early,
         // A scope is looked up by the host alone; the virtual hosts of the plain layout pass over the port themselves.
         strip_port_mode: (routing == Routing::Scoped).then_some(StripPortMode::StripAnyHostPort(true)),

@@ -38,7 +38,7 @@ mod virtual_host;
 
 pub use affinity::parse_keyless;
 pub use compare::{ANSWERS, COMPARE_CLUSTER};
-pub use envoy::{release, unknown_version};
+pub use envoy::{BATCHES, NEWEST, OLDEST, Release, older, older_releases, release, unknown_version};
 pub use listener::{listener, listener_secret, listener_secret_names};
 pub use ownership::{concerns, keep_gateway, owner};
 pub use proxyless::{Targets, proxyless, targets};
@@ -69,6 +69,8 @@ pub struct Parts {
     pub resources: Vec<Arc<Resource>>,
     /// The field `routes` of a `VirtualHost`, as often as the gateway has routes.
     pub routes: Bytes,
+    /// The oldest release of Envoy that takes them as they are meant.
+    pub needs: Release,
 }
 
 /// What an upstream is asked for: two clusters of Envoy, so that neither is counted as the other, nor takes its place.
@@ -135,7 +137,8 @@ pub fn gateway(gateway: &Gateway) -> Parts {
             login_resources(&gateway.name, oauth2, &mut resources);
         }
     }
-    Parts { resources, routes: encode_routes(route::routes(gateway)) }
+    let routes = route::routes(gateway);
+    Parts { resources, needs: envoy::needs(&routes), routes: encode_routes(routes) }
 }
 
 /// What [`gateway`] makes of `next`, from what it made of `before`; `None`: they differ in more than the weights of the same
@@ -145,8 +148,10 @@ pub fn with_other_weights(next: &Gateway, before: &Gateway, parts: &Parts) -> Op
         |gateway: &Gateway| gateway.traffic.parts().iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
     let traffic = next.traffic.clone();
     let is_like_it = names(next) == names(before) && Gateway { traffic, ..before.clone() } == *next;
-    is_like_it
-        .then(|| Parts { resources: parts.resources.clone(), routes: encode_routes(route::routes(next)) })
+    is_like_it.then(|| {
+        let routes = encode_routes(route::routes(next));
+        Parts { resources: parts.resources.clone(), routes, needs: parts.needs }
+    })
 }
 
 /// Encoded as a virtual host with nothing but routes, the routes get their field header and canonical form.

@@ -7,6 +7,7 @@
 //! not know. A gateway of which something would be ignored that matters, such as a password, is not there for gRPC. Where it
 //! shares its host with one that is, calls in its place fail: they must not fall through to the other one.
 
+use super::envoy::OLDEST;
 use super::cluster;
 use super::virtual_host::{Changed, HostRoutes};
 use super::{Leg, Parts, ads, cluster_name, encode_routes, filter, route, uint32};
@@ -41,7 +42,8 @@ pub fn proxyless(gateway: &Gateway) -> Option<Parts> {
     let path = path(gateway).filter(|_| hosts(gateway).next().is_some() && gateway.proxies.is_empty())?;
     let mut resources = Vec::new();
     if !is_there(gateway) {
-        return Some(Parts { resources, routes: encode_routes(vec![nobody(gateway, path)]) });
+        let routes = encode_routes(vec![nobody(gateway, path)]);
+        return Some(Parts { resources, routes, needs: OLDEST });
     }
     for upstream in &gateway.upstreams {
         let name = cluster_name(&gateway.name, &upstream.name, Leg::Live);
@@ -51,7 +53,7 @@ pub fn proxyless(gateway: &Gateway) -> Option<Parts> {
             resources.push(Arc::new(Resource::new(Kind::Endpoint, &name, &assignment)));
         }
     }
-    Some(Parts { resources, routes: encode_routes(routes(gateway, &path)) })
+    Some(Parts { resources, routes: encode_routes(routes(gateway, &path)), needs: OLDEST })
 }
 
 fn hosts(gateway: &Gateway) -> impl Iterator<Item = &str> {

@@ -34,9 +34,11 @@ use crate::snapshot::Node;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What a request of an Envoy says about resources that it was offered.
+/// What an Envoy says.
 #[derive(Clone, Debug)]
 pub enum Verdict {
+    /// It is of a release for which there is nothing yet.
+    Came,
     /// It took them. Only those that no Envoy had taken before are listed.
     Accepted {
         /// Their kind.

@@ -6,6 +6,7 @@
 use crate::clock::Timestamp;
 use crate::resource::{ByKind, Kind, Version};
 use crate::snapshot::Node;
+use crate::translate::{self, Release};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub struct Registry {
 pub struct StreamStatus {
     /// Who it is.
     pub node: Arc<Node>,
+    /// As which older release it is told things; `None`: as the newest.
+    pub older: Option<Release>,
     /// `ip:port`
     pub address: String,
     /// Whether it is an application that uses gRPC without a proxy.
@@ -144,8 +147,8 @@ impl Drop for Entry {
 impl StreamStatus {
     /// A stream that has said who it is and nothing else.
     pub(super) fn new(node: Node, address: String, protocol: &'static str, since: Timestamp) -> Self {
-        let node = Arc::new(node);
-        Self { node, address, is_grpc: false, protocol, since, kinds: ByKind::default() }
+        let (older, node) = (translate::older(&node.version), Arc::new(node));
+        Self { node, older, address, is_grpc: false, protocol, since, kinds: ByKind::default() }
     }
 
     fn kind(&self, kind: Kind) -> &ArcSwap<TypeStatus> {

@@ -207,7 +207,8 @@ impl<P: Protocol> Stream<P> {
         loop {
             if let Some(entry) = &self.entry {
                 let fleet = self.fleet.load();
-                let response = self.protocol.next(snapshot(&fleet, &entry.status));
+                let response =
+                    snapshot(&fleet, &entry.status).and_then(|snapshot| self.protocol.next(snapshot));
                 while let Some(verdict) = self.protocol.confirmed() {
                     self.note_verdict(verdict).await;
                 }
@@ -242,7 +243,14 @@ impl<P: Protocol> Stream<P> {
                 let (is_grpc, address) = (is_grpc(&node), self.client.address.to_string());
                 let mut status = StreamStatus::new(node_name(node), address, P::NAME, clock::now());
                 status.is_grpc = is_grpc;
-                empty.insert(self.shared.registry.enter(status))
+                let entry = empty.insert(self.shared.registry.enter(status));
+                if snapshot(&self.fleet.load(), &entry.status).is_none() {
+                    let node = Arc::clone(&entry.status.node);
+                    let said = Said { node, verdict: Verdict::Came, others: Vec::new() };
+                    // A closed queue means that the control plane is stopping.
+                    let _ = self.shared.verdicts.send(said).await;
+                }
+                entry
             }
         };
         if let Some(kind) = kind {
@@ -273,6 +281,7 @@ impl<P: Protocol> Stream<P> {
         let Some(Entry { status, .. }) = &self.entry else { return };
         let registry = &self.shared.registry;
         match &verdict {
+            Verdict::Came => {}
             Verdict::Accepted { kind, version, first, refusing, .. } => {
                 status.update(*kind, |s| {
                     // Who came back with it needed no offer.
@@ -303,7 +312,7 @@ impl<P: Protocol> Stream<P> {
                 let text = scrub(&text).to_string();
                 (Verdict::Refused { kind, resources, has, text }, registry.others(&status.node))
             }
-            accepted @ Verdict::Accepted { .. } => (accepted, Vec::new()),
+            other @ (Verdict::Came | Verdict::Accepted { .. }) => (other, Vec::new()),
         };
         let said = Said { node: Arc::clone(&status.node), verdict, others };
         // A closed queue means that the control plane is stopping.
@@ -312,8 +321,10 @@ impl<P: Protocol> Stream<P> {
 }
 
 /// What a client is told.
-fn snapshot<'a>(fleet: &'a Fleet, client: &StreamStatus) -> &'a Snapshot {
-    if client.is_grpc { &fleet.grpc } else { fleet.snapshot_of(&client.node) }
+fn snapshot<'a>(fleet: &'a Fleet, client: &StreamStatus) -> Option<&'a Snapshot> {
+    let snapshot =
+        if client.is_grpc { Some(&fleet.grpc) } else { fleet.snapshot_of(&client.node, client.older) };
+    snapshot.map(|snapshot| &**snapshot)
 }
 
 /// Whether a client is an application that uses gRPC without a proxy: all implementations call themselves so.

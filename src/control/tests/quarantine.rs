@@ -2,6 +2,7 @@
 
 use super::refusals::Envoy;
 use super::*;
+use crate::translate;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -9,14 +10,14 @@ use std::collections::BTreeSet;
 const NEW: &str = "novelty";
 
 /// An Envoy with a name, a version, and what it does not take.
-struct Peer {
-    node: Arc<Node>,
+pub(super) struct Peer {
+    pub(super) node: Arc<Node>,
     stream: Envoy,
     disliked: &'static str,
 }
 
 impl Peer {
-    fn new(id: &str, version: &str, stream: Envoy, disliked: &'static str) -> Self {
+    pub(super) fn new(id: &str, version: &str, stream: Envoy, disliked: &'static str) -> Self {
         Self { node: Arc::new(node(id, version)), stream, disliked }
     }
 
@@ -32,14 +33,22 @@ impl Peer {
 
 impl Play {
     /// What an Envoy is told.
-    fn told_to(&self, peer: &Peer) -> Arc<Snapshot> {
-        Arc::clone(self.world.fleet().snapshot_of(&peer.node))
+    pub(super) fn told_to(&self, peer: &Peer) -> Arc<Snapshot> {
+        let (fleet, older) = (self.world.fleet(), translate::older(&peer.node.version));
+        fleet.snapshot_of(&peer.node, older).map(Arc::clone).unwrap_or_default()
+    }
+
+    /// An Envoy connects.
+    pub(super) fn comes(&mut self, peer: &Peer) {
+        let node = Arc::clone(&peer.node);
+        self.event(Event::Verdict(Said { node, verdict: Verdict::Came, others: Vec::new() }));
     }
 
     /// Lets Envoys and the loop talk until nobody has anything to say, the first of them first.
-    fn converse(&mut self, peers: &mut [Peer]) -> usize {
+    pub(super) fn converse(&mut self, peers: &mut [Peer]) -> usize {
         let nodes: Vec<Arc<Node>> = peers.iter().map(|peer| Arc::clone(&peer.node)).collect();
         let mut responses = 0;
+        peers.iter().for_each(|peer| self.comes(peer));
         loop {
             let mut is_quiet = true;
             for peer in peers.iter_mut() {
@@ -59,7 +68,7 @@ impl Play {
     }
 
     /// The routes of a gateway in what an Envoy is told, as a text.
-    fn routes_of(&self, peer: &Peer, gateway: &str) -> String {
+    pub(super) fn routes_of(&self, peer: &Peer, gateway: &str) -> String {
         let snapshot = self.told_to(peer);
         let own = snapshot.set(Kind::Route).resources().map(|route| {
             let mut dumped = crate::snapshot::dump(route).unwrap();
@@ -70,7 +79,7 @@ impl Play {
     }
 
     /// Whether an Envoy answers 503 in the place of a gateway.
-    fn is_closed_at(&self, peer: &Peer, gateway: &str) -> bool {
+    pub(super) fn is_closed_at(&self, peer: &Peer, gateway: &str) -> bool {
         let routes = self.routes_of(peer, gateway);
         routes.contains("direct_response") && routes.contains("503") && !routes.contains("weighted_clusters")
     }
@@ -180,6 +189,7 @@ fn after_a_restart_what_an_envoy_serves_is_not_interrupted() {
         files(&mut play);
         let others = vec![Arc::clone(&peers[0].node)];
         let mut peer = Peer::older(older(&held));
+        play.comes(&peer);
         loop {
             let snapshot = play.told_to(&peer);
             let Some(verdicts) = peer.stream.turn(&snapshot, NEW) else { break };

@@ -57,8 +57,9 @@ impl World {
                 suspects.extend(self.suspect(&owner, resource));
                 told.insert(owner);
             } else if kind == Kind::Route {
-                let inside: BTreeSet<GatewayName> =
-                    self.boards.of(node).in_routes(resource.name()).cloned().collect();
+                let board = self.boards.of(node);
+                let inside = board.in_routes(resource.name()).filter(|gateway| !board.is_beyond(gateway));
+                let inside: BTreeSet<GatewayName> = inside.cloned().collect();
                 let has = has.get(resource.name());
                 let since =
                     has.and_then(|has| self.quarantines.history.since(&(Arc::clone(resource.name()), *has)));

@@ -17,6 +17,9 @@ impl World {
     /// Takes what an Envoy answered; true when what is offered is different now.
     pub(super) fn take_verdict(&mut self, Said { node, verdict, others }: Said, now: Timestamp) -> bool {
         match verdict {
+            Verdict::Came => {
+                translate::older(&node.version).is_some_and(|release| self.boards.expect(release))
+            }
             Verdict::Accepted { kind, first, taken, .. } => {
                 // In this order, since it may be the last of those on trial there.
                 let is_free = self.taken_apart(&node, kind, &taken, now);
@@ -42,7 +45,9 @@ impl World {
     fn may_be_taken(&self, suspects: &BTreeSet<GatewayName>, others: &[Arc<Node>]) -> bool {
         let proxies = |name| self.wanted.get(name).map(|w: &Wanted| &w.newest.proxies);
         others.iter().any(|other| {
+            let board = self.boards.of(other);
             !self.quarantines.excludes_any(other, suspects)
+                && !suspects.iter().all(|gateway| board.excludes(gateway))
                 && suspects.iter().filter_map(proxies).any(|proxies| self.boards.sees(other, proxies))
         })
     }

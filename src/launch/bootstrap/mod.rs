@@ -7,6 +7,7 @@ mod order;
 mod text;
 
 use crate::model::Endpoint;
+use crate::translate::{self, Release};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub struct Bootstrap {
     pub others: Vec<Endpoint>,
     /// How the control plane proves who it is, and Envoy who it is; `None`: plain text.
     pub mtls: Option<Mtls>,
+    /// Its release line.
+    pub release: Release,
     /// How resources are asked for.
     pub variant: Variant,
     /// Where Envoy's own administration is.
@@ -44,6 +47,7 @@ impl Default for Bootstrap {
             control_plane: Endpoint { host: Ipv4Addr::LOCALHOST.to_string(), port: 18000 },
             others: Vec::new(),
             mtls: None,
+            release: translate::NEWEST,
             variant: Variant::Delta,
             admin: Admin::Loopback(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 9901)),
             flush_interval: Duration::from_secs(1),

@@ -20,7 +20,7 @@ impl fmt::Display for Bootstrap {
         f.write_str(&admin(&self.admin))?;
         f.write_str(RUNTIME)?;
         f.write_str(&discovery(self.variant))?;
-        f.write_str(&statistics(self.flush_interval))?;
+        f.write_str(&statistics(self.flush_interval, self.release >= translate::BATCHES))?;
         f.write_str(&overload(self.max_connections, self.max_heap))?;
         f.write_str(&control_plane(self))
     }
@@ -102,7 +102,7 @@ layered_runtime:
     admin_layer: {}
 ";
 
-fn statistics(interval: Duration) -> String {
+fn statistics(interval: Duration, in_batches: bool) -> String {
     let names = telemetry::statistics().collect::<Vec<_>>().join("|").replace('.', r"\.");
     let bounds: Vec<_> = telemetry::envoy_bounds().map(|bound| bound.to_string()).collect();
     let (form, value) = telemetry::FORM;
@@ -117,8 +117,7 @@ stats_sinks:
     transport_api_version: V3
     report_counters_as_deltas: true  # so that a restart distorts nothing
     histogram_emit_mode: HISTOGRAM
-    batch_size: {batch}
-    grpc_service:
+{batch}    grpc_service:
       envoy_grpc: {{ cluster_name: control_plane }}
       # Which form this is. Serin counts no other, so better print a new bootstrap than edit what stands here.
       initial_metadata: [{{ key: {form}, value: "{value}" }}]
@@ -139,7 +138,7 @@ stats_config:
 "#,
         seconds = interval.as_secs_f64(),
         keyless = telemetry::KEYLESS,
-        batch = telemetry::BATCH,
+        batch = if in_batches { format!("    batch_size: {}\n", telemetry::BATCH) } else { String::new() },
         bounds = bounds.join(", "),
     )
 }

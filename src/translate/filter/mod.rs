@@ -15,6 +15,7 @@ mod oauth2;
 pub(super) use identity::trusted_headers;
 pub(super) use oauth2::secrets as login_secrets;
 
+use super::envoy::{self, Release};
 use crate::model::{Authentication, Gateway};
 use crate::resource::any;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
@@ -25,8 +26,8 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::google::protobuf::Any;
 
 const FORGED: &str = "envoy.filters.http.header_mutation";
-const OAUTH2: &str = "envoy.filters.http.oauth2";
-const JWT: &str = "envoy.filters.http.filter_chain";
+pub(super) const OAUTH2: &str = "envoy.filters.http.oauth2";
+pub(super) const JWT: &str = "envoy.filters.http.filter_chain";
 const BASIC: &str = "envoy.filters.http.basic_auth";
 const ACCESS_KEY: &str = "envoy.filters.http.api_key_auth";
 /// Two filters that work as one.
@@ -34,10 +35,10 @@ const COOKIES: [&str; 2] = ["envoy.filters.http.header_to_metadata", "serin.cook
 const CLAIMS: &str = "envoy.filters.http.rbac";
 const GRPC_STATUS: &str = "envoy.filters.http.grpc_stats";
 
-/// The filters in the order in which requests pass them.
-pub(super) fn chain() -> Vec<HttpFilter> {
+/// The filters in the order in which requests pass them, of those that an Envoy of this release knows.
+pub(super) fn chain(release: Release) -> Vec<HttpFilter> {
     let ([take, give], [taking, giving]) = (COOKIES, cookies::filters());
-    vec![
+    let mut filters = vec![
         // First of all, so that what later filters say of the caller is theirs.
         disabled(FORGED, identity::filter()),
         // Before the one for tokens, which reads what a login brought.
@@ -54,7 +55,10 @@ pub(super) fn chain() -> Vec<HttpFilter> {
         // After those that refuse a request: what they answer is not the model's.
         disabled(GRPC_STATUS, grpc_status::filter()),
         router(),
-    ]
+    ];
+    let since = [(OAUTH2, envoy::LOGINS_IN_LISTENER), (JWT, envoy::CHAINS_IN_LISTENER)];
+    filters.retain(|filter| since.iter().all(|(name, since)| filter.name != *name || release >= *since));
+    filters
 }
 
 /// Last by definition: it sends the request on.

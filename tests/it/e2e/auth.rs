@@ -23,13 +23,13 @@ const SESSION_KEY: [u8; 32] = *b"0123456789abcdef0123456789abcdef";
 type Headers = Vec<(&'static str, String)>;
 
 /// An issuer of tokens with one key (RFC 7518 section 3.4, ES256).
-struct Issuer {
+pub(super) struct Issuer {
     pair: EcdsaKeyPair,
     random: SystemRandom,
 }
 
 impl Issuer {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let random = SystemRandom::new();
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
         let pair =
@@ -37,14 +37,14 @@ impl Issuer {
         Self { pair, random }
     }
 
-    fn jwks(&self) -> String {
+    pub(super) fn jwks(&self) -> String {
         let (x, y) = self.pair.public_key().as_ref()[1..].split_at(32);
         let [x, y] = [x, y].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part));
         json!({ "keys": [{ "kty": "EC", "crv": "P-256", "alg": "ES256", "kid": "1", "x": x, "y": y }] })
             .to_string()
     }
 
-    fn token(&self, claims: &Value) -> String {
+    pub(super) fn token(&self, claims: &Value) -> String {
         let unsigned = unsigned("ES256", claims);
         let signature = self.pair.sign(&self.random, unsigned.as_bytes()).unwrap();
         format!("{unsigned}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
@@ -62,7 +62,7 @@ fn now() -> i64 {
 }
 
 /// Claims that every gateway of these tests takes, changed as said.
-fn claims(change: &Value) -> Value {
+pub(super) fn claims(change: &Value) -> Value {
     let mut claims = json!({
         "iss": "https://idp.test", "aud": "fraud", "sub": "alice", "role": "scorer", "exp": now() + 600,
     });
@@ -70,7 +70,7 @@ fn claims(change: &Value) -> Value {
     claims
 }
 
-fn basic(user: &str, password: &str) -> String {
+pub(super) fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
 }
 
@@ -82,7 +82,7 @@ fn gateway(name: &str, authentication: &str, model: &Toy) -> String {
     )
 }
 
-fn htpasswd(user: &str, password: &str) -> String {
+pub(super) fn htpasswd(user: &str, password: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes());
     format!("{user}:{{SHA}}{}\n", BASE64_STANDARD.encode(digest))
 }

@@ -24,6 +24,7 @@ mod kills;
 pub(crate) mod login;
 mod login_tls;
 mod mtls;
+mod older;
 mod outage;
 mod ownership;
 pub(crate) mod pki;

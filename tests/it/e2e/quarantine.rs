@@ -1,6 +1,6 @@
 //! An Envoy that refuses what others take: it gets everything but that.
 
-use super::stage::{Stage, bootstrap, free_port, settings, start_envoy, toy};
+use super::stage::{Stage, bootstrap, free_port, offered, settings, start_envoy, toy};
 use crate::real::{DEADLINE, eventually};
 use serde_json::Value;
 use serin::app::{App, Options};
@@ -40,8 +40,8 @@ async fn settled(stage: &Stage) {
         let view = stage.app.view.load();
         let proxies = stage.app.registry.proxies();
         proxies.iter().all(|proxy| {
-            let told = view.fleet.snapshot_of(&proxy.node).set(Kind::Route).version();
-            proxy.kinds.get(&Kind::Route).is_some_and(|s| s.acknowledged == Some(told))
+            let told = offered(&view, proxy);
+            told.is_some() && proxy.kinds.get(&Kind::Route).is_some_and(|s| s.acknowledged == told)
         })
     })
     .await;

@@ -4,6 +4,7 @@ use crate::real::{DEADLINE, envoy, eventually};
 use serde_json::Value;
 use serin::app::{App, Options};
 use serin::clock;
+use serin::control::View;
 use serin::launch::{
     Bootstrap, Envoy, EnvoyOptions, Load, LoadOptions, Report, Toy, ToyOptions, Until, VERSION_HEADER,
     VersionIn,
@@ -11,6 +12,7 @@ use serin::launch::{
 use serin::model::{Endpoint, Listener, ListenerTls, Settings};
 use serin::names::ListenerName;
 use serin::resource::Kind;
+use serin::xds::Proxy;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -51,12 +53,17 @@ pub(crate) fn settings(gateways: &Path, port: u16, tls: Option<ListenerTls>) -> 
     }
 }
 
+/// Where a control plane serves xDS.
+pub(crate) fn at(xds: SocketAddr) -> Endpoint {
+    Endpoint { host: xds.ip().to_string(), port: xds.port() }
+}
+
 /// The bootstrap of an Envoy of the given cluster on a control plane.
 pub(crate) fn bootstrap(xds: SocketAddr, cluster: &str) -> String {
     let bootstrap = Bootstrap {
         id: format!("{cluster}-1"),
         cluster: cluster.into(),
-        control_plane: Endpoint { host: xds.ip().to_string(), port: xds.port() },
+        control_plane: at(xds),
         ..Bootstrap::default()
     };
     bootstrap.to_string()
@@ -144,8 +151,8 @@ impl Stage {
             let proxies = self.app.registry.proxies();
             !proxies.is_empty()
                 && proxies.iter().all(|p| {
-                    let offered = view.fleet.snapshot_of(&p.node).set(Kind::Route).version();
-                    p.kinds.get(&Kind::Route).is_some_and(|s| s.acknowledged == Some(offered))
+                    let offered = offered(&view, p);
+                    offered.is_some() && p.kinds.get(&Kind::Route).is_some_and(|s| s.acknowledged == offered)
                 })
         })
         .await;
@@ -221,6 +228,12 @@ impl Stage {
 }
 
 /// The weight of an upstream in a gateway of the API.
+/// The version of the routes that an Envoy is offered.
+pub(crate) fn offered(view: &View, proxy: &Proxy) -> Option<serin::resource::Version> {
+    let older = serin::translate::older(&proxy.node.version);
+    view.fleet.snapshot_of(&proxy.node, older).map(|snapshot| snapshot.set(Kind::Route).version())
+}
+
 pub(crate) fn weight(gateway: Option<&Value>, upstream: &str) -> Option<f64> {
     let upstreams = gateway?.get("upstreams")?.as_array()?;
     upstreams.iter().find(|u| u["name"] == upstream)?.get("weight")?.as_f64()

@@ -208,6 +208,7 @@ function top(gateway) {
     ["Listener", gateway.listener],
     ["Access", access(gateway.authentication)],
     gateway.sessionAffinity && ["Users keep their version by", gateway.sessionAffinity],
+    gateway.needsEnvoy && ["Needs Envoy", `${gateway.needsEnvoy}; older ones answer 503 in its place`],
     gateway.proxies?.length && ["Envoys", gateway.proxies.join(", ")],
     gateway.grpcTargets && ["gRPC", gateway.grpcTargets.join(", ")],
     ["File", gateway.file],
