@@ -66,7 +66,9 @@ pub(super) async fn act(
     match answer.await.map_err(stopping)? {
         Ok(outcome) => {
             let tag = format!("\"{}\"", outcome.revision);
-            Ok(([(header::ETAG, tag)], Json(outcome)).into_response())
+            // What acts and is not kept is accepted, and not completed (RFC 9110 section 15.3.3).
+            let status = if outcome.kept { StatusCode::OK } else { StatusCode::ACCEPTED };
+            Ok((status, [(header::ETAG, tag)], Json(outcome)).into_response())
         }
         Err(refusal) => Err(Problem::new(status(&refusal, matched.is_some()), refusal.to_string())),
     }

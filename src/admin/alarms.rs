@@ -1,7 +1,7 @@
 //! `GET /api/v1/alarms`: what somebody should look at that is about no gateway in particular. Pages show it above everything.
 
 use super::Sources;
-use crate::control::{Refusing, View};
+use crate::control::{GatewayView, OverrideView, Refusing, View};
 use crate::resource::Kind;
 use crate::translate;
 use crate::xds::Proxy;
@@ -21,6 +21,7 @@ pub struct Alarms {
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Alarm {
     /// `unlisted`: a directory cannot be listed; `vanished`: all files are gone at once; `store`: what happens is not kept;
+    /// `unkept`: an order acts at the Envoys of this Serin and is not kept yet;
     /// `refused`: an Envoy does not have what it should; `same-id`: two Envoys say that they are one; `version`: an Envoy is older
     /// or newer than those that Serin knows, or too old for a gateway.
     pub kind: &'static str,
@@ -53,10 +54,25 @@ impl Sources {
             directory: None,
             message: format!("what happens cannot be kept, and traffic goes on as it is: {why}"),
         });
+        let view = self.view.load();
+        let unkept = view.busy.values().filter_map(|gateway| unkept(gateway));
         let files = unlisted.sentences(self.is_ready()).map(alarm).chain(vanished);
-        let envoys = envoys(&self.registry.proxies(), &self.view.load());
-        Alarms { alarms: files.chain(store).chain(envoys).collect() }
+        let envoys = envoys(&self.registry.proxies(), &view);
+        Alarms { alarms: files.chain(store).chain(unkept).chain(envoys).collect() }
     }
+}
+
+/// An order about a release that is not kept yet.
+fn unkept(gateway: &GatewayView) -> Option<Alarm> {
+    let rollout = gateway.rollout.as_ref()?;
+    let OverrideView { verb, weight, actor, message, .. } = rollout.unkept.as_ref()?;
+    let canary = &rollout.canary;
+    let message = format!(
+        "`{verb}` of gateway {} by {actor} is not kept yet, and would be lost if this Serin was restarted; {canary} gets at most \
+         {weight} % at its Envoys: {message}",
+        gateway.name
+    );
+    Some(Alarm { kind: "unkept", directory: None, message })
 }
 
 /// So many gateways are named that one Envoy refuses.
@@ -103,4 +119,23 @@ fn envoys(proxies: &[Proxy], view: &View) -> Vec<Alarm> {
     }
     alarms.dedup();
     alarms
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn each_kind_is_described() {
+        let own = include_str!("alarms.rs");
+        let code = own.split("#[cfg(test)]").next().unwrap();
+        let kinds = code.match_indices("kind: \"").chain(code.match_indices("alarm(\""));
+        let kinds: BTreeSet<&str> =
+            kinds.map(|(at, start)| code[at + start.len()..].split('"').next().unwrap()).collect();
+        let description: serde_json::Value = serde_json::from_str(include_str!("openapi.json")).unwrap();
+        let described = &description["components"]["schemas"]["Alarm"]["properties"]["kind"]["enum"];
+        let described: BTreeSet<&str> =
+            described.as_array().unwrap().iter().filter_map(|k| k.as_str()).collect();
+        assert_eq!(kinds, described);
+    }
 }

@@ -66,7 +66,7 @@ impl Lines {
             let inputs = Inputs { at, id, name, since: clock::now(), asks, news, decided, stopped };
             let lines = async {
                 tokio::join!(
-                    hand_on(handed, asks_in),
+                    hand_on(handed, asks_in, events.clone()),
                     carry_out(orders, events, decided_in),
                     tell(view, news_in)
                 );
@@ -95,7 +95,7 @@ fn id() -> Option<Arc<str>> {
 }
 
 /// Hands on orders, and their answers back to those who wait.
-async fn hand_on(mut handed: mpsc::Receiver<Handed>, asks: mpsc::Sender<Ask>) {
+async fn hand_on(mut handed: mpsc::Receiver<Handed>, asks: mpsc::Sender<Ask>, events: mpsc::Sender<Event>) {
     let mut waiting = JoinSet::new();
     loop {
         tokio::select! {
@@ -104,16 +104,22 @@ async fn hand_on(mut handed: mpsc::Receiver<Handed>, asks: mpsc::Sender<Ask>) {
                 let (reply, answer) = oneshot::channel();
                 let (is_keyed, is_switch) = (order.is_keyed(), order.is_switch());
                 let ask = Ask { paper: order.paper(), is_keyed, is_switch, reply };
-                if asks.try_send(ask).is_err() {
-                    order.refuse(Refusal::Elsewhere("too many orders wait for the control plane that leads".into()));
-                    continue;
-                }
+                let events = events.clone();
+                let is_lost = asks.try_send(ask).is_err();
                 waiting.spawn(async move {
-                    match answer.await {
+                    let back = match answer.await {
+                        _ if is_lost => {
+                            let why = "too many orders wait for the control plane that leads";
+                            order.refuse(Refusal::Elsewhere(why.into()))
+                        }
                         Ok(Answer::Done(answer)) => order.answer(&answer),
                         Ok(Answer::NotDone(why)) => order.refuse(Refusal::Elsewhere(why)),
                         Ok(Answer::Unknown(why)) => order.refuse(Refusal::Unknown(why)),
                         Err(_) => order.refuse(Refusal::Unknown("this control plane is stopping".into())),
+                    };
+                    if let Some(back) = back {
+                        // Without a loop everything stops, and who asks is told so.
+                        let _ = events.send(back).await;
                     }
                 });
             }

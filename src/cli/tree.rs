@@ -37,6 +37,10 @@ pub(super) fn tree(gateway: &Value, now: Timestamp) -> String {
         let _ = writeln!(out, "{branch}{line}");
         branch = "│  ";
     }
+    if let Some(unkept) = gateway.get("rollout").and_then(|rollout| rollout.get("unkept")) {
+        let (verb, actor) = (text(unkept, "verb"), text(unkept, "actor"));
+        let _ = writeln!(out, "├─ `{verb}` by {actor} is not kept yet: {}", text(unkept, "message"));
+    }
     for upstream in list(gateway, "upstreams") {
         let weight = format!("{} %", upstream["weight"]);
         let version = [upstream.get("model"), upstream.get("version")];

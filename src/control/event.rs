@@ -1,6 +1,6 @@
 //! What the loop is told, and what it has to say.
 
-use super::{Asker, By, Command, Draft, Edit, Fetch, Fetched, Question, Throw, Unlisted};
+use super::{Asker, By, Command, Draft, Edit, Fetch, Fetched, Question, Reply, Throw, Unlisted};
 use crate::clock::Timestamp;
 use crate::config::{Attachment, Read, Reference};
 use crate::diag::Diagnostic;
@@ -33,6 +33,8 @@ pub enum Event {
     },
     /// An operator says what a rollout should do.
     Command(Command, Asker),
+    /// One that was handed on to the Serin that leads comes back with what it came to.
+    HandedBack(Command, Asker, Reply),
     /// Somebody asks what would be wrong with a file.
     Draft(Draft, Asker<Vec<Diagnostic>>),
     /// Somebody changed a file through us; it comes by [`Event::Files`] as any other change.

@@ -97,24 +97,30 @@ impl Handed {
         matches!(self, Self::Throw(_))
     }
 
-    /// Tells the one who gave it what the leader answered.
-    pub fn answer(self, answer: &str) {
+    /// Tells the one who gave it what the leader answered. An order about a rollout goes back to the loop with its answer, since
+    /// it may act here.
+    pub fn answer(self, answer: &str) -> Option<Event> {
         match self {
-            Self::Command(_, asker) => asker.answer(read(answer).and_then(|reply| reply)),
+            Self::Command(command, asker) => {
+                let reply = read(answer).and_then(|reply| reply);
+                return Some(Event::HandedBack(command, asker, reply));
+            }
             Self::Throw(Throw { asker, .. }) => {
                 let positions: Result<Positions, _> = read(answer);
                 let switches = positions.and_then(|p| p).map(|kept| Switches::restored(&kept));
                 asker.answer(switches.map_err(of_switch));
             }
         }
+        None
     }
 
-    /// Tells the one who gave it that there is no answer.
-    pub fn refuse(self, why: Refusal) {
+    /// The same where there is no answer.
+    pub fn refuse(self, why: Refusal) -> Option<Event> {
         match self {
-            Self::Command(_, asker) => asker.answer(Err(why)),
+            Self::Command(command, asker) => return Some(Event::HandedBack(command, asker, Err(why))),
             Self::Throw(Throw { asker, .. }) => asker.answer(Err(of_switch(why))),
         }
+        None
     }
 }
 
@@ -226,9 +232,11 @@ mod tests {
     }
 
     fn through(reply: &Reply) -> Reply {
-        let (asker, mut answer) = Asker::new();
-        Handed::Command(command(Verb::Abort), asker).answer(&text(reply));
-        answer.try_recv().unwrap()
+        let handed = Handed::Command(command(Verb::Abort), Asker::new().0);
+        let Some(Event::HandedBack(_, _, reply)) = handed.answer(&text(reply)) else {
+            panic!("it comes back")
+        };
+        reply
     }
 
     #[test]
@@ -261,6 +269,7 @@ mod tests {
         let (phase, weight) = (Phase::Paused, Weight::new(2550).unwrap());
         let outcome = Outcome {
             changed: true,
+            kept: true,
             message: "é".into(),
             revision: 8,
             phase,
@@ -289,9 +298,9 @@ mod tests {
             taken(&"a-1".into(), r#"{"command": {"gateway": "fraud", "order": "dance"}}"#).unwrap_err();
         assert!(refusal.contains("cannot read this order"), "{refusal}");
         assert!(matches!(through(&serde_json::from_str(&refusal).unwrap()), Err(Refusal::Store(_))));
-        let (asker, mut answer) = Asker::new();
-        Handed::Command(command(Verb::Abort), asker).answer(r#"{"Maybe": 1}"#);
-        assert!(matches!(answer.try_recv().unwrap(), Err(Refusal::Unknown(_))));
+        let handed = Handed::Command(command(Verb::Abort), Asker::new().0);
+        let back = handed.answer(r#"{"Maybe": 1}"#);
+        assert!(matches!(back, Some(Event::HandedBack(_, _, Err(Refusal::Unknown(_))))));
         let (asker, mut answer) = Asker::new();
         let by = By { actor: "ann".into(), reason: None };
         let throw = Throw { switch: Switch::Shadow, on: false, by, asker, ticket: None };

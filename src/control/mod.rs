@@ -59,7 +59,7 @@ pub use issuers::{Fetch, Fetched};
 pub use notice::{Notice, Release};
 pub use questions::{Question, Questions};
 pub use rollout_view::{MetricView, RolloutView, ShadowFirstView, StepView};
-pub use rollouts::{Compared, Proposal, Wants};
+pub use rollouts::{Compared, OverrideView, Proposal, Wants};
 pub use unlisted::Unlisted;
 pub use view::{GatewayView, Phase, Refusing, UpstreamView, View};
 pub use world::World;

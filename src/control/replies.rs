@@ -71,7 +71,7 @@ mod tests {
 
     fn outcome(revision: u64) -> Outcome {
         let (phase, weight) = (Phase::Paused, Weight::NONE);
-        Outcome { changed: true, message: String::new(), revision, phase, weight, patch: None }
+        Outcome { changed: true, kept: true, message: String::new(), revision, phase, weight, patch: None }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What people may see of a release.
 
 use super::questions::{Answers, Known};
+use super::rollouts::OverrideView;
 use crate::clock::Timestamp;
 use crate::model::{MetricSource, Provided, StepPause};
 use crate::names::GatewayName;
@@ -59,6 +60,9 @@ pub struct RolloutView {
     /// The canary's requests a second at this weight.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_rate: Option<f64>,
+    /// What somebody ordered that acts at the Envoys of this Serin and is not kept yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unkept: Option<OverrideView>,
     /// The weights of this release, oldest first: what `undo` goes back to.
     pub weights: Vec<WeightAt>,
 }
@@ -117,7 +121,12 @@ pub struct StepView {
 }
 
 impl RolloutView {
-    pub(super) fn of(gateway: &GatewayName, plan: &Plan, state: &State, answers: &Answers) -> Self {
+    pub(super) fn of(
+        gateway: &GatewayName,
+        (plan, state): (&Plan, &State),
+        answers: &Answers,
+        unkept: Option<OverrideView>,
+    ) -> Self {
         let steps = plan.steps.iter().map(|step| StepView {
             weight: step.weight,
             pause_seconds: match step.pause {
@@ -152,6 +161,7 @@ impl RolloutView {
                 .iter()
                 .map(|m| metric(m, answers.get(gateway, &m.name, state.began)))
                 .collect(),
+            unkept,
             request_rate: state.request_rate(),
             weights: state.weights.clone(),
         }

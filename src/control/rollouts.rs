@@ -5,17 +5,19 @@
 //! fails, everything stays as it is, and the file and the clock ask again a little later; what Envoys measured in that
 //! time is lost, in both versions alike.
 
+mod commits;
 mod others;
+mod overrides;
 mod predictions;
 mod wants;
 
 pub(super) use others::{NotLeading, Unkept};
+pub use overrides::OverrideView;
 pub use wants::{Compared, Wants};
 
 use super::agreements::Agreements;
 use super::command::{Asker, Command, Reply};
 use super::event::{self, Answered as Said, Measured};
-use super::handed;
 use super::questions::{self, Answers, News};
 use super::replies::{self, Replies};
 use crate::clock::Timestamp;
@@ -23,10 +25,13 @@ use crate::model::Gateway;
 use crate::names::GatewayName;
 use crate::rollout::{
     self, Entry, EntryKind, FILE, Identity, Input, Order, Outcome, Plan, Refusal, Report, State, Transition,
+    Verb,
 };
 use crate::store::measured::Mark;
-use crate::store::{Commit, Kind, NewEntry, Seat, StateChange};
-use serde_json::{Value, json};
+use crate::store::{Commit, Seat};
+use crate::weight::Weight;
+use overrides::Overrides;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,6 +98,8 @@ pub(super) struct Rollouts {
     /// How often predictions agreed.
     pairs: Agreements,
     replies: Replies,
+    /// Orders that act here and are not kept yet.
+    overrides: Overrides,
     /// How many decisions of each kind were kept since the start.
     decisions: BTreeMap<EntryKind, u64>,
 }
@@ -172,6 +179,7 @@ impl Rollouts {
     ) -> Vec<(GatewayName, String)> {
         self.failure = None;
         self.is_compared_anew = true;
+        self.give_all_again(Timestamp(0));
         self.read(states)
     }
 
@@ -196,10 +204,15 @@ impl Rollouts {
     pub(super) fn with_weights(&self, gateway: Arc<Gateway>) -> Arc<Gateway> {
         let Some(identity) = Identity::of(&gateway) else { return gateway };
         let kept = self.kept.get(&gateway.name).filter(|state| state.identity.is_release_of(&identity));
-        let split = identity.split(kept.map(|state| state.weight).unwrap_or_default());
+        let ordered = self.overrides.most(&gateway, &identity);
+        let most = ordered.map_or(Weight::ALL, |(most, _)| most);
+        let is_aborted = ordered.is_some_and(|(_, verb)| verb == Verb::Abort);
+        let split = identity.split(kept.map(|state| state.weight).unwrap_or_default().min(most));
         let first = gateway.rollout.as_ref().and_then(|rollout| rollout.shadow_first.as_ref());
         let shadow = match first {
-            Some(first) if kept.is_some_and(|state| state.shadowed.is_some()) => Some(&first.shadow),
+            Some(first) if !is_aborted && kept.is_some_and(|state| state.shadowed.is_some()) => {
+                Some(&first.shadow)
+            }
             Some(first) => first.otherwise.as_ref(),
             None => gateway.shadow.as_ref(),
         };
@@ -227,6 +240,7 @@ impl Rollouts {
                 self.look(name, now);
             }
         }
+        self.kept_override(name);
         self.note_deadline(name);
     }
 
@@ -308,12 +322,13 @@ impl Rollouts {
 
     /// When [`Rollouts::tick`] has something to do.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
-        match (&self.under_way, &self.failure) {
+        let own = match (&self.under_way, &self.failure) {
             (Some(_), _) => None,
             _ if self.token().is_err() => None,
             (None, Some((_, retry))) => (retry.0 < i64::MAX).then_some(*retry),
             (None, None) => self.due.first().map(|(at, _)| *at),
-        }
+        };
+        own.into_iter().chain(self.next_again()).min()
     }
 
     /// What an operator says about the rollout of a gateway that serves.
@@ -328,7 +343,7 @@ impl Rollouts {
         let mut decided = self.next.answers.iter();
         match decided.find_map(|(_, before, outcome)| replies::again(&command, (before, outcome))) {
             Some(Ok(outcome)) => return self.next.answers.push((asker, command, outcome)),
-            Some(Err(refusal)) => return self.answers.push((asker, Err(refusal))),
+            Some(Err(refusal)) => return self.refuse(asker, &command, refusal, now),
             None => {}
         }
         match self.carry_out(&command.gateway, &command.order, now) {
@@ -340,7 +355,7 @@ impl Rollouts {
                 self.decide(&command.gateway, transition);
                 self.next.answers.push((asker, command, outcome));
             }
-            Err(refusal) => self.answers.push((asker, Err(refusal))),
+            Err(refusal) => self.refuse(asker, &command, refusal, now),
         }
     }
 
@@ -355,96 +370,6 @@ impl Rollouts {
             return Err(Refusal::Store(why.clone()));
         }
         rollout::order(plan, self.state(name).ok_or_else(no_rollout)?, order, now)
-    }
-
-    /// What is to be kept next, once.
-    pub(super) fn take_proposal(&mut self) -> Option<Proposal> {
-        if self.under_way.is_some() || (self.next.states.is_empty() && self.next.taken.is_empty()) {
-            return None;
-        }
-        let token = self.token().ok()?;
-        let decided = Decided { term: self.term, ..std::mem::take(&mut self.next) };
-        let states = decided.states.iter().map(|(name, state)| self.change(name, state.as_ref())).collect();
-        let entries = decided.entries.iter().map(|(name, entry)| journaled(name, entry)).collect();
-        // Who is the only one keeps no answers for others.
-        let carried_out = decided.answers.iter().filter(|_| self.seat.is_some());
-        let settled =
-            carried_out.filter_map(|(_, command, outcome)| handed::settled(command, outcome)).collect();
-        self.count += 1;
-        let commit =
-            Commit { token, states, entries, settled, taken: decided.taken.clone(), ..Commit::default() };
-        self.under_way = Some((self.count, decided));
-        Some(Proposal { id: self.count, commit })
-    }
-
-    fn change(&self, name: &GatewayName, state: Option<&State>) -> StateChange {
-        let expected = self.kept.get(name).map(|kept| kept.revision);
-        StateChange {
-            gateway: name.clone(),
-            expected,
-            revision: state.map_or(expected.unwrap_or_default() + 1, |s| s.revision),
-            // Maps with texts as keys, numbers and texts: JSON can hold them all.
-            state: state.and_then(|s| serde_json::to_value(s).ok()),
-        }
-    }
-
-    /// The store has answered.
-    pub(super) fn committed(&mut self, id: u64, result: Result<(), Unkept>, now: Timestamp) -> Answered {
-        let Some((_, decided)) = self.under_way.take_if(|(number, _)| *number == id) else {
-            return Answered::default();
-        };
-        let mut answered = Answered { lost: std::mem::take(&mut self.lost), ..Answered::default() };
-        match result {
-            Ok(()) => {
-                answered.alarm = self.failure.take().map(|_| Ok(()));
-                // Who does not lead any more hears of it from the store, after what was kept since.
-                let is_newest = self.token().is_ok();
-                if decided.term != self.term {
-                    // Kept late: what it counted may have been read again since.
-                    self.read_again();
-                }
-                for (name, state) in decided.states.into_iter().filter(|_| is_newest) {
-                    self.take_over(&name, state, now);
-                    self.note_deadline(&name);
-                    answered.gateways.push(name);
-                }
-                for (_, entry) in &decided.entries {
-                    *self.decisions.entry(entry.kind).or_default() += 1;
-                }
-                answered.entries = decided.entries;
-                for (asker, command, outcome) in decided.answers {
-                    self.replies.keep(command, outcome.clone(), now);
-                    self.answers.push((asker, Ok(outcome)));
-                }
-            }
-            Err(unkept) if self.seat.is_some() => {
-                decided.states.keys().for_each(|name| self.note_deadline(name));
-                self.unseen.extend(decided.states.into_keys());
-                self.unkept(decided.answers, &unkept, now);
-            }
-            Err(unkept) => {
-                let why = unkept.to_string();
-                let refused = decided.answers.into_iter();
-                self.answers.extend(refused.map(|(asker, ..)| (asker, Err(Refusal::Store(why.clone())))));
-                decided.states.keys().for_each(|name| self.note_deadline(name));
-                self.unseen.extend(decided.states.into_keys());
-                answered.alarm = self.failure.is_none().then(|| Err(why.clone()));
-                self.failure = Some((why, now.plus(RETRY)));
-            }
-        }
-        if std::mem::take(&mut self.are_rows_lost) {
-            self.read_again();
-        }
-        for waiting in std::mem::take(&mut self.waiting) {
-            match waiting {
-                Waiting::Input(name, input, marks) => self.count(name, input, marks, now),
-                Waiting::Agreed(agreed) => self.agreed(agreed, now),
-                Waiting::Order(command, asker) => self.order(command, asker, now),
-            }
-        }
-        self.is_compared_anew |= !answered.entries.is_empty();
-        self.look_again(now);
-        answered
     }
 
     /// What operators are answered, once.
@@ -518,6 +443,10 @@ impl Rollouts {
             return;
         }
         self.next.taken.extend(marks);
+        // What somebody ordered is decided first.
+        if self.overrides.waits(&name) {
+            return;
+        }
         let (Some(plan), Some(state)) = (self.plans.get(&name), self.state(&name)) else { return };
         if state.identity == plan.identity
             && let Some(transition) = rollout::step(plan, state, &input, now)
@@ -570,21 +499,5 @@ fn ended(state: &State, now: Timestamp) -> Entry {
         before: Some(state.weights()),
         after: None,
         revision: state.revision + 1,
-    }
-}
-
-fn journaled(name: &GatewayName, entry: &Entry) -> NewEntry {
-    let is_move = entry.before != entry.after;
-    NewEntry {
-        time: entry.time,
-        gateway: Some(name.clone()),
-        kind: Kind::new(entry.kind.as_str()),
-        actor: entry.actor.clone(),
-        message: entry.message.clone(),
-        reason: entry.reason.clone(),
-        before: entry.before.clone().filter(|_| is_move),
-        after: entry.after.clone().filter(|_| is_move),
-        revision: Some(entry.revision),
-        details: json!({ "phase": entry.phase.as_str() }),
     }
 }

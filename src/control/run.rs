@@ -149,7 +149,9 @@ pub async fn run(mut world: World, mut events: mpsc::Receiver<Event>, outputs: O
         for order in world.take_handed() {
             if let Err(lost) = outputs.handed.try_send(order) {
                 let why = "too many orders wait for the control plane that leads; try again in a few seconds";
-                lost.into_inner().refuse(Refusal::Elsewhere(why.to_owned()));
+                if let Some(back) = lost.into_inner().refuse(Refusal::Elsewhere(why.to_owned())) {
+                    world.apply(back, now);
+                }
             }
         }
         for (asker, reply) in world.take_answers() {

@@ -361,8 +361,9 @@ impl<'a> Facts<'a> {
             },
             serving: serving.is_some(),
             gateway: serving.as_ref().map(|gateway| served(gateway, self.offers.version(gateway))),
-            rollout: own.zip(rollout).map(|(own, (plan, state))| {
-                RolloutView::of(&own.newest.name, plan, state, self.rollouts.answers())
+            rollout: own.zip(rollout).map(|(own, rollout)| {
+                let name = &own.newest.name;
+                RolloutView::of(name, rollout, self.rollouts.answers(), self.rollouts.override_of(name))
             }),
             diagnostics,
         }

@@ -174,6 +174,10 @@ impl World {
                 self.take_command(command, asker, now);
                 false
             }
+            Event::HandedBack(command, asker, reply) => {
+                self.rollouts.handed_back(&command, asker, reply, now);
+                false
+            }
             Event::Draft(draft, asker) => {
                 asker.answer(self.files.judge(&draft, &self.settings.listeners, self.settings.routing));
                 false
@@ -212,6 +216,7 @@ impl World {
             }
             Event::Tick => self.take_time(now),
         };
+        let changed = self.take_override_news(now) | changed;
         if changed {
             self.build_fleet();
         }
@@ -474,6 +479,7 @@ impl World {
 
     fn take_time(&mut self, now: Timestamp) -> bool {
         self.rollouts.tick(now);
+        self.give_again(now);
         let outcome = self.files.expire(now);
         let expired = !outcome.settled.files.is_empty();
         self.conclude(outcome, now);

@@ -232,6 +232,7 @@ fn done(transition: Transition) -> Done {
 fn outcome(state: &State, changed: bool, message: String) -> Outcome {
     Outcome {
         changed,
+        kept: true,
         message,
         revision: state.revision,
         phase: state.phase,

@@ -66,6 +66,9 @@ pub struct Order {
 pub struct Outcome {
     /// Whether anything is different now.
     pub changed: bool,
+    /// Whether it lasts; else it acts at the Envoys of one Serin only, until that has kept it or is restarted.
+    #[serde(default = "yes")]
+    pub kept: bool,
     /// What was done, or why there was nothing to do, in a sentence.
     pub message: String,
     /// The revision of the rollout now.
@@ -77,6 +80,11 @@ pub struct Outcome {
     /// What the user should now change in the gateway file, as YAML; no traffic moves by it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patch: Option<String>,
+}
+
+/// What is said by a Serin that carries out nothing before it is kept.
+const fn yes() -> bool {
+    true
 }
 
 /// Why an order is not carried out. The texts are for people.

@@ -125,7 +125,7 @@ impl Rollouts {
             return false;
         }
         if let Seat::Leads { .. } = seat {
-            self.drop_decisions(&NotLeading::Nobody);
+            self.drop_decisions(&NotLeading::Nobody, now);
             self.read_again();
             // So are what was compared for the leader before, though that was this one, and its counter.
             self.waiting.retain(|waiting| !matches!(waiting, Waiting::Input(_, Input::Compared(_), _)));
@@ -138,10 +138,11 @@ impl Rollouts {
         } else {
             self.seat = Some((seat, now));
             if let Err(who) = self.token() {
-                self.drop_decisions(&who);
+                self.drop_decisions(&who, now);
             }
         }
         self.is_compared_anew = true;
+        self.give_all_again(now);
         true
     }
 
@@ -168,7 +169,9 @@ impl Rollouts {
             Unkept::Refused(_) => Refusal::Elsewhere(why.clone()),
             Unkept::Unknown(_) => Refusal::Unknown(why.clone()),
         };
-        self.answers.extend(given.into_iter().map(|(asker, ..)| (asker, Err(refusal(&why)))));
+        for (asker, command, _) in given {
+            self.refuse(asker, &command, refusal(&why), now);
+        }
         // What is kept is not known; who knows says so, and whether this one may go on.
         self.stand_up(why, now);
     }
@@ -179,7 +182,7 @@ impl Rollouts {
             self.kept.remove(name);
             self.heard.remove(name);
             self.ended.remove(name);
-            return;
+            return self.kept_override(name);
         };
         let stay = |state: &State| {
             let weight = state.weights.last().map(|at| at.revision);
@@ -189,6 +192,7 @@ impl Rollouts {
             self.heard.insert(name.clone(), now);
         }
         self.kept.insert(name.clone(), state);
+        self.kept_override(name);
     }
 
     /// States by the clock of this one, where that is behind the clock of who decided: the first report is after what is
@@ -208,7 +212,7 @@ impl Rollouts {
     /// Decides nothing until it is said again who does.
     pub(super) fn stand_up(&mut self, why: String, now: Timestamp) {
         self.seat = Some((Seat::Cut { why: why.clone() }, now));
-        self.drop_decisions(&NotLeading::Cut(why));
+        self.drop_decisions(&NotLeading::Cut(why), now);
         self.is_compared_anew = true;
     }
 
@@ -221,10 +225,11 @@ impl Rollouts {
     }
 
     /// What was decided and not proposed was decided from what may not be kept any more.
-    fn drop_decisions(&mut self, who: &NotLeading) {
+    fn drop_decisions(&mut self, who: &NotLeading, now: Timestamp) {
         let decided = std::mem::take(&mut self.next);
         self.unseen.extend(decided.states.into_keys());
-        let refused = decided.answers.into_iter().map(|(asker, ..)| asker);
-        self.answers.extend(refused.map(|asker| (asker, Err(Refusal::Elsewhere(who.to_string())))));
+        for (asker, command, _) in decided.answers {
+            self.refuse(asker, &command, Refusal::Elsewhere(who.to_string()), now);
+        }
     }
 }

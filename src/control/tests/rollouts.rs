@@ -4,6 +4,7 @@ mod agreed;
 mod late;
 mod measured;
 mod others;
+mod overrides;
 mod recalled;
 mod shadowed;
 
@@ -229,7 +230,7 @@ fn without_a_store_nothing_moves_and_nothing_is_raised() {
     kept.healthy();
     assert_eq!((kept.keep(), kept.weight()), (0, 0));
     assert!(kept.play.told.iter().any(|(k, m)| *k == NoteKind::Alarm && m.contains("the disk is gone")));
-    let mut reply = kept.order(Verb::Pause);
+    let mut reply = kept.order(Verb::Retry);
     kept.answer();
     assert_eq!(reply.try_recv().unwrap(), Err(Refusal::Store("the disk is gone".to_owned())));
 }
@@ -240,7 +241,7 @@ fn a_store_that_fails_stops_decisions_and_is_tried_again() {
     kept.healthy();
     kept.keep();
     let told = kept.play.told.len();
-    let mut reply = kept.order(Verb::Abort);
+    let mut reply = kept.order(Verb::Promote { full: false });
     for _ in 0..3 {
         let Some(proposal) = kept.play.world.take_proposal() else { break };
         kept.play.event(Event::Committed(proposal.id, Err("the disk is full".to_owned())));

@@ -96,7 +96,9 @@ impl World {
     }
 
     /// What an operator says. Where another Serin leads, or soon will, the order goes there.
-    pub(super) fn take_command(&mut self, command: Command, asker: Asker, now: Timestamp) {
+    pub(super) fn take_command(&mut self, mut command: Command, asker: Asker, now: Timestamp) {
+        // What takes traffic off a canary waits for nobody.
+        self.rollouts.act(&mut command, now);
         match (self.token(), &command.ticket) {
             // One that was handed on to us waits in the store for whoever leads.
             (Err(_), Some(_)) => return,
@@ -110,6 +112,25 @@ impl World {
         } else {
             self.answers.push((asker, Err(Refusal::UnknownGateway(command.gateway))));
         }
+    }
+
+    /// Orders that act here and are not kept are given again, here or to the Serin that leads.
+    pub(super) fn give_again(&mut self, now: Timestamp) {
+        let elsewhere = self.rollouts.give_again(now);
+        let handed = elsewhere.into_iter().map(|command| Handed::Command(command, Asker::new().0));
+        self.outbox.handed.extend(handed);
+    }
+
+    /// Serves what orders leave to canaries now, and tells people what became of such orders; true when there is news.
+    pub(super) fn take_override_news(&mut self, now: Timestamp) -> bool {
+        let news = self.rollouts.take_override_news();
+        let gateways: Vec<GatewayName> = news.iter().map(|(name, _)| name.clone()).collect();
+        for (name, message) in news {
+            if let Some(message) = message {
+                self.note(now, &name, NoteKind::Alarm, format!("gateway {name}: {message}"));
+            }
+        }
+        self.follow_states(&gateways, now)
     }
 
     /// Somebody said something about a metric of a release, or could not.

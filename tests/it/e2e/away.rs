@@ -100,6 +100,95 @@ async fn a_start_without_the_database_serves_what_was_known_last() {
     }
 }
 
+/// An order to a replica; the status and the answer.
+async fn order(url: &str, verb: &str) -> (u16, Value) {
+    let url = format!("{url}/api/v1/gateways/fraud/actions/{verb}");
+    let client = serin::client::builder().build().unwrap();
+    let answer = client.post(url).json(&json!({})).send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+/// The canary's weight as a replica serves it, by the API.
+async fn served(replicas: &Replicas, i: usize, wanted: f64) {
+    let wait = async {
+        while weight(gateway(&replicas.get(i).url).await.as_ref(), "v2") != Some(wanted) {
+            let_pass(Duration::from_millis(20)).await;
+        }
+    };
+    soon(&format!("{wanted} % at {i}"), wait).await;
+}
+
+async fn an_abort_without_the_database(how: Gone) {
+    serin::client::choose_provider();
+    let (v1, v2) = (toy("v1").await, toy("v2").await);
+    let mut replicas = Replicas::start(3, &release(&v1, &v2)).await;
+    let leader = replicas.leader(&[0, 1, 2]).await;
+    let (follower, third) = ((leader + 1) % 3, (leader + 2) % 3);
+    let road = Road::to(replicas.xds(follower)).await;
+    let envoys = envoys(&[road]).await;
+    assert_eq!(order_weight(&replicas.get(leader).url, 40).await, 200);
+    for i in 0..3 {
+        served(&replicas, i, 40.0).await;
+    }
+    match how {
+        Gone::Down => tokio::task::block_in_place(|| replicas.server.down()),
+        Gone::Silent => replicas.ways.iter().for_each(|way| way.block(true)),
+    }
+    // Before anybody has noticed: at who leads, and at one that follows.
+    for i in [leader, follower] {
+        let ((status, outcome), ()) =
+            tokio::join!(order(&replicas.get(i).url, "abort"), served(&replicas, i, 0.0));
+        assert_eq!((status, &outcome["kept"]), (202, &json!(false)), "{outcome}");
+        assert!(
+            outcome["message"].as_str().unwrap().contains("whatever the Envoys of others do"),
+            "{outcome}"
+        );
+    }
+    served(&replicas, third, 40.0).await;
+    eventually("its Envoy has it", || {
+        let dump = tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current()
+                .block_on(envoys[0].admin("/config_dump?resource=dynamic_route_configs"))
+        });
+        dump.unwrap().1.replace([' ', '\n'], "").contains("{\"name\":\"fraud/v2\",\"weight\":0}")
+    })
+    .await;
+    match how {
+        Gone::Down => tokio::task::block_in_place(|| replicas.server.up()),
+        Gone::Silent => replicas.ways.iter().for_each(|way| way.block(false)),
+    }
+    for i in 0..3 {
+        let wait = async {
+            loop {
+                let shown = gateway(&replicas.get(i).url).await.unwrap();
+                if shown["phase"] == "RolledBack" && shown["rollout"].get("unkept").is_none() {
+                    return;
+                }
+                let_pass(Duration::from_millis(50)).await;
+            }
+        };
+        soon("it is kept", wait).await;
+    }
+    let aborts = replicas.decisions().iter().filter(|d| d.0 == "rolled-back").count();
+    assert_eq!(aborts, 1, "once, though two were given: {:?}", replicas.decisions());
+    replicas.stop(follower).await;
+    replicas.up(follower).await;
+    served(&replicas, follower, 0.0).await;
+    for envoy in envoys {
+        envoy.stop().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abort_acts_while_the_database_is_down() {
+    an_abort_without_the_database(Gone::Down).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abort_acts_while_the_database_says_nothing() {
+    an_abort_without_the_database(Gone::Silent).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_waits_once_for_a_database_that_says_nothing() {
     serin::client::choose_provider();

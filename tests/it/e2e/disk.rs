@@ -5,6 +5,7 @@ use super::rollout::{api, canary_requests, release, says, watch_weights};
 use super::stage::{envoy_on, free_port, toy, weight};
 use crate::cli::command;
 use crate::real::{DEADLINE, reopen};
+use serde_json::{Value, json};
 use serin::launch::{Load, LoadOptions, VERSION_HEADER, VersionIn};
 use serin::store::{Query, Store};
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ impl Serve {
     /// With no room from the beginning, or with as much as there is.
     async fn start(folder: &Path, http: u16, has_room: bool) -> Self {
         serin::client::choose_provider();
-        let plain = command(folder, &["serve", "--config", "serin.yaml"]);
+        let plain = command(folder, &["serve", "--config", "serin.yaml", "--insecure-admin"]);
         let log = folder.join("log");
         // The signal that comes with a limit is not for us: a full disk sends none. What is said goes through a pipe,
         // which has no size.
@@ -148,6 +149,67 @@ async fn a_disk_that_fills_up_stops_the_release_and_nothing_else() {
     let entries = reopen(&folder.path().join("serin.db")).entries(&Query::default()).unwrap();
     let revisions: Vec<u64> = entries.iter().filter_map(|e| e.entry.revision).collect();
     assert!(revisions.windows(2).all(|r| r[1] == r[0] + 1), "each decision once: {revisions:?}");
+}
+
+/// An order to the release; the status and the answer.
+async fn order(http: u16, verb: &str, body: Value) -> (u16, Value) {
+    let url = format!("http://127.0.0.1:{http}/api/v1/gateways/fraud/actions/{verb}");
+    let client = serin::client::builder().build().unwrap();
+    let answer = client.post(url).json(&body).send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn an_abort_on_a_full_disk_takes_traffic_off_at_once_and_is_kept_when_there_is_room() {
+    let (v1, v2) = (toy("v1").await, toy("v2").await);
+    let (folder, [port, xds, http]) =
+        folder(&release(&v1, &v2, "steps: [{ weight: 50, pause: 1h }], deadline: 2h"));
+    let serin = Serve::start(folder.path(), http, true).await;
+    let mut envoy = envoy_on(([127, 0, 0, 1], xds).into(), "edge").await;
+    envoy.ready(DEADLINE).await.unwrap();
+    let load = load(port);
+    says(http, "at work", |g| g["phase"] == "Progressing" && canary_requests(g) > 0.0).await;
+    let size = std::fs::metadata(folder.path().join("serin.db-wal")).unwrap().len();
+    serin.limit(Some(size));
+
+    let (status, lower) = order(http, "set-weight", json!({ "weight": 20 })).await;
+    assert_eq!((status, &lower["kept"], &lower["weight"]), (202, &json!(false), &json!(20)), "{lower}");
+    assert_eq!(order(http, "set-weight", json!({ "weight": 60 })).await.0, 503, "more has to be kept");
+    let (status, aborted) = order(http, "abort", json!({ "reason": "it is wrong" })).await;
+    assert_eq!((status, &aborted["kept"], &aborted["weight"]), (202, &json!(false), &json!(0)), "{aborted}");
+    let message = aborted["message"].as_str().unwrap();
+    assert!(message.contains("if this Serin is restarted before, v2 gets 50 % again"), "{message}");
+    let takes_none = async {
+        loop {
+            let (_, dump) = envoy.admin("/config_dump?resource=dynamic_route_configs").await.unwrap();
+            if dump.replace([' ', '\n'], "").contains("{\"name\":\"fraud/v2\",\"weight\":0}") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(DEADLINE, takes_none).await.is_ok(), "Envoy has it");
+    let before = v2.requests();
+    more(&load, 400).await;
+    assert!(v2.requests() <= before + 8, "but for what was under way");
+    let shown = api(http).await;
+    assert_eq!(weight(Some(&shown), "v2"), Some(0.0));
+    assert_eq!(shown["rollout"]["unkept"]["reason"], "it is wrong");
+    let url = format!("http://127.0.0.1:{http}/api/v1/alarms");
+    let alarms = reqwest::get(url).await.unwrap().text().await.unwrap();
+    assert!(alarms.contains("`abort` of gateway fraud by "), "{alarms}");
+
+    serin.limit(None);
+    let kept = says(http, "kept", |g| g["phase"] == "RolledBack").await;
+    assert!(kept["rollout"].get("unkept").is_none(), "{kept}");
+    serin.store_is(true).await;
+    serin.kill().await;
+    let serin = Serve::start(folder.path(), http, true).await;
+    assert_eq!(api(http).await["phase"], "RolledBack", "after a restart as well");
+    let report = load.stop().await;
+    assert_eq!(report.failed(), 0, "{:?}", report.failures);
+    envoy.stop().await.unwrap();
+    serin.kill().await;
 }
 
 #[tokio::test]

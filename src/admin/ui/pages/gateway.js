@@ -237,6 +237,7 @@ function releaseOf(gateway, isLive, tag, isUnknown) {
     isUnknown && h("p", { class: "sentence" }, "Its release is known to the store alone, which cannot be read now. Until it can, the primary has all requests."),
     isRelease && steps(going),
     going && h("p", { class: "sentence" }, said(going)),
+    going?.unkept && h("p", { class: "sentence" }, ended(`${going.unkept.verb} by ${going.unkept.actor} is not kept yet: ${going.unkept.message}`)),
     going?.paused && h("p", { class: "faint" }, CAUSES[going.paused] ?? ""),
   ];
 }

@@ -80,7 +80,8 @@ fn who_follows_serves_what_is_kept_and_decides_nothing() {
     leader.keep();
     leader.answer();
     assert_eq!(leader.phase(), Phase::Of(rollout::Phase::Paused), "carried out by the one that leads");
-    handed.remove(0).answer(&answer(pending).unwrap());
+    other.event(handed.remove(0).answer(&answer(pending).unwrap()).unwrap());
+    other.world.take_answers().into_iter().for_each(|(asker, reply)| asker.answer(reply));
     assert_eq!(reply.try_recv().unwrap().unwrap().phase, rollout::Phase::Paused);
     leader.order(Verb::Resume);
     leader.keep();
@@ -222,7 +223,7 @@ fn an_order_that_may_have_been_kept_is_not_said_to_have_changed_nothing() {
         (|id| Event::Refused(id, Error::Fenced), Refusal::Elsewhere(Error::Fenced.to_string())),
     ] {
         let mut leader = leads(3);
-        let mut reply = leader.order(Verb::Pause);
+        let mut reply = leader.order(Verb::Promote { full: false });
         let proposal = leader.play.world.take_proposal().unwrap();
         leader.play.event(event(proposal.id));
         leader.answer();
