@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// A moment, in milliseconds since 1970 (UTC). A plain value that can be stored and printed.
@@ -56,11 +57,25 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// The time of day.
+/// The time of day when this process began, and the time since: whoever sets the clock meanwhile moves nothing that waits, and
+/// time in which the machine slept has not passed.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
 pub fn now() -> Timestamp {
+    static START: OnceLock<(Timestamp, std::time::Instant)> = OnceLock::new();
+    let (start, instant) = START.get_or_init(|| (time_of_day(), std::time::Instant::now()));
+    start.plus(instant.elapsed())
+}
+
+/// The time of day as the machine has it: for what others say in it, such as the end of a certificate.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+pub fn time_of_day() -> Timestamp {
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// How far the clock was set ahead since this process began, in milliseconds; negative: back.
+pub fn set_ahead() -> i64 {
+    time_of_day().0.saturating_sub(now().0)
 }
 
 /// Measures how much time goes by, whatever is done to the time of day.

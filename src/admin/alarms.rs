@@ -1,6 +1,7 @@
 //! `GET /api/v1/alarms`: what somebody should look at that is about no gateway in particular. Pages show it above everything.
 
 use super::Sources;
+use crate::clock;
 use crate::control::{GatewayView, OverrideView, Refusing, View};
 use crate::resource::Kind;
 use crate::translate;
@@ -9,6 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The answer.
 #[derive(Debug, PartialEq, Serialize)]
@@ -21,6 +23,7 @@ pub struct Alarms {
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Alarm {
     /// `unlisted`: a directory cannot be listed; `vanished`: all files are gone at once; `store`: what happens is not kept;
+    /// `clock`: the clock of the machine was set;
     /// `unkept`: an order acts at the Envoys of this Serin and is not kept yet;
     /// `refused`: an Envoy does not have what it should; `same-id`: two Envoys say that they are one; `version`: an Envoy is older
     /// or newer than those that Serin knows, or too old for a gateway.
@@ -54,12 +57,31 @@ impl Sources {
             directory: None,
             message: format!("what happens cannot be kept, and traffic goes on as it is: {why}"),
         });
+        let clock = clock_was_set(clock::set_ahead());
         let view = self.view.load();
         let unkept = view.busy.values().filter_map(|gateway| unkept(gateway));
         let files = unlisted.sentences(self.is_ready()).map(alarm).chain(vanished);
         let envoys = envoys(&self.registry.proxies(), &view);
-        Alarms { alarms: files.chain(store).chain(unkept).chain(envoys).collect() }
+        Alarms { alarms: files.chain(store).chain(clock).chain(unkept).chain(envoys).collect() }
     }
+}
+
+/// So far the clock may be off by itself.
+const OFF: Duration = Duration::from_secs(10);
+
+/// The clock was set so far ahead, in milliseconds.
+fn clock_was_set(ahead: i64) -> Option<Alarm> {
+    let by = Duration::from_millis(ahead.unsigned_abs());
+    let way = if ahead > 0 { "ahead" } else { "back" };
+    (by > OFF).then(|| Alarm {
+        kind: "clock",
+        directory: None,
+        message: format!(
+            "the clock of this machine was set {} s {way} since Serin began, or the machine slept. Serin goes on by the time that \
+             really passed, so that no step of a release is cut short; the times that it shows are off by that until it is restarted",
+            by.as_secs()
+        ),
+    })
 }
 
 /// An order about a release that is not kept yet.
@@ -123,7 +145,16 @@ fn envoys(proxies: &[Proxy], view: &View) -> Vec<Alarm> {
 
 #[cfg(test)]
 mod tests {
+    use super::clock_was_set;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn a_clock_that_was_set_is_an_alarm() {
+        let said = |ahead| clock_was_set(ahead).map(|alarm| alarm.message);
+        assert_eq!((said(9_999), said(-9_999)), (None, None), "it may be off by itself");
+        assert!(said(3_600_000).unwrap().contains("3600 s ahead"));
+        assert!(said(-3_600_000).unwrap().contains("3600 s back"));
+    }
 
     #[test]
     fn each_kind_is_described() {

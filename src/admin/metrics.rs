@@ -172,6 +172,13 @@ fn gateways(sources: &Sources, registry: &mut Registry) {
     let store = Gauge::<i64>::default();
     store.set(i64::from(sources.store.status().load().failure.is_none()));
     registry.register("store_available", "1 when what happens can be kept", store);
+    let offset = Gauge::<i64>::default();
+    offset.set(clock::set_ahead() / 1000);
+    registry.register(
+        "clock_offset_seconds",
+        "How far the clock of the machine was set ahead since Serin began; negative: back",
+        offset,
+    );
     let recalled = Gauge::<i64>::default();
     recalled.set(i64::from(view.is_recalled));
     registry.register(

@@ -8,6 +8,7 @@ mod auth;
 mod away;
 mod browser;
 pub(crate) mod chromium;
+mod clock;
 mod closed;
 mod compare;
 mod comparers;
