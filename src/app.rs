@@ -41,7 +41,6 @@ use crate::xds::{Registry, Said};
 use doors::{Entrance, asked_at_the_door, entrance, protection};
 use futures_util::Stream;
 use opening::{Before, Opened, is_shared, open_store};
-use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -300,7 +299,8 @@ fn follow(
     restored: &Restored,
     events: mpsc::Sender<Event>,
 ) -> Result<Watching, Error> {
-    let watched = Watched { directory: settings.gateways.clone(), files: settings_files(settings) };
+    let watched =
+        Watched { directory: settings.gateways.clone(), files: settings.files().cloned().collect() };
     let scanner = Scanner::new(watched).with_environment(environment).with_last_good(&restored.documents);
     watch(scanner, events).map_err(|e| Error::Source(settings.gateways.display().to_string(), e))
 }
@@ -500,14 +500,4 @@ fn with_absolute_paths(mut settings: Settings) -> Settings {
         prometheus.headers_file.iter_mut().chain(&mut prometheus.ca_file).for_each(absolute);
     }
     settings
-}
-
-fn settings_files(settings: &Settings) -> BTreeSet<PathBuf> {
-    let listeners = settings.listeners.values().filter_map(|l| l.tls.as_ref());
-    let listeners =
-        listeners.flat_map(|t| &t.certificates).flat_map(|c| [c.cert_file.clone(), c.key_file.clone()]);
-    let xds = settings.xds_tls.iter().flat_map(|t| t.files().map(Clone::clone));
-    let prometheus = settings.prometheus.iter().flat_map(|p| p.files().cloned());
-    let http = settings.http_tls.iter().flat_map(|t| [t.cert_file.clone(), t.key_file.clone()]);
-    listeners.chain(xds).chain(http).chain(settings.tokens_file.clone()).chain(prometheus).collect()
 }

@@ -36,6 +36,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ),
     ("config/pair.rs", "model", "rustls"),
     ("config/pem.rs", "model", "rustls_pki_types"),
+    ("config/validity.rs", "clock", "x509_parser"),
     ("config/yaml.rs", "diag", "granit_parser"),
     ("config/yaml/syntax.rs", "diag", "granit_parser"),
     ("config/raw/affinity.rs", "", "schemars serde"),
@@ -125,6 +126,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     ("control/handed.rs", "model names rollout store", "serde serde_json tokio"),
     ("control/door.rs", "access clock config", ""),
     ("control/journal.rs", "clock names store", "serde_json"),
+    ("control/expiries.rs", "config model", "imbl"),
     ("control/view.rs", "clock diag model names rollout snapshot store translate weight", "imbl serde"),
     ("control/run.rs", "access clock latest mtls rollout snapshot store", "tokio tracing"),
     // Files in. `control` owns the type of the border.

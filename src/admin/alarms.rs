@@ -1,7 +1,7 @@
 //! `GET /api/v1/alarms`: what somebody should look at that is about no gateway in particular. Pages show it above everything.
 
 use super::Sources;
-use crate::clock;
+use crate::clock::{self, Timestamp};
 use crate::control::{GatewayView, OverrideView, Refusing, View};
 use crate::resource::Kind;
 use crate::translate;
@@ -23,6 +23,7 @@ pub struct Alarms {
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Alarm {
     /// `unlisted`: a directory cannot be listed; `vanished`: all files are gone at once; `store`: what happens is not kept;
+    /// `certificate`: one has ended or ends soon, or cannot be used;
     /// `clock`: the clock of the machine was set;
     /// `unkept`: an order acts at the Envoys of this Serin and is not kept yet;
     /// `refused`: an Envoy does not have what it should; `same-id`: two Envoys say that they are one; `version`: an Envoy is older
@@ -59,11 +60,24 @@ impl Sources {
         });
         let clock = clock_was_set(clock::set_ahead());
         let view = self.view.load();
+        let certificates = certificates(&view, clock::time_of_day());
         let unkept = view.busy.values().filter_map(|gateway| unkept(gateway));
         let files = unlisted.sentences(self.is_ready()).map(alarm).chain(vanished);
         let envoys = envoys(&self.registry.proxies(), &view);
-        Alarms { alarms: files.chain(store).chain(clock).chain(unkept).chain(envoys).collect() }
+        Alarms {
+            alarms: files.chain(store).chain(clock).chain(unkept).chain(certificates).chain(envoys).collect(),
+        }
     }
+}
+
+/// What is wrong with certificates.
+fn certificates(view: &View, now: Timestamp) -> Vec<Alarm> {
+    let expired = view.expiries.iter().filter_map(|(file, validity)| {
+        let ends = validity.fault(now)?;
+        Some(format!("the certificate in {file} {ends}"))
+    });
+    let all = expired.chain(view.certificate_faults.iter().cloned());
+    all.map(|message| Alarm { kind: "certificate", directory: None, message }).collect()
 }
 
 /// So far the clock may be off by itself.

@@ -27,6 +27,11 @@ struct ByProxy {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByFile {
+    file: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BySwitch {
     switch: &'static str,
 }
@@ -178,6 +183,15 @@ fn gateways(sources: &Sources, registry: &mut Registry) {
         "clock_offset_seconds",
         "How far the clock of the machine was set ahead since Serin began; negative: back",
         offset,
+    );
+    let ends = Family::<ByFile, Gauge>::default();
+    for (file, validity) in &view.expiries {
+        ends.get_or_create(&ByFile { file: file.to_string() }).set(validity.until.0 / 1000);
+    }
+    registry.register(
+        "certificate_not_after_timestamp_seconds",
+        "When the certificate in a file ends, in seconds since 1970",
+        ends,
     );
     let recalled = Gauge::<i64>::default();
     recalled.set(i64::from(view.is_recalled));

@@ -29,6 +29,7 @@ mod source;
 mod spelling;
 mod tree;
 mod trust;
+mod validity;
 mod yaml;
 
 pub(crate) use check::parse_duration;
@@ -44,6 +45,7 @@ pub use secrets::jwks::check_jwks;
 pub use secrets::keys::add_key;
 pub use secrets::users::set_user;
 pub use source::MAX_FILE;
+pub use validity::Validity;
 
 use crate::diag::{Code, Diagnostic, Place};
 use crate::model::{Gateway, Listener, PrometheusServer, Routing, Settings, StoreAt};

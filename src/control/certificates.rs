@@ -73,6 +73,18 @@ impl Certificates {
     }
 }
 
+impl Certificates {
+    /// What is wrong with the files of now.
+    pub(super) fn faults(&self) -> impl Iterator<Item = String> {
+        let slots =
+            self.listeners.iter().flat_map(|(name, slots)| slots.iter().map(move |slot| (name, slot)));
+        slots.filter_map(|(name, slot)| {
+            let fault = slot.fault.as_ref()?;
+            Some(format!("listener {name}: {fault}; {}", slot.instead()))
+        })
+    }
+}
+
 impl Slot {
     fn refers_to(&self, touched: &BTreeSet<Reference>) -> bool {
         let CertificateFiles { cert_file, key_file } = &self.files;
@@ -99,12 +111,17 @@ impl Slot {
             Err(fault) => {
                 let news = self.fault.as_ref() != Some(&fault);
                 self.fault = Some(fault.clone());
-                let then = match self.good {
-                    Some(_) => "the last good certificate is shown",
-                    None => "its hosts cannot be reached under their name",
-                };
+                let then = self.instead();
                 (false, news.then(|| (NoteKind::Alarm, format!("{fault}; {then}"))))
             }
+        }
+    }
+
+    /// What is shown while the files cannot be used.
+    fn instead(&self) -> &'static str {
+        match self.good {
+            Some(_) => "the last good certificate is shown",
+            None => "its hosts cannot be reached under their name",
         }
     }
 

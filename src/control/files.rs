@@ -4,12 +4,13 @@
 //! two claim the same name or the same place. Those that claim nothing in common are not looked at when one changes.
 
 use super::claims::Claims;
+use super::expiries::Expiries;
 use super::file::{File, Successors, claimant, last_good};
 use super::{Changes, Draft, GRACE, Unlisted};
 use crate::clock::Timestamp;
 use crate::config::{self, Attachment, Claimant, Content, Context, Document, Loaded, Read, Reference};
 use crate::diag::{Code, Diagnostic, Place, Severity};
-use crate::model::{Gateway, Listener, PrometheusServer, Routing};
+use crate::model::{Gateway, Listener, PrometheusServer, Routing, Settings};
 use crate::names::{GatewayName, ListenerName};
 use crate::resource::Version;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,8 @@ pub(super) struct Files {
     claims: Claims,
     /// What the settings say of Prometheus.
     prometheus: Option<PrometheusServer>,
+    /// Until when certificates hold.
+    pub(super) expiries: Expiries,
     /// Who refers to what.
     referring: BTreeMap<Reference, BTreeSet<Arc<str>>>,
     /// The files that are gone, and since when.
@@ -90,8 +93,9 @@ pub(super) struct Settled {
 
 impl Files {
     /// Before any was read; `prometheus` is what the settings say of it.
-    pub(super) fn new(prometheus: Option<PrometheusServer>) -> Self {
-        Self { prometheus, ..Self::default() }
+    pub(super) fn new(settings: &Settings) -> Self {
+        let (prometheus, expiries) = (settings.prometheus.clone(), Expiries::new(settings));
+        Self { prometheus, expiries, ..Self::default() }
     }
 
     /// With what was good before the start.
@@ -169,6 +173,11 @@ impl Files {
         let mut outcome = Outcome::default();
         let touched: Vec<Reference> = changes.attached.keys().cloned().collect();
         self.attached.extend(changes.attached);
+        for reference in &touched {
+            if self.expiries.is_own(reference) || self.referring.contains_key(reference) {
+                self.expiries.look(reference, self.attached.get(reference));
+            }
+        }
 
         let mut to_load = BTreeMap::new();
         for (path, read) in changes.documents {
@@ -332,6 +341,7 @@ impl Files {
         previous.iter().for_each(|p| self.refers_no_more(path, &p.newest));
         for reference in &newest.references {
             self.referring.entry(reference.clone()).or_default().insert(Arc::clone(path));
+            self.expiries.look(reference, self.attached.get(reference));
         }
         let arrival = previous.as_ref().map_or_else(
             || {
@@ -356,6 +366,7 @@ impl Files {
                 paths.remove(path);
                 if paths.is_empty() {
                     self.referring.remove(reference);
+                    self.expiries.forget(reference);
                 }
             }
         }

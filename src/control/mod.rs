@@ -29,6 +29,7 @@ mod command;
 mod door;
 mod event;
 mod exclusion;
+mod expiries;
 mod file;
 mod files;
 mod handed;
@@ -54,6 +55,7 @@ pub use command::{Asker, By, Command, Draft, Edit, Reply, Throw};
 pub use event::{
     Answered, Changes, Event, Measured, Note, NoteKind, Others, Outcome, Point, Readings, Row, Rows,
 };
+pub use expiries::Validities;
 pub use handed::{Handed, Pending, taken};
 pub use issuers::{Fetch, Fetched};
 pub use notice::{Notice, Release};

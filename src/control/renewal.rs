@@ -53,9 +53,14 @@ impl Renewal {
         if self.unusable.as_ref() == Some(&unusable) {
             return None;
         }
-        let message = format!("{unusable}; new connections meet what was there before");
         self.unusable = Some(unusable);
-        note(NoteKind::Alarm, message)
+        self.fault().and_then(|message| note(NoteKind::Alarm, message))
+    }
+
+    /// What is wrong with the files of now.
+    pub(super) fn fault(&self) -> Option<String> {
+        let unusable = self.unusable.as_ref()?;
+        Some(format!("{unusable}; new connections meet what was there before"))
     }
 
     /// The newest credentials, once.

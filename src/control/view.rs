@@ -2,6 +2,7 @@
 //! at again.
 
 use super::board::Beyond;
+use super::expiries::Validities;
 use super::file::File;
 use super::files::Files;
 use super::issuers::{Fetch, Issuers, Unfetched};
@@ -48,6 +49,10 @@ pub struct View {
     pub refusing: Arc<[Refusing]>,
     /// The gateways that older Envoys do not take, with the release that does.
     pub(super) beyond: Arc<BTreeMap<Older, Arc<Beyond>>>,
+    /// Until when the certificates hold in the files that are in use.
+    pub expiries: Validities,
+    /// What is wrong with the certificates of listeners and of our own ports.
+    pub certificate_faults: Vec<String>,
     /// What is to be fetched of token issuers and providers of logins.
     pub fetches: Arc<BTreeSet<Fetch>>,
     /// Where the switches stand.

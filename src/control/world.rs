@@ -120,7 +120,7 @@ impl World {
             renewal: None,
             http_renewal: None,
             door: None,
-            files: Files::new(settings.prometheus.clone()),
+            files: Files::new(&settings),
             wanted: BTreeMap::new(),
             by_file: BTreeMap::new(),
             trial: Trial::default(),
@@ -286,6 +286,8 @@ impl World {
             refusing: self.quarantines.all(&self.offers),
             beyond: Arc::new(self.boards.beyond()),
             fetches: self.issuers.wanted(),
+            expiries: self.files.expiries.by_file().clone(),
+            certificate_faults: self.certificate_faults(),
             switches: self.switches,
         }
     }

@@ -72,6 +72,18 @@ impl Routing {
     }
 }
 
+impl Settings {
+    /// All files that they name but for the store: certificates, keys, authorities, tokens and headers.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let listeners = self.listeners.values().filter_map(|l| l.tls.as_ref());
+        let listeners = listeners.flat_map(|t| &t.certificates).flat_map(|c| [&c.cert_file, &c.key_file]);
+        let xds = self.xds_tls.iter().flat_map(MutualTls::files);
+        let http = self.http_tls.iter().flat_map(|t| [&t.cert_file, &t.key_file]);
+        let prometheus = self.prometheus.iter().flat_map(PrometheusServer::files);
+        listeners.chain(xds).chain(http).chain(&self.tokens_file).chain(prometheus)
+    }
+}
+
 impl Default for Settings {
     /// What counts without a file: everything near, and nothing but the listener open to others.
     fn default() -> Self {

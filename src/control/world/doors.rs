@@ -34,6 +34,12 @@ impl World {
         self
     }
 
+    /// What is wrong with the certificates of listeners and of our own ports.
+    pub(super) fn certificate_faults(&self) -> Vec<String> {
+        let renewals = [&self.renewal, &self.http_renewal].into_iter().flatten();
+        self.certificates.faults().chain(renewals.filter_map(Renewal::fault)).collect()
+    }
+
     /// New credentials for the xDS port, once.
     pub fn take_credentials(&mut self) -> Option<Credentials> {
         self.renewal.as_mut().and_then(Renewal::take)

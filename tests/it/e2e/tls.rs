@@ -5,6 +5,7 @@ use super::stage::{Stage, assert_all_well, envoy_on, free_port, settings, toy};
 use crate::real::{DEADLINE, eventually};
 use rustls::pki_types::CertificateDer;
 use serin::app::{App, Options};
+use serin::diag::Severity;
 use serin::launch::{Envoy, Toy, Until};
 use serin::model::{CertificateFiles, Listener, ListenerTls, Settings};
 use serin::names::ListenerName;
@@ -295,4 +296,75 @@ async fn a_client_certificate_is_renewed_under_load_and_nobody_notices() {
     println!("{} requests, {} failed", report.requests(), report.failed());
     assert_all_well(&report);
     stage.end([envoy]).await;
+}
+
+/// The alarms about certificates, as sentences.
+async fn alarms(app: &App) -> Vec<String> {
+    let url = format!("http://{}/api/v1/alarms", app.http);
+    let answer: serde_json::Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+    let all = answer["alarms"].as_array().unwrap().iter().filter(|alarm| alarm["kind"] == "certificate");
+    all.map(|alarm| alarm["message"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Waits until there are these alarms about certificates.
+async fn alarmed(app: &App, wanted: &[&str]) {
+    let wait = async {
+        loop {
+            let said = alarms(app).await;
+            if said.len() == wanted.len() && said.iter().zip(wanted).all(|(said, part)| said.contains(part)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let outcome = tokio::time::timeout(DEADLINE, wait).await;
+    assert!(outcome.is_ok(), "not {wanted:?}: {:?}", alarms(app).await);
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_ended_or_cannot_be_used_is_an_alarm() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, gateways) = model(folder.path()).await;
+    let authority = Authority::new();
+    let identity = authority.server(&["a.test"]);
+    identity.write(folder.path(), "a");
+    let port = free_port();
+    let tls = with(vec![files(folder.path(), "a")]);
+    let app = App::start(settings(&gateways, port, Some(tls)), Options::default()).await.unwrap();
+    app.ready().await;
+    alarmed(&app, &[]).await;
+    let metrics =
+        async || reqwest::get(format!("http://{}/metrics", app.http)).await.unwrap().text().await.unwrap();
+    let file = folder.path().join("a.pem");
+    let line = format!("serin_certificate_not_after_timestamp_seconds{{file=\"{}\"}} ", file.display());
+    // The first of January 4000.
+    assert!(metrics().await.contains(&format!("{line}64060588800\n")), "{}", metrics().await);
+
+    let ended = authority.issue(&["a.test"], rcgen::ExtendedKeyUsagePurpose::ServerAuth, 2024);
+    ended.write(folder.path(), "a");
+    alarmed(&app, &["a.pem has ended at 2024-01-01T00:00:00.000Z, "]).await;
+    assert!(metrics().await.contains(&format!("{line}1704067200\n")));
+    std::fs::write(folder.path().join("a.key"), "nothing").unwrap();
+    alarmed(&app, &["a.pem has ended at ", "a.key holds no private key that can be read"]).await;
+    identity.write(folder.path(), "a");
+    alarmed(&app, &[]).await;
+
+    // Those that gateways name, as long as they do.
+    let client = authority.issue(&["us"], rcgen::ExtendedKeyUsagePurpose::ClientAuth, 2024);
+    client.write(&gateways, "client");
+    std::fs::write(gateways.join("ca.pem"), &authority.pem).unwrap();
+    let with_tls = |more: &str| {
+        let url = model.url().replace("http://", "https://");
+        format!(
+            "apiVersion: serin/v1\nname: fraud\nupstreams: {{ v1: {{ url: \"{url}\", tls: {{ caFile: ca.pem, serverName: a.test{more} }} }} }}\n"
+        )
+    };
+    let own = with_tls(", certFile: client.pem, keyFile: client.key");
+    std::fs::write(gateways.join("fraud.yaml"), &own).unwrap();
+    alarmed(&app, &["the certificate in client.pem has ended at 2024-01-01"]).await;
+    let gateway = app.view.load().gateways["fraud"].clone();
+    assert!(gateway.diagnostics.iter().all(|d| d.severity == Severity::Warning), "{:?}", gateway.diagnostics);
+    std::fs::write(gateways.join("fraud.yaml"), with_tls("")).unwrap();
+    alarmed(&app, &[]).await;
+    app.stop().await;
 }
