@@ -110,6 +110,15 @@ impl Delta {
         }
     }
 
+    /// Forgets what was refused of a kind, so that it is offered again.
+    pub(super) fn offer_again(&mut self, kind: Kind) {
+        *self.settled.get_mut(kind) = None;
+        let differs = self.kinds.get_mut(kind).differs.values_mut();
+        differs
+            .filter(|differs| matches!(differs, Differs::Refused(_)))
+            .for_each(|differs| *differs = UNKNOWN);
+    }
+
     /// Takes a request. The verdict is what it says about an earlier response, if anything.
     pub fn on_request(&mut self, request: DeltaDiscoveryRequest) -> Result<Option<Verdict>, Malformed> {
         let Some(kind) = kind_of_request(&request.type_url, self.only)? else { return Ok(None) };

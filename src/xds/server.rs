@@ -23,7 +23,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Sleep;
 use tonic::Status;
 use tonic::codec::{DecodeBuf, Decoder, Streaming};
 
@@ -95,6 +97,7 @@ impl Discovery {
             shared: self.clone(),
             client,
             entry: None,
+            again: None,
         };
         let frames = Box::pin(frames(stream));
         http::Response::builder()
@@ -129,6 +132,7 @@ trait Protocol: Send + 'static {
     fn on_request(&mut self, request: Self::Request) -> Result<Option<Verdict>, Malformed>;
     fn next(&mut self, snapshot: &Snapshot) -> Option<Response>;
     fn confirmed(&mut self) -> Option<Verdict>;
+    fn offer_again(&mut self, kind: Kind);
 }
 
 /// What both requests have in common.
@@ -155,6 +159,9 @@ impl Protocol for Delta {
     fn confirmed(&mut self) -> Option<Verdict> {
         self.confirmed()
     }
+    fn offer_again(&mut self, kind: Kind) {
+        self.offer_again(kind);
+    }
 }
 
 impl Protocol for Sotw {
@@ -175,7 +182,17 @@ impl Protocol for Sotw {
     fn confirmed(&mut self) -> Option<Verdict> {
         self.confirmed()
     }
+    fn offer_again(&mut self, kind: Kind) {
+        self.offer_again(kind);
+    }
 }
+
+/// A listener that was refused is offered again after this time, and then after twice the time each, up to the second one: whether
+/// its port is free is no matter of what it says, and Envoy does not try again by itself.
+const AGAIN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
+
+/// When refused listeners are offered again, and after how long that is.
+type Again = (Pin<Box<Sleep>>, Duration);
 
 struct Stream<P: Protocol> {
     protocol: P,
@@ -185,6 +202,8 @@ struct Stream<P: Protocol> {
     shared: Discovery,
     client: Client,
     entry: Option<Entry>,
+    /// `None`: no listener is refused.
+    again: Option<Again>,
 }
 
 impl<P: Protocol> Stream<P> {
@@ -229,6 +248,14 @@ impl<P: Protocol> Stream<P> {
                 more = self.fleet.changed() => if !more {
                     return None;
                 },
+                () = due(&mut self.again) => {
+                    // Until it is refused again, nothing is due.
+                    if let Some((sleep, wait)) = &mut self.again {
+                        *sleep = Box::pin(tokio::time::sleep(Duration::MAX));
+                        *wait = (*wait * 2).min(AGAIN[1]);
+                    }
+                    self.protocol.offer_again(Kind::Listener);
+                }
             }
         }
     }
@@ -281,6 +308,14 @@ impl<P: Protocol> Stream<P> {
         let Some(Entry { status, .. }) = &self.entry else { return };
         let registry = &self.shared.registry;
         match &verdict {
+            Verdict::Accepted { kind: Kind::Listener, refusing: false, .. } => self.again = None,
+            Verdict::Refused { kind: Kind::Listener, .. } => {
+                let wait = self.again.take().map_or(AGAIN[0], |(_, wait)| wait);
+                self.again = Some((Box::pin(tokio::time::sleep(wait)), wait));
+            }
+            _ => {}
+        }
+        match &verdict {
             Verdict::Came => {}
             Verdict::Accepted { kind, version, first, refusing, .. } => {
                 status.update(*kind, |s| {
@@ -317,6 +352,14 @@ impl<P: Protocol> Stream<P> {
         let said = Said { node: Arc::clone(&status.node), verdict, others };
         // A closed queue means that the control plane is stopping.
         let _ = self.shared.verdicts.send(said).await;
+    }
+}
+
+/// Waits until refused listeners are to be offered again; if there are none, for ever.
+async fn due(again: &mut Option<Again>) {
+    match again {
+        Some((sleep, _)) => sleep.as_mut().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -60,6 +60,14 @@ impl Sotw {
         Self { only, kinds: ByKind::default(), nonce: 0, early_clusters: false }
     }
 
+    /// Forgets that something was refused of a kind, so that it is offered again.
+    pub(super) fn offer_again(&mut self, kind: Kind) {
+        let typed = self.kinds.get_mut(kind);
+        if typed.refused {
+            typed.version = None;
+        }
+    }
+
     /// Takes a request. The verdict is what it says about the last response, if anything.
     pub fn on_request(&mut self, request: DiscoveryRequest) -> Result<Option<Verdict>, Malformed> {
         let Some(kind) = kind_of_request(&request.type_url, self.only)? else { return Ok(None) };

@@ -30,6 +30,7 @@ mod outage;
 mod ownership;
 pub(crate) mod pki;
 mod plays;
+mod port;
 mod predictions;
 pub(crate) mod provider;
 mod proxyless;
