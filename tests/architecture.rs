@@ -135,7 +135,7 @@ const HOUSE: &[(&str, &str, &str)] = &[
     // The doors for people.
     ("admin", "clock compare control latest messages store telemetry xds", "serde tokio"),
     ("admin/access.rs", "access", "axum"),
-    ("admin/alarms.rs", "clock control resource translate xds", "axum serde"),
+    ("admin/alarms.rs", "clock control resource store translate xds", "axum serde"),
     ("admin/seats.rs", "", "axum tokio"),
     ("admin/actions.rs", "control names rollout weight", "axum serde serde_json"),
     ("admin/editor.rs", "config replace resource source", "axum rustix tokio"),

@@ -4,6 +4,7 @@ use super::Sources;
 use crate::clock::{self, Timestamp};
 use crate::control::{GatewayView, OverrideView, Refusing, View};
 use crate::resource::Kind;
+use crate::store::Seat;
 use crate::translate;
 use crate::xds::Proxy;
 use axum::Json;
@@ -23,7 +24,7 @@ pub struct Alarms {
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Alarm {
     /// `unlisted`: a directory cannot be listed; `vanished`: all files are gone at once; `store`: what happens is not kept;
-    /// `certificate`: one has ended or ends soon, or cannot be used;
+    /// `leader`: of several Serins with one store none leads; `certificate`: one has ended or ends soon, or cannot be used;
     /// `clock`: the clock of the machine was set;
     /// `unkept`: an order acts at the Envoys of this Serin and is not kept yet;
     /// `refused`: an Envoy does not have what it should; `same-id`: two Envoys say that they are one; `version`: an Envoy is older
@@ -60,14 +61,36 @@ impl Sources {
         });
         let clock = clock_was_set(clock::set_ahead());
         let view = self.view.load();
+        let leader = leaderless(&view, clock::now());
         let certificates = certificates(&view, clock::time_of_day());
         let unkept = view.busy.values().filter_map(|gateway| unkept(gateway));
         let files = unlisted.sentences(self.is_ready()).map(alarm).chain(vanished);
         let envoys = envoys(&self.registry.proxies(), &view);
         Alarms {
-            alarms: files.chain(store).chain(clock).chain(unkept).chain(certificates).chain(envoys).collect(),
+            alarms: files
+                .chain(store)
+                .chain(leader)
+                .chain(clock)
+                .chain(unkept)
+                .chain(certificates)
+                .chain(envoys)
+                .collect(),
         }
     }
+}
+
+/// For so long nobody may lead: longer than another one takes to take over.
+const LEADERLESS: Duration = Duration::from_secs(10);
+
+/// Of several Serins none leads.
+fn leaderless(view: &View, now: Timestamp) -> Option<Alarm> {
+    let since = view.leaderless.filter(|since| now.since(*since) >= LEADERLESS)?;
+    let why = match &view.seat {
+        Some((Seat::Cut { why }, _)) => why.clone(),
+        _ => "each of them waits for another, and none could take the lease".to_owned(),
+    };
+    let message = format!("no Serin is known to lead the rollouts since {since}, and none moves here: {why}");
+    Some(Alarm { kind: "leader", directory: None, message })
 }
 
 /// What is wrong with certificates.

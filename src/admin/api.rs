@@ -197,8 +197,11 @@ async fn other_method(method: Method) -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, why)
 }
 
+/// Traffic needs no store, so a Serin without one is ready, and says what does not move.
 async fn ready(State(sources): State<Sources>) -> Result<&'static str, Problem> {
-    begun(&sources).map(|()| "ready\n")
+    begun(&sources)?;
+    let is_kept = sources.store.status().load().failure.is_none();
+    Ok(if is_kept { "ready\n" } else { "ready, but without its store: no rollout moves\n" })
 }
 
 /// Whether the gateway files were read: before that it is not known which gateways there are.

@@ -72,6 +72,9 @@ async fn look(args: &GetArgs) -> Result<Value, super::Failure> {
         if let Answer::Found(replicas) = args.server.get("replicas").await? {
             value["replicas"] = replicas;
         }
+        if let Answer::Found(mut alarms) = args.server.get("alarms").await? {
+            value["alarms"] = alarms["alarms"].take();
+        }
     } else {
         // A gateway that went away just now has no numbers.
         if let Answer::Found(mut numbers) = args.server.get(&format!("{page}/metrics")).await? {
@@ -100,6 +103,9 @@ fn out_value(args: &GetArgs, value: &Value, out: &Output) -> Outcome {
     if args.name.is_some() {
         out.text(&tree(value, clock::now()));
     } else {
+        for alarm in list(value, "alarms") {
+            out.line(&format!("ALARM  {}", text(alarm, "message")));
+        }
         if let Some(lines) = leader(&value["replicas"]) {
             out.text(&lines);
         }

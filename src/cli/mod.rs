@@ -14,6 +14,7 @@ pub mod envoy;
 mod get;
 mod journal;
 mod output;
+mod place;
 mod prompt;
 mod release;
 mod rewrite;

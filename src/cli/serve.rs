@@ -1,6 +1,7 @@
 //! `serin serve`: runs the control plane until a signal.
 
 use super::output::Output;
+use super::place::Places;
 use super::settings::{DirectoryArgs, PortArgs, SettingsArgs, StoreArgs};
 use super::{Outcome, environment};
 use crate::app::{App, Options};
@@ -36,7 +37,14 @@ pub(super) async fn run(args: ServeArgs, out: &Output) -> Outcome {
     args.directory.over(&mut settings);
     args.ports.over(&mut settings);
     args.store.over(&mut settings)?;
-    settings.store.get_or_insert_with(|| StoreAt::Sqlite(args.settings.beside("serin.db")));
+    if settings.store.is_none() {
+        let beside = args.settings.beside("serin.db");
+        let store = Places::of_environment().store(beside.clone());
+        if store != beside {
+            tracing::info!("the store is {}", store.display());
+        }
+        settings.store = Some(StoreAt::Sqlite(store));
+    }
     if !settings.gateways.is_dir() {
         out.note(&format!(
             "{} is no directory yet; its files will serve when it is",

@@ -43,7 +43,7 @@ pub(super) struct PortArgs {
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct StoreArgs {
     /// Where rollouts and the journal are kept, as `sqlite:` and a file, or the URL of a PostgreSQL database
-    /// [default: sqlite:serin.db]
+    /// [default: sqlite:serin.db beside the settings, or where else it can be written]
     #[arg(long, env = "SERIN_STORE", hide_env_values = true, value_name = "STORE")]
     store: Option<String>,
 }

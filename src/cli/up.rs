@@ -2,6 +2,7 @@
 
 use super::envoy::EnvoyArgs;
 use super::output::Output;
+use super::place::Places;
 use super::serve::StopSignals;
 use super::settings::{PortArgs, SettingsArgs, StoreArgs};
 use super::{Outcome, environment, wrong};
@@ -103,10 +104,7 @@ pub(super) async fn run(args: UpArgs, out: &Output) -> Outcome {
 /// A store of its own for each directory, in the user's folder for such things, so that a rollout goes on next time;
 /// `None` when there is no such folder. Not in the directory: what is watched should hold what people write.
 fn state_of(directory: &Path) -> Option<PathBuf> {
-    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|f| f.is_absolute());
-    let state =
-        folder("XDG_STATE_HOME").or_else(|| Some(folder("HOME")?.join(".local/state")))?.join("serin");
-    std::fs::create_dir_all(&state).ok()?;
+    let state = Places::of_environment().of_user()?;
     let name = Version::of(directory.canonicalize().ok()?.as_os_str().as_encoded_bytes());
     Some(state.join(format!("up-{name}.db")))
 }

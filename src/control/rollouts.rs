@@ -86,6 +86,8 @@ pub(super) struct Rollouts {
     count: u64,
     /// Where this Serin stands among several, and since when; `None`: it is the only one.
     seat: Option<(Seat, Timestamp)>,
+    /// Since when no leader is known; `None`: one is, or none is needed.
+    leaderless: Option<Timestamp>,
     /// What is kept is what this Serin remembers of a store that it could not read since the start.
     recalled: bool,
     /// Counts up whenever it is not known which rows of others were counted: those that are still there are read anew.

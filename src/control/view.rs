@@ -41,6 +41,8 @@ pub struct View {
     pub leads: bool,
     /// Where it stands among those that share the store, and since when by its own clock; `None`: nothing is shared.
     pub seat: Option<(Seat, Timestamp)>,
+    /// Since when no leader is known, by its own clock; `None`: one is, or none is needed.
+    pub leaderless: Option<Timestamp>,
     /// Releases are served as this Serin remembers them, since a shared store could not be read since the start.
     pub is_recalled: bool,
     /// How many decisions about releases of each kind were kept since the start.

@@ -281,6 +281,7 @@ impl World {
             all_vanished: self.files.all_vanished,
             leads: self.rollouts.token().is_ok(),
             seat: self.rollouts.seat(),
+            leaderless: self.rollouts.leaderless(),
             is_recalled: self.rollouts.is_recalled(),
             decisions: self.rollouts.decisions().clone(),
             refusing: self.quarantines.all(&self.offers),

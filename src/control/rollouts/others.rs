@@ -40,6 +40,7 @@ impl Rollouts {
     /// One of several.
     pub(in crate::control) fn with_others(mut self, now: Timestamp) -> Self {
         self.seat = Some((Seat::Follows { leader: None }, now));
+        self.leaderless = Some(now);
         self.heard = self.kept.keys().map(|name| (name.clone(), now)).collect();
         self
     }
@@ -69,6 +70,11 @@ impl Rollouts {
     /// Where this one stands among several, and since when.
     pub(in crate::control) fn seat(&self) -> Option<(Seat, Timestamp)> {
         self.seat.clone()
+    }
+
+    /// Since when no leader is known; `None`: one is, or none is needed.
+    pub(in crate::control) fn leaderless(&self) -> Option<Timestamp> {
+        self.leaderless
     }
 
     /// What the leader has kept. Says which gateways it is about, and what cannot be used.
@@ -124,6 +130,10 @@ impl Rollouts {
         if self.seat.as_ref().is_some_and(|(before, _)| *before == seat) {
             return false;
         }
+        self.leaderless = match &seat {
+            Seat::Leads { .. } | Seat::Follows { leader: Some(_) } => None,
+            Seat::Follows { leader: None } | Seat::Cut { .. } => self.leaderless.or(Some(now)),
+        };
         if let Seat::Leads { .. } = seat {
             self.drop_decisions(&NotLeading::Nobody, now);
             self.read_again();
@@ -212,6 +222,7 @@ impl Rollouts {
     /// Decides nothing until it is said again who does.
     pub(super) fn stand_up(&mut self, why: String, now: Timestamp) {
         self.seat = Some((Seat::Cut { why: why.clone() }, now));
+        self.leaderless = self.leaderless.or(Some(now));
         self.drop_decisions(&NotLeading::Cut(why), now);
         self.is_compared_anew = true;
     }

@@ -234,6 +234,14 @@ async fn a_store_that_cannot_be_opened_at_the_start_costs_the_canary_its_traffic
     );
     let found = api(http).await;
     assert_eq!(weight(Some(&found), "v2"), Some(0.0), "{found}");
+    // It is said where one looks.
+    let url = format!("http://127.0.0.1:{http}");
+    let answer = reqwest::get(format!("{url}/readyz")).await.unwrap();
+    assert_eq!(answer.status(), 200, "traffic needs no store");
+    assert_eq!(answer.text().await.unwrap(), "ready, but without its store: no rollout moves\n");
+    let get = command(folder.path(), &["get", "--server", &url]).output().unwrap();
+    let shown = String::from_utf8_lossy(&get.stdout);
+    assert!(shown.starts_with("ALARM  what happens cannot be kept") && shown.contains("fraud"), "{shown}");
     let before = v2.requests();
     more(&load, 500).await;
     serin.limit(None);

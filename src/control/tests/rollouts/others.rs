@@ -346,3 +346,27 @@ fn who_leads_next_knows_the_keys_of_orders() {
         assert_eq!(said == settled.answer, is_same, "{said}");
     }
 }
+
+#[test]
+fn since_when_nobody_leads_is_known() {
+    let mut other = replica(release("steps: [50]"));
+    let begin = other.now;
+    let since = |play: &mut Play| play.world.view().leaderless;
+    assert_eq!(since(&mut other), Some(begin), "nobody was heard of yet");
+    for seat in
+        [Seat::Cut { why: "no way".into() }, Seat::Follows { leader: None }, Seat::Cut { why: "none".into() }]
+    {
+        other.wait(Duration::from_secs(5));
+        other.event(Event::Seat(seat));
+        assert_eq!(since(&mut other), Some(begin), "whatever else is different");
+    }
+    other.event(follows("a"));
+    assert_eq!(since(&mut other), None);
+    other.wait(Duration::from_secs(5));
+    let gone = other.now;
+    other.event(Event::Seat(Seat::Follows { leader: None }));
+    assert_eq!(since(&mut other), Some(gone));
+    other.event(Event::Seat(Seat::Leads { token: 1 }));
+    assert_eq!(since(&mut other), None);
+    assert_eq!(Kept::new("").play.world.view().leaderless, None, "who is alone needs none");
+}
