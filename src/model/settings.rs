@@ -1,5 +1,6 @@
 //! The settings of one control plane: `serin.yaml`, checked.
 
+use super::Endpoint;
 use crate::names::ListenerName;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -118,10 +119,8 @@ pub enum StoreAt {
 /// A database of `PostgreSQL`, and how to get in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Database {
-    /// A name or an address, without brackets.
-    pub host: String,
-    /// From 1 to 65535.
-    pub port: u16,
+    /// At least one; whichever can be written is it.
+    pub hosts: Vec<Endpoint>,
     /// Who we are there.
     pub user: String,
     /// Which database of the server.
@@ -152,9 +151,9 @@ impl Database {
 impl fmt::Display for Database {
     /// As people are told of it, which holds no secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, user, name, .. } = self;
-        let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
-        write!(f, "postgres://{user}@{open}{host}{close}:{port}/{name}")
+        let Self { hosts, user, name, .. } = self;
+        let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+        write!(f, "postgres://{user}@{}/{name}", hosts.join(","))
     }
 }
 

@@ -20,7 +20,7 @@ use super::{Commit, Entry, Error, Query, Restored, StateChange, Store};
 use crate::clock::Timestamp;
 use crate::model::Database;
 use journal::number;
-use link::{Failure, Link};
+use link::{Failure, Link, begin};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -94,7 +94,7 @@ impl Postgres {
     /// One transaction for all of them; `Err`: it is not known that anything of any was kept.
     fn together(&mut self, commits: &[Commit]) -> Result<Vec<Result<Option<u64>, Error>>, Error> {
         let answers = self.ask(ANSWER, async |client| {
-            let mut transaction = client.transaction().await?;
+            let mut transaction = begin(client).await?;
             let newest = token(&transaction).await?;
             let mut answers = Vec::new();
             for commit in commits {
@@ -185,7 +185,7 @@ impl Store for Postgres {
     fn prune(&mut self, before: Timestamp, most: u64) -> Result<u64, Error> {
         let Some(mine) = self.token else { return Ok(0) };
         self.ask(PRUNE, async |client| {
-            let transaction = client.transaction().await?;
+            let transaction = begin(client).await?;
             if token(&transaction).await? != Some(mine) {
                 return Ok(0);
             }

@@ -74,16 +74,52 @@ impl Server {
         server
     }
 
+    /// Starts a standby of it, which follows until it is promoted. It is away for a moment.
+    #[allow(dead_code, reason = "unit tests need none")]
+    pub(crate) fn standby(&self) -> Self {
+        self.stop("fast");
+        let folder = tempfile::tempdir().unwrap();
+        own(folder.path());
+        let mut copy = Command::new("cp");
+        copy.arg("--archive").arg(self.path("data")).arg(self.path("password")).arg(folder.path());
+        succeed(copy, self.folder.path());
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let standby = Self { folder, port };
+        let path = standby.path("data/postgresql.auto.conf");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let text = text.replacen(&format!("port = {}\n", self.port), &format!("port = {port}\n"), 1);
+        let from = format!("host=127.0.0.1 port={} user=serin password={PASSWORD}", self.port);
+        std::fs::write(&path, format!("{text}\nprimary_conninfo = '{from}'\n")).unwrap();
+        let signal = standby.path("data/standby.signal");
+        std::fs::write(&signal, "").unwrap();
+        own(&signal);
+        self.up();
+        standby.up();
+        standby
+    }
+
+    /// From now on it can be written.
+    #[allow(dead_code, reason = "unit tests need none")]
+    pub(crate) fn promote(&self) {
+        let mut promote = program("pg_ctl");
+        promote.args(["promote", "--wait", "--silent", "--timeout=60", "--pgdata"]).arg(self.path("data"));
+        succeed(promote, self.folder.path());
+    }
+
     /// Starts it again.
     pub(crate) fn up(&self) {
-        let mut start = self.control("start");
+        let mut start = self.control("start", "immediate");
         start.arg("--log").arg(self.folder.path().join("log"));
         succeed(start, self.folder.path());
     }
 
     /// Ends it as a loss of power would.
     pub(crate) fn down(&self) {
-        succeed(self.control("stop"), self.folder.path());
+        self.stop("immediate");
+    }
+
+    fn stop(&self, mode: &str) {
+        succeed(self.control("stop", mode), self.folder.path());
     }
 
     /// A file in its folder.
@@ -117,9 +153,9 @@ impl Server {
         psql
     }
 
-    fn control(&self, what: &str) -> Command {
+    fn control(&self, what: &str, mode: &str) -> Command {
         let mut control = program("pg_ctl");
-        control.args([what, "--wait", "--silent", "--timeout=60", "--mode=immediate", "--pgdata"]);
+        control.args([what, "--wait", "--silent", "--timeout=60", "--mode", mode, "--pgdata"]);
         control.arg(self.path("data"));
         control
     }
@@ -128,7 +164,61 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // Down already where a test has taken it down.
-        let _ = self.control("stop").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let _ = self.control("stop", "immediate").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+}
+
+/// A pool of connections before a server. It ends with this value.
+#[allow(dead_code, reason = "unit tests need none")]
+pub(crate) struct Bouncer {
+    child: Child,
+    pub(crate) port: u16,
+    _folder: TempDir,
+}
+
+#[allow(dead_code, reason = "unit tests need none")]
+impl Bouncer {
+    /// Starts a `PgBouncer` with the defaults of its package but for the mode.
+    pub(crate) fn start(server: &Server, mode: &str) -> Self {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/debian.sh");
+        let mut find = Command::new("bash");
+        let found =
+            find.args([script, "pgbouncer", "usr/sbin/pgbouncer", "^(lib|pgbouncer)"]).output().unwrap();
+        assert!(found.status.success(), "no PgBouncer: {}", String::from_utf8_lossy(&found.stderr));
+        let run = PathBuf::from(String::from_utf8(found.stdout).unwrap().trim());
+        let folder = tempfile::tempdir().unwrap();
+        // Where nobody can reach it.
+        let mut copy = Command::new("cp");
+        copy.arg("--recursive").arg(run.parent().unwrap()).arg(folder.path().join("root"));
+        assert!(copy.status().unwrap().success());
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let settings = format!(
+            "[databases]\npostgres = host=127.0.0.1 port={} dbname=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\nunix_socket_dir =\nauth_type = scram-sha-256\nauth_file = users\npool_mode = {mode}\n",
+            server.port
+        );
+        std::fs::write(folder.path().join("settings"), settings).unwrap();
+        std::fs::write(folder.path().join("users"), format!("\"serin\" \"{PASSWORD}\"\n")).unwrap();
+        for path in [folder.path().to_path_buf(), folder.path().join("settings"), folder.path().join("users")]
+        {
+            own(&path);
+        }
+        let mut allow = Command::new("chmod");
+        assert!(allow.args(["-R", "a+rX"]).arg(folder.path().join("root")).status().unwrap().success());
+        let mut bouncer = Command::new(folder.path().join("root/run"));
+        if is_root() {
+            bouncer.uid(NOBODY).gid(NOBODY);
+        }
+        bouncer.arg("settings").current_dir(folder.path());
+        let child = bouncer.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        Self { child, port, _folder: folder }
+    }
+}
+
+impl Drop for Bouncer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -4,11 +4,13 @@
 use super::Wrong;
 use crate::config::{resolve, spelling};
 use crate::diag::Code;
-use crate::model::{Database, DatabaseTls, StoreAt};
+use crate::model::{Database, DatabaseTls, Endpoint, StoreAt};
 use std::path::Path;
 
 /// The parameters of the URL.
-const PARAMETERS: [&str; 4] = ["sslmode", "sslrootcert", "passwordFile", "cache"];
+const PARAMETERS: [&str; 5] = ["sslmode", "sslrootcert", "passwordFile", "cache", "target_session_attrs"];
+/// So many hosts can be named: each of them is asked in the time that one may take.
+const MOST_HOSTS: usize = 8;
 /// The file of `cache`, unless it is said.
 const CACHE: &str = "serin-cache.db";
 
@@ -41,8 +43,11 @@ fn postgres(text: &str, file: &Path) -> Result<Database, (Code, Wrong)> {
     const FORM: &str =
         "write `postgres://user@host:port/database`, as in `postgres://serin@db.example.com/serin`";
     let wrong = |message: &str, help: &str| (Code::Store, Wrong::new(message, help));
-    let url =
-        url::Url::parse(text).map_err(|e| wrong(&format!("the URL of the database is none: {e}"), FORM))?;
+    // Several hosts are no URL, so each is read as one.
+    let texts = each_host(text);
+    let urls: Result<Vec<url::Url>, _> = texts.iter().map(|text| url::Url::parse(text)).collect();
+    let urls = urls.map_err(|e| wrong(&format!("the URL of the database is none: {e}"), FORM))?;
+    let [url, ..] = &urls[..] else { return Err(wrong("the URL of the database names no host", FORM)) };
     if url.password().is_some() {
         let message =
             "the password of the database stands in the URL, where everybody sees it who sees the settings";
@@ -62,9 +67,19 @@ fn postgres(text: &str, file: &Path) -> Result<Database, (Code, Wrong)> {
             ))
         }
     };
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    if host.is_empty() || url.fragment().is_some() {
+    let host = |url: &url::Url| Endpoint {
+        host: url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
+        port: url.port().unwrap_or(5432),
+    };
+    let hosts: Vec<Endpoint> = urls.iter().map(host).collect();
+    if hosts.iter().any(|at| at.host.is_empty()) || url.fragment().is_some() {
         return Err(wrong("the URL of the database names no host, or has a `#`", FORM));
+    }
+    if hosts.len() > MOST_HOSTS {
+        return Err(wrong(
+            "the URL of the database names more than 8 hosts",
+            "name those that may be the primary",
+        ));
     }
     let (mut password_file, mut cache) = (None, resolve(file, CACHE));
     let (mut mode, mut root_file) = (None, None);
@@ -73,6 +88,12 @@ fn postgres(text: &str, file: &Path) -> Result<Database, (Code, Wrong)> {
             "sslmode" => mode = Some(value.into_owned()),
             "sslrootcert" if !value.is_empty() => root_file = Some(resolve(file, &value)),
             "passwordFile" if !value.is_empty() => password_file = Some(resolve(file, &value)),
+            "target_session_attrs" if matches!(&*value, "read-write" | "primary") => {}
+            "target_session_attrs" => {
+                let message =
+                    "`target_session_attrs` is `read-write`: Serin goes to the server that can be written";
+                return Err(wrong(message, "leave it out"));
+            }
             "cache" if !value.is_empty() && !value.ends_with('/') => cache = resolve(file, &value),
             key if PARAMETERS.contains(&key) => {
                 return Err(wrong(&format!("the parameter `{key}` of the URL names no file"), "name a file"));
@@ -92,7 +113,7 @@ fn postgres(text: &str, file: &Path) -> Result<Database, (Code, Wrong)> {
         }
     }
     let is_tls = match mode.as_deref() {
-        None => !is_loopback(&host),
+        None => !hosts.iter().all(|at| is_loopback(&at.host)),
         Some("disable") => false,
         Some("verify-full") => true,
         Some(other) => {
@@ -110,14 +131,23 @@ fn postgres(text: &str, file: &Path) -> Result<Database, (Code, Wrong)> {
         return Err(wrong(message, "write `sslmode=verify-full`, or leave out `sslrootcert`"));
     }
     Ok(Database {
-        port: url.port().unwrap_or(5432),
         user: plain(url.username(), "user")?,
         name: plain(url.path().trim_start_matches('/'), "database")?,
         tls: is_tls.then_some(DatabaseTls { root_file }),
-        host,
+        hosts,
         password_file,
         cache: Some(cache),
     })
+}
+
+/// The same URL with one of its hosts each.
+fn each_host(text: &str) -> Vec<String> {
+    let Some((scheme, rest)) = text.split_once("://") else { return vec![text.to_owned()] };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    let (user, hosts) = authority.rsplit_once('@').map_or(("", authority), |(user, hosts)| (user, hosts));
+    let at = if authority.contains('@') { "@" } else { "" };
+    hosts.split(',').map(|host| format!("{scheme}://{user}{at}{host}{rest}")).collect()
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -150,6 +180,11 @@ mod tests {
         let near = read("postgresql://serin@[::1]:6000/x?").unwrap();
         assert_eq!((near.to_string().as_str(), &near.tls), ("postgres://serin@[::1]:6000/x", &None));
         assert!(read("postgres://serin@localhost/x?sslmode=verify-full").unwrap().tls.is_some());
+        let several =
+            read("postgres://serin@db-1,[fd00::2]:6000,db-3:7/x?target_session_attrs=read-write").unwrap();
+        assert_eq!(several.to_string(), "postgres://serin@db-1:5432,[fd00::2]:6000,db-3:7/x");
+        assert!(several.tls.is_some() && read("postgres://serin@127.0.0.1:1,db/x").unwrap().tls.is_some());
+        assert!(read("postgres://serin@127.0.0.1:1,localhost/x").unwrap().tls.is_none());
         assert!(read("postgres://serin@db/x?sslmode=disable").unwrap().tls.is_none());
     }
 
@@ -162,6 +197,11 @@ mod tests {
             ("postgres://serin@db", "no database"),
             ("postgres://serin@db/x/y", "no database"),
             ("postgres:serin", "no host"),
+            ("postgres://serin@a,/x", "is none: empty host"),
+            ("postgres://serin@a,b:c/x", "is none"),
+            ("postgres://serin:sesame@a,b/x", "the password of the database stands in the URL"),
+            ("postgres://serin@1,2,3,4,5,6,7,8,9/x", "more than 8 hosts"),
+            ("postgres://serin@a/x?target_session_attrs=any", "`target_session_attrs` is `read-write`"),
             ("postgres://serin@db/x?sslmode=require", "`sslmode=require` is not safe"),
             ("postgres://serin@db/x?password=sesame", "a parameter `password`"),
             ("postgres://serin@db/x?passwordFile=", "names no file"),

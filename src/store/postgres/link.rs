@@ -2,19 +2,20 @@
 
 use super::schema;
 use super::tls::{Stream, Tls};
-use crate::model::Database;
+use crate::model::{Database, Endpoint};
 use crate::store::Error;
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
-use tokio_postgres::config::SslMode;
-use tokio_postgres::{AsyncMessage, Client, Config, Connection, Socket};
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, Socket, Transaction};
 
 /// Within this a connection is there and can be used.
 pub(in crate::store) const OPEN: Duration = Duration::from_secs(5);
 /// A transaction in which its Serin says nothing more is taken back by the database after this: one that was frozen must
 /// not hold up those that go on.
-const IDLE: &str = "1s";
+const IDLE: &str = "SET LOCAL idle_in_transaction_session_timeout = '1s'";
 
 /// A connection.
 pub(in crate::store) struct Link {
@@ -54,30 +55,56 @@ impl From<Error> for Failure {
 }
 
 impl Link {
-    /// Opens a connection to a database, which then has all tables.
+    /// Opens a connection to a database that can be written, the first of its hosts that is one; it then has all tables.
     pub(in crate::store) async fn open(at: &Database) -> Result<Self, Error> {
+        let mut faults = Vec::new();
+        // Each in its share of the time: one that says nothing must not keep us from the next.
+        let most = OPEN / u32::try_from(at.hosts.len()).unwrap_or(1).max(1);
+        for host in &at.hosts {
+            match Self::connect(at, host, most).await {
+                Ok(mut link) => {
+                    let place = link.wire.place.clone();
+                    let Self { client, wire } = &mut link;
+                    wire.drive(OPEN, schema::migrate(client, schema::MIGRATIONS, schema::OLDEST, &place))
+                        .await?;
+                    return Ok(link);
+                }
+                Err(Error::Unavailable { why, .. }) if at.hosts.len() > 1 => {
+                    faults.push(format!("{host}: {why}"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Unavailable { place: at.to_string(), why: faults.join("; ") })
+    }
+
+    async fn connect(at: &Database, host: &Endpoint, most: Duration) -> Result<Self, Error> {
         let place = at.to_string();
         let unavailable = |why: String| Error::Unavailable { place: place.clone(), why };
         let mut config = Config::new();
-        config.host(&at.host).port(at.port).user(&at.user).dbname(&at.name).application_name("serin");
+        config.host(&host.host).port(host.port).user(&at.user).dbname(&at.name).application_name("serin");
         config.ssl_mode(if at.tls.is_some() { SslMode::Require } else { SslMode::Disable });
-        config.connect_timeout(OPEN).tcp_user_timeout(OPEN);
-        // In UTC, so that no setting of a server shows in what is kept.
-        config.options(format!("-c idle_in_transaction_session_timeout={IDLE} -c timezone=UTC"));
+        config.connect_timeout(most).tcp_user_timeout(OPEN);
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         if let Some(path) = &at.password_file {
             let read = std::fs::read(path).map_err(|e| unavailable(format!("{}: {e}", path.display())))?;
             config.password(read.trim_ascii_end());
         }
         let tls = Tls::new(at).map_err(|e| unavailable(e.to_string()))?;
-        let connected = tokio::time::timeout(OPEN, config.connect(tls)).await;
+        let connected = tokio::time::timeout(most, config.connect(tls)).await;
         let connected = connected.map_err(|_| unavailable("it does not answer".into()))?;
         let (client, connection) = connected.map_err(|e| explain(Failure::Sql(e), &place))?;
         let wire = Wire { connection, place: place.clone(), is_broken: false, notified: false };
-        let mut link = Self { client, wire };
-        let Self { client, wire } = &mut link;
-        wire.drive(OPEN, schema::migrate(client, schema::MIGRATIONS, schema::OLDEST, &place)).await?;
-        Ok(link)
+        Ok(Self { client, wire })
     }
+}
+
+/// Begins a transaction. What holds for it is said in it, since a pool before the database (`PgBouncer`) may refuse what is said as a
+/// connection begins, and may give each transaction another connection.
+pub(in crate::store) async fn begin(client: &mut Client) -> Result<Transaction<'_>, Failure> {
+    let transaction = client.transaction().await?;
+    transaction.batch_execute(IDLE).await?;
+    Ok(transaction)
 }
 
 impl Wire {
@@ -114,7 +141,11 @@ impl Wire {
         match done {
             Ok(Ok(Ok(done))) => Ok(done),
             Ok(Ok(Err(failure))) => {
-                self.is_broken |= matches!(&failure, Failure::Sql(e) if e.is_closed());
+                // One that can only be read any more has another beside it that can be written.
+                let is_over = |e: &tokio_postgres::Error| {
+                    e.is_closed() || e.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
+                };
+                self.is_broken |= matches!(&failure, Failure::Sql(e) if is_over(e));
                 Err(explain(failure, place))
             }
             Ok(Err(Some(error))) => Err(explain(Failure::Sql(error), place)),
@@ -172,6 +203,9 @@ fn explain(failure: Failure, place: &str) -> Error {
     while let Some(inner) = cause {
         why = format!("{why}: {inner}");
         cause = inner.source();
+    }
+    if why.ends_with("database does not allow writes") {
+        "it is a standby, or may only be read".clone_into(&mut why);
     }
     Error::Unavailable { place: place.to_owned(), why }
 }

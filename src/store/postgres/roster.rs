@@ -2,7 +2,7 @@
 
 use super::Value;
 use super::journal::number;
-use super::link::Failure;
+use super::link::{Failure, begin};
 use crate::clock::Timestamp;
 use crate::store::roster::{Differing, Row};
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ pub(in crate::store) async fn register(
     token: Option<u64>,
     copies: &BTreeMap<Arc<str>, Arc<str>>,
 ) -> Result<(), Failure> {
-    let transaction = client.transaction().await?;
+    let transaction = begin(client).await?;
     let forget = "DELETE FROM serin.replicas WHERE id = $1";
     transaction.execute_typed(forget, &[(&&*entry.id, Type::TEXT)]).await?;
     let put = "INSERT INTO serin.replicas (id, name, version, since, beat, token, gateways, copy) \
@@ -62,7 +62,7 @@ pub(in crate::store) async fn beat(
     changed: &BTreeMap<Arc<str>, Option<Arc<str>>>,
     gateways: usize,
 ) -> Result<bool, Failure> {
-    let transaction = client.transaction().await?;
+    let transaction = begin(client).await?;
     let beat = "UPDATE serin.replicas SET beat = beat + 1, token = $2, gateways = $3, copy = copy + $4 WHERE id = $1";
     let gateways = i64::try_from(gateways).unwrap_or(i64::MAX);
     let more = i64::from(!changed.is_empty());

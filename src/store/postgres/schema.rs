@@ -1,6 +1,6 @@
 //! The tables, in a schema of their own, and how a database of an older Serin comes to have them.
 
-use super::link::Failure;
+use super::link::{Failure, begin};
 use crate::store::Error;
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
@@ -127,7 +127,7 @@ pub(super) async fn migrate(
     place: &str,
 ) -> Result<(), Failure> {
     let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
-    let transaction = client.transaction().await?;
+    let transaction = begin(client).await?;
     // What is there already needs neither the lock nor the right to make it.
     if version(transaction.client()).await? != Some(known) {
         transaction.query_typed("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await?;

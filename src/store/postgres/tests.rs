@@ -4,6 +4,7 @@
 mod server;
 
 use super::*;
+use crate::model::Endpoint;
 use crate::store::contract::{commit, contract, entry, gateway, state};
 use crate::store::lease::{Answer, Ask, Row};
 use crate::store::measured::{MOST, Mark, Measured};
@@ -12,8 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 fn database(server: &Server, name: &str) -> Database {
     Database {
-        host: "127.0.0.1".into(),
-        port: server.port,
+        hosts: vec![Endpoint { host: "127.0.0.1".into(), port: server.port }],
         user: "serin".into(),
         name: name.into(),
         password_file: Some(server.path("password")),
@@ -119,8 +119,14 @@ fn who_is_frozen_in_a_transaction_holds_nobody_up() {
     let mut link = runtime.block_on(Link::open(&at)).unwrap();
     // It has checked its token, and then nothing more is heard of it.
     let Link { client, wire } = &mut link;
-    let begin = async { Ok(client.batch_execute("BEGIN; SELECT 1 FROM serin.lease FOR SHARE").await?) };
-    runtime.block_on(wire.drive(ANSWER, begin)).unwrap();
+    let begun = async {
+        let transaction = begin(client).await?;
+        transaction.batch_execute("SELECT 1 FROM serin.lease FOR SHARE").await?;
+        // Otherwise it would be taken back as soon as anything is said.
+        std::mem::forget(transaction);
+        Ok(())
+    };
+    runtime.block_on(wire.drive(ANSWER, begun)).unwrap();
     assert_eq!(next.take(), token_of_frozen + 1);
     let write = async { Ok(client.batch_execute("NOTIFY serin; COMMIT").await?) };
     let woken = runtime.block_on(wire.drive(ANSWER, write));
@@ -245,7 +251,8 @@ fn a_server_proves_who_it_is() {
         let path = folder.path().join("root.pem");
         std::fs::write(&path, root).unwrap();
         let tls = Some(crate::model::DatabaseTls { root_file: Some(path) });
-        Postgres::new(Database { host: host.into(), tls, ..database(&server, "postgres") }).unwrap().load()
+        let hosts = vec![Endpoint { host: host.into(), port: server.port }];
+        Postgres::new(Database { hosts, tls, ..database(&server, "postgres") }).unwrap().load()
     };
     assert_eq!(load("localhost", &root.pem()), Ok(Restored::default()));
     let said = |loaded: Result<Restored, Error>| loaded.unwrap_err().to_string();

@@ -16,12 +16,12 @@ use tokio_rustls::TlsConnector;
 
 /// Opens TLS, where the database is to have it.
 #[derive(Clone)]
-pub(super) struct Tls(Option<(TlsConnector, ServerName<'static>)>);
+pub(super) struct Tls(Option<TlsConnector>, Option<ServerName<'static>>);
 
 impl Tls {
     /// With the authorities as their file has them now.
     pub(super) fn new(at: &Database) -> io::Result<Self> {
-        let Some(tls) = &at.tls else { return Ok(Self(None)) };
+        let Some(tls) = &at.tls else { return Ok(Self(None, None)) };
         let mut roots = RootCertStore::empty();
         if let Some(path) = &tls.root_file {
             let named = |why: String| io::Error::other(format!("{}: {why}", path.display()));
@@ -41,8 +41,7 @@ impl Tls {
             .map_err(io::Error::other)?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let name = ServerName::try_from(at.host.clone()).map_err(io::Error::other)?;
-        Ok(Self(Some((TlsConnector::from(Arc::new(config)), name))))
+        Ok(Self(Some(TlsConnector::from(Arc::new(config))), None))
     }
 }
 
@@ -51,8 +50,10 @@ impl MakeTlsConnect<Socket> for Tls {
     type TlsConnect = Self;
     type Error = io::Error;
 
-    fn make_tls_connect(&mut self, _: &str) -> io::Result<Self> {
-        Ok(self.clone())
+    /// To the host of this name or address, which the certificate has to have.
+    fn make_tls_connect(&mut self, host: &str) -> io::Result<Self> {
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other);
+        Ok(Self(self.0.clone(), self.0.as_ref().map(|_| name).transpose()?))
     }
 }
 
@@ -63,7 +64,8 @@ impl TlsConnect<Socket> for Tls {
 
     fn connect(self, socket: Socket) -> Self::Future {
         Box::pin(async move {
-            let (connector, name) = self.0.ok_or_else(|| io::Error::other("TLS was not asked for"))?;
+            let wanted = self.0.zip(self.1);
+            let (connector, name) = wanted.ok_or_else(|| io::Error::other("TLS was not asked for"))?;
             Ok(Stream(Box::new(connector.connect(name, socket).await?)))
         })
     }

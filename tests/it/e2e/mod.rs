@@ -12,6 +12,7 @@ mod clock;
 mod closed;
 mod compare;
 mod comparers;
+mod databases;
 mod demo;
 mod disk;
 mod edits;
