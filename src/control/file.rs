@@ -14,9 +14,13 @@ pub(super) struct File {
     pub(super) newest: Arc<Loaded>,
     /// The newest version that could be used, and is served while `newest` cannot be.
     pub(super) good: Option<Arc<Loaded>>,
+    /// `good` is only kept closed, since what it names was not there as Serin began; it holds what it had all the same.
+    pub(super) keeps_closed: bool,
     /// The problems that `newest` has with other files.
     pub(super) conflicts: Vec<Diagnostic>,
     pub(super) arrival: u64,
+    /// Since when it is there.
+    pub(super) since: Timestamp,
     pub(super) vanished: Option<Timestamp>,
     /// The entity tag of the newest version; `None`: nothing is known of its bytes.
     pub(super) tag: Option<Arc<str>>,
@@ -70,7 +74,7 @@ impl File {
     /// The version by which the file holds its name and routes: one that was accepted, and not only kept closed. What a missing
     /// file kept closed stays so for the grace.
     pub(super) fn accepted(&self) -> Option<&Loaded> {
-        self.good.as_deref().filter(|good| self.is_vanished() || !is_kept_closed(good))
+        self.good.as_deref().filter(|good| self.is_vanished() || self.keeps_closed || !is_kept_closed(good))
     }
 
     /// Returns the class of precedence among files that want what none of them holds, the first class first: a gateway
@@ -92,7 +96,7 @@ impl File {
 
 /// Where nothing good is known of a gateway that is for some only, its place is kept, closed: otherwise its requests
 /// would fall through to a gateway with a shorter path, which may be open.
-fn closed(newest: &Loaded) -> Option<Arc<Loaded>> {
+pub(super) fn closed(newest: &Loaded) -> Option<Arc<Loaded>> {
     let gateway = newest.closed.clone()?;
     Some(Arc::new(Loaded { gateway: Some(gateway), diagnostics: Vec::new(), ..newest.clone() }))
 }
@@ -113,13 +117,22 @@ pub(super) fn last_good(good: Option<Arc<Loaded>>, newest: &Loaded) -> Option<Ar
     }
 }
 
-/// What files that are there want, by the name of its gateway.
-pub(super) type Successors<'a> = BTreeMap<&'a GatewayName, &'a Loaded>;
+/// The version of a file that was accepted before Serin began.
+#[derive(Debug)]
+pub(super) struct Remembered {
+    pub(super) version: Arc<Loaded>,
+    /// Else it is only kept closed.
+    pub(super) is_whole: bool,
+}
+
+/// What files that are there want, by the name of its gateway, and since when they are there.
+pub(super) type Successors<'a> = BTreeMap<&'a GatewayName, (&'a Loaded, Timestamp)>;
 
 /// Makes a file take part with one of its versions.
 ///
 /// A file that is missing holds what it had for [`GRACE`](super::GRACE), since editors and deployments replace a file by removing
-/// it for a moment. A file that wants the same name and routes succeeds it at once, as after a rename, unless it would open them.
+/// it for a moment. A file that came since and wants the same name and routes succeeds it at once, as after a rename, unless it would
+/// open them; one that was there before, such as a copy, waits.
 pub(super) fn claimant<'a>(
     file: &'a File,
     wants: Option<&'a Arc<Loaded>>,
@@ -127,7 +140,8 @@ pub(super) fn claimant<'a>(
 ) -> Option<Claimant<'a>> {
     let is_succeeded = |holds: &&Loaded| {
         let successor = holds.name.as_ref().and_then(|name| present.get(name));
-        file.is_vanished() && successor.is_some_and(|successor| succeeds(successor, holds))
+        let gone = file.vanished;
+        gone.zip(successor).is_some_and(|(gone, (new, since))| *since >= gone && succeeds(new, holds))
     };
     Some(Claimant { wants: wants?, holds: file.accepted().filter(|holds| !is_succeeded(holds)) })
 }

@@ -5,7 +5,7 @@
 
 use super::claims::Claims;
 use super::expiries::Expiries;
-use super::file::{File, Successors, claimant, last_good};
+use super::file::{File, Remembered, Successors, claimant, closed, is_kept_closed, last_good};
 use super::{Changes, Draft, GRACE, Unlisted};
 use crate::clock::Timestamp;
 use crate::config::{self, Attachment, Claimant, Content, Context, Document, Loaded, Read, Reference};
@@ -202,10 +202,7 @@ impl Files {
         let around = self.claims.around(&newer);
         let mut broken = self.broken(&around);
         let is_first = self.unlisted.everything().is_none() && !std::mem::replace(&mut self.begun, true);
-        if is_first && !to_load.is_empty() {
-            // Some of them may have gone meanwhile. When all have, they will be back.
-            self.accepted.extend(self.good_texts.keys().cloned());
-        }
+        let missing = if is_first { self.missing(&to_load) } else { Vec::new() };
         let prometheus = self.prometheus.as_ref();
         let context = Context { listeners, attached: &self.attached, routing, prometheus };
         let load = |(path, read): (Arc<str>, Read)| {
@@ -215,9 +212,27 @@ impl Files {
             (path, newest, document, remembered)
         };
         let loaded: Vec<_> = to_load.into_iter().map(load).collect();
+        // Those that went while nobody looked are missing since now.
+        let gone = |document: Document| {
+            let newest = Arc::new(config::load(&document, &context));
+            let remembered = self.remembered(&document, &newest, &context);
+            (Arc::clone(&document.path), newest, document, remembered)
+        };
+        let gone: Vec<_> = missing.into_iter().map(gone).collect();
+        let mut around = self.claims.around(&around);
         for (path, newest, document, remembered) in loaded {
-            self.put(&path, newest, document, remembered);
+            self.put(&path, newest, document, remembered, now);
         }
+        for (path, newest, document, remembered) in gone {
+            self.put(&path, newest, document, remembered, now);
+            if let Some(file) = self.by_path.get_mut(&path) {
+                file.vanished = Some(now);
+                self.vanished.insert((now, Arc::clone(&path)));
+            }
+            around.insert(Arc::clone(&path));
+            outcome.vanished.push(path);
+        }
+        around.extend(newer.iter().cloned());
         let around = self.claims.around(&around);
         for (path, newest) in self.broken(&around) {
             if !newer.contains(&path) {
@@ -227,9 +242,33 @@ impl Files {
         self.all_vanished = !self.by_path.is_empty() && self.by_path.len() == self.vanished.len();
         outcome.all_vanished = self.all_vanished && !had_vanished;
         outcome.returned = had_vanished && !self.all_vanished;
+        if outcome.returned {
+            self.begin_grace(now);
+        }
 
         self.conclude(&mut outcome, &broken, around);
         outcome
+    }
+
+    /// The last good texts of files that are not there as Serin begins.
+    fn missing(&self, found: &BTreeMap<Arc<str>, Read>) -> Vec<Document> {
+        let is_missing = |path: &&Arc<str>| !found.contains_key(*path) && !self.by_path.contains_key(*path);
+        let texts = self.good_texts.iter().filter(|(path, _)| is_missing(path));
+        let document = |(path, text): (&Arc<str>, &Arc<str>)| Document {
+            path: Arc::clone(path),
+            content: Content::Text(text.as_bytes().into()),
+        };
+        texts.map(document).collect()
+    }
+
+    /// The first of all files is back, and the others have as long again.
+    fn begin_grace(&mut self, now: Timestamp) {
+        for (_, path) in std::mem::take(&mut self.vanished) {
+            if let Some(file) = self.by_path.get_mut(&path) {
+                file.vanished = Some(now);
+                self.vanished.insert((now, path));
+            }
+        }
     }
 
     /// Resolves the conflicts of some files; `broken`: those that were broken before.
@@ -284,7 +323,7 @@ impl Files {
         if let Some(gateway) = &loaded.gateway {
             let around = self.claims.met_by(gateway);
             let mut present = self.present(&around);
-            present.extend(loaded.name.as_ref().map(|name| (name, &loaded)));
+            present.extend(loaded.name.as_ref().map(|name| (name, (&loaded, Timestamp(i64::MAX)))));
             let others = self.in_order(&around).filter(|(path, _)| ***path != *draft.document.path);
             let mut claimants: Vec<Claimant<'_>> =
                 others.filter_map(|(_, f)| claimant(f, f.candidate(), &present)).collect();
@@ -310,7 +349,7 @@ impl Files {
         document: &Document,
         newest: &Arc<Loaded>,
         context: &Context<'_>,
-    ) -> Option<Arc<Loaded>> {
+    ) -> Option<Remembered> {
         let path = &document.path;
         if self.by_path.contains_key(path) {
             return None;
@@ -323,7 +362,10 @@ impl Files {
                 context,
             )),
         };
-        loaded.gateway.is_some().then_some(loaded)
+        // What it names may not be there: then it keeps what it had, closed.
+        let is_whole = loaded.gateway.is_some();
+        let version = if is_whole { Some(loaded) } else { closed(&loaded) };
+        version.map(|version| Remembered { version, is_whole })
     }
 
     /// A file has a new version.
@@ -332,7 +374,8 @@ impl Files {
         path: &Arc<str>,
         newest: Arc<Loaded>,
         document: Document,
-        remembered: Option<Arc<Loaded>>,
+        remembered: Option<Remembered>,
+        now: Timestamp,
     ) {
         let previous = self.by_path.remove(path);
         if let Some(since) = previous.as_ref().and_then(|p| p.vanished) {
@@ -350,12 +393,20 @@ impl Files {
             },
             |p| p.arrival,
         );
-        let good = last_good(previous.and_then(|p| p.good).or(remembered), &newest);
+        let since = previous.as_ref().filter(|p| p.vanished.is_none()).map_or(now, |p| p.since);
+        let keeps = previous.as_ref().map_or_else(
+            || remembered.as_ref().is_some_and(|remembered| !remembered.is_whole),
+            |p| p.keeps_closed,
+        );
+        let good = previous.and_then(|p| p.good).or(remembered.map(|remembered| remembered.version));
+        let good = last_good(good, &newest);
+        let keeps_closed = keeps && good.as_deref().is_some_and(is_kept_closed);
         let tag = match &document.content {
             Content::Text(bytes) => Some(Version::of(bytes).tag().into()),
             _ => None,
         };
-        let file = File { document, newest, good, conflicts: Vec::new(), arrival, vanished: None, tag };
+        let (conflicts, vanished) = (Vec::new(), None);
+        let file = File { document, newest, good, keeps_closed, conflicts, arrival, since, vanished, tag };
         self.by_path.insert(Arc::clone(path), file);
         self.claim(path);
     }
@@ -439,7 +490,8 @@ impl Files {
     /// The names that those of some files want which are there.
     fn present(&self, paths: &BTreeSet<Arc<str>>) -> Successors<'_> {
         let files = paths.iter().filter_map(|path| self.by_path.get(path)).filter(|f| !f.is_vanished());
-        files.filter_map(File::candidate).filter_map(|c| Some((c.name.as_ref()?, c.as_ref()))).collect()
+        let wanted = files.filter_map(|file| Some((file.candidate()?, file.since)));
+        wanted.filter_map(|(wants, since)| Some((wants.name.as_ref()?, (wants.as_ref(), since)))).collect()
     }
 
     /// Files by [`File::precedence`], then in the order in which they were first read.

@@ -239,6 +239,103 @@ fn renamed_file_with_authentication_is_no_interruption() {
     assert_eq!((&*play.gateway("claims").file, play.codes("claims")), ("z.yaml", vec![]));
 }
 
+#[test]
+fn file_that_is_missing_at_a_start_keeps_its_place_for_the_grace() {
+    for claims in [locked("claims"), at("/shared", "claims")] {
+        let mut play = started(BTreeMap::new());
+        play.write("z.yaml", claims.clone());
+        play.write("a.yaml", at("/shared", "trial"));
+        let mut store = BTreeMap::new();
+        keep(&mut store, &mut play);
+        let before = versions(&play.snapshot());
+
+        let mut play = started(store.clone());
+        play.files(&[("a.yaml", Some(at("/shared", "trial")))]);
+        assert!(serves(&mut play, "claims") && !serves(&mut play, "trial"));
+        assert_eq!(versions(&play.snapshot()), before, "Envoys are sent nothing");
+        assert_eq!(play.was_told(NoteKind::Vanished), 1, "{:?}", play.told);
+        keep(&mut store, &mut play);
+        assert!(store.contains_key("z.yaml"), "another restart finds it");
+        play.write("z.yaml", claims);
+        assert!(serves(&mut play, "claims") && !serves(&mut play, "trial"));
+        play.remove("z.yaml");
+        play.wait(GRACE);
+        assert!(serves(&mut play, "trial"));
+        keep(&mut store, &mut play);
+        assert!(!store.contains_key("z.yaml"));
+    }
+}
+
+#[test]
+fn nothing_is_removed_when_all_files_are_missing_at_a_start() {
+    let mut play = started(BTreeMap::new());
+    play.write("a.yaml", locked("claims"));
+    let mut store = BTreeMap::new();
+    keep(&mut store, &mut play);
+    let before = versions(&play.snapshot());
+    let mut play = started(store.clone());
+    play.files(&[]);
+    play.wait(GRACE + GRACE);
+    assert_eq!(versions(&play.snapshot()), before);
+    assert!(play.world.view().all_vanished);
+    keep(&mut store, &mut play);
+    assert_eq!(store.len(), 1);
+    play.write("b.yaml", at("/b", "b"));
+    assert!(serves(&mut play, "claims"), "the others may be on their way");
+    play.wait(GRACE);
+    assert!(!serves(&mut play, "claims"));
+}
+
+#[test]
+fn when_the_first_of_all_files_is_back_the_others_have_their_time() {
+    let mut play = started(BTreeMap::new());
+    play.files(&[("a.yaml", Some(locked("claims"))), ("b.yaml", Some(at("/b", "b")))]);
+    play.files(&[("a.yaml", None), ("b.yaml", None)]);
+    play.wait(GRACE * 10);
+    play.write("b.yaml", at("/b", "b"));
+    play.event(Event::Tick);
+    assert!(serves(&mut play, "claims") && serves(&mut play, "b"));
+    play.write("a.yaml", locked("claims"));
+    play.wait(GRACE);
+    assert!(serves(&mut play, "claims"));
+}
+
+#[test]
+fn file_whose_users_are_missing_at_a_start_keeps_its_place_from_all_others() {
+    let other = locked("trial").replace("keysFile: keys", "keysFile: others");
+    let mut play = started(BTreeMap::new());
+    play.attach("others", Attachment::private(KEYS.as_bytes()));
+    play.write("z.yaml", locked("claims"));
+    play.write("a.yaml", other.clone());
+    let mut store = BTreeMap::new();
+    keep(&mut store, &mut play);
+
+    let mut play = started(store.clone());
+    play.attach("keys", Attachment::Missing);
+    play.attach("others", Attachment::private(KEYS.as_bytes()));
+    play.files(&[("a.yaml", Some(other)), ("z.yaml", Some(locked("claims")))]);
+    assert!(!serves(&mut play, "trial"), "{:?}", play.world.view().gateways);
+    play.attach("keys", Attachment::private(KEYS.as_bytes()));
+    play.files(&[("z.yaml", Some(locked("claims")))]);
+    assert!(serves(&mut play, "claims") && !serves(&mut play, "trial"));
+}
+
+#[test]
+fn copy_that_was_there_before_takes_nothing_over_while_a_file_is_replaced() {
+    let mut play = started(BTreeMap::new());
+    play.write("a.yaml", locked("claims"));
+    play.write("copy.yaml", locked("claims").replace("10.0.0.1", "10.0.0.9"));
+    let before = versions(&play.snapshot());
+    play.wait(Duration::from_secs(1));
+    play.remove("a.yaml"); // as an editor does that replaces a file
+    assert_eq!(versions(&play.snapshot()), before);
+    play.write("a.yaml", locked("claims"));
+    assert_eq!((&*play.gateway("claims").file, versions(&play.snapshot())), ("a.yaml", before));
+    play.remove("a.yaml");
+    play.wait(GRACE);
+    assert_eq!(&*play.gateway("claims").file, "copy.yaml", "it was removed");
+}
+
 /// What may happen to one of three files.
 #[derive(Clone, Debug)]
 enum Step {
@@ -294,7 +391,7 @@ proptest! {
                     play.wait(GRACE + LINGER);
                 }
                 Step::Restart { with_store } => {
-                    is_guarded &= before.is_some_and(|file| disk.contains_key(&file));
+                    is_guarded &= with_store || before.is_some_and(|file| disk.contains_key(&file));
                     keep(&mut store, &mut play);
                     if !with_store {
                         store.clear();
@@ -302,7 +399,7 @@ proptest! {
                     play = started(store.clone());
                     let files: Vec<_> = disk.iter().map(|(f, keys)| (PATHS[*f], Some(text(*f, *keys)))).collect();
                     play.files(&files);
-                    if with_store && before.is_some_and(|file| disk.contains_key(&file)) {
+                    if with_store {
                         prop_assert_eq!(owner(&mut play), before);
                     }
                 }
