@@ -27,7 +27,7 @@ pub struct Alarm {
     /// `leader`: of several Serins with one store none leads; `certificate`: one has ended or ends soon, or cannot be used;
     /// `clock`: the clock of the machine was set;
     /// `unkept`: an order acts at the Envoys of this Serin and is not kept yet;
-    /// `refused`: an Envoy does not have what it should; `same-id`: two Envoys say that they are one; `version`: an Envoy is older
+    /// `unanswered`: an Envoy does not answer; `refused`: an Envoy does not have what it should; `same-id`: two Envoys say that they are one; `version`: an Envoy is older
     /// or newer than those that Serin knows, or too old for a gateway.
     pub kind: &'static str,
     /// The directory, by its path below that of the gateway files.
@@ -65,7 +65,7 @@ impl Sources {
         let certificates = certificates(&view, clock::time_of_day());
         let unkept = view.busy.values().filter_map(|gateway| unkept(gateway));
         let files = unlisted.sentences(self.is_ready()).map(alarm).chain(vanished);
-        let envoys = envoys(&self.registry.proxies(), &view);
+        let envoys = envoys(&self.registry.proxies(), &view, clock::now());
         Alarms {
             alarms: files
                 .chain(store)
@@ -134,11 +134,14 @@ fn unkept(gateway: &GatewayView) -> Option<Alarm> {
     Some(Alarm { kind: "unkept", directory: None, message })
 }
 
+/// So long an Envoy may take to answer: it answers when it has read all of it.
+const UNANSWERED: Duration = Duration::from_secs(10);
+
 /// So many gateways are named that one Envoy refuses.
 const NAMED: usize = 3;
 
 /// What is wrong with the connected Envoys.
-fn envoys(proxies: &[Proxy], view: &View) -> Vec<Alarm> {
+fn envoys(proxies: &[Proxy], view: &View, now: Timestamp) -> Vec<Alarm> {
     let mut alarms = Vec::new();
     let alarm = |kind, message| Alarm { kind, directory: None, message };
     for (n, Proxy { node, address, kinds, .. }) in proxies.iter().enumerate() {
@@ -147,6 +150,14 @@ fn envoys(proxies: &[Proxy], view: &View) -> Vec<Alarm> {
         {
             let then = "give each an id of its own: `serin bootstrap --id`";
             alarms.push(alarm("same-id", format!("several Envoys say that they are {}; {then}", node.id)));
+        }
+        let unanswered = kinds.values().filter_map(|status| status.unanswered).min();
+        if let Some(since) = unanswered.filter(|since| now.since(*since) >= UNANSWERED) {
+            let message = format!(
+                "{who} has not answered since {since} what it was offered: it may still serve what was before, also the weights of \
+                 releases that were taken back"
+            );
+            alarms.push(alarm("unanswered", message));
         }
         if let Some(why) = translate::unknown_version(&node.version) {
             alarms.push(alarm("version", format!("{who} {why}")));

@@ -9,6 +9,7 @@ use super::{
 use crate::clock::{self, Timestamp};
 use crate::compare::Report;
 use crate::control::{GatewayView, View};
+use crate::resource::Kind;
 use crate::snapshot::{Node, dump};
 use crate::translate;
 use crate::xds::{Proxy, TypeStatus};
@@ -239,7 +240,37 @@ async fn gateway(
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    Ok(tagged(&headers, &*shown(&find(&sources, &name)?, &caller)))
+    let gateway = shown(&find(&sources, &name)?, &caller);
+    let behind = behind(&sources, &gateway);
+    Ok(tagged(&headers, &GatewayPage { gateway, behind }))
+}
+
+/// One gateway, and where it is not so yet.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GatewayPage {
+    #[serde(flatten)]
+    gateway: Arc<GatewayView>,
+    /// The connected Envoys that do not have the newest routes, of a gateway with a release.
+    #[serde(rename = "proxiesBehind", skip_serializing_if = "Vec::is_empty")]
+    behind: Vec<String>,
+}
+
+/// So many Envoys are named.
+const NAMED: usize = 100;
+
+/// The ids of the connected Envoys that have not taken the newest routes, of those that serve a gateway with a release.
+fn behind(sources: &Sources, gateway: &GatewayView) -> Vec<String> {
+    let (Some(_), Some(served)) = (&gateway.rollout, &gateway.gateway) else { return Vec::new() };
+    let view = sources.view.load();
+    let is_meant = |proxy: &Proxy| served.proxies.is_empty() || served.proxies.contains(&proxy.node.cluster);
+    let is_behind = |proxy: &Proxy| {
+        let told = view.fleet.snapshot_of(&proxy.node, translate::older(&proxy.node.version));
+        let told = told.map(|snapshot| snapshot.set(Kind::Route).version());
+        told.is_none() || proxy.kinds.get(&Kind::Route).and_then(|status| status.acknowledged) != told
+    };
+    let all = sources.registry.proxies().into_iter().filter(is_meant).filter(is_behind);
+    all.take(NAMED).map(|proxy| proxy.node.id.clone()).collect()
 }
 
 /// What somebody sees of a gateway.

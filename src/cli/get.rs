@@ -4,7 +4,7 @@ use super::client::{Answer, ServerArgs};
 use super::output::{Format, Output};
 use super::serve::StopSignals;
 use super::tree::{joined, list, text, tree};
-use super::{Outcome, wrong};
+use super::{Failure, Outcome, wrong};
 use crate::clock;
 use serde_json::Value;
 use std::time::Duration;
@@ -42,10 +42,21 @@ pub(super) async fn run(args: GetArgs, out: &Output) -> Outcome {
     }
     let mut signals = StopSignals::listen()?;
     let work = async {
-        let mut last = None;
+        let (mut last, mut is_away) = (None, false);
         loop {
-            let value = look(&args).await?;
-            if last.as_ref() != Some(&value) {
+            let value = match look(&args).await {
+                Ok(value) => value,
+                // A control plane that is restarted comes back.
+                Err(Failure::World(why)) if last.is_some() => {
+                    if !std::mem::replace(&mut is_away, true) {
+                        out.note(&format!("{why:#}; asking again until there is an answer"));
+                    }
+                    tokio::time::sleep(AGAIN).await;
+                    continue;
+                }
+                Err(failure) => return Err(failure),
+            };
+            if last.as_ref() != Some(&value) || std::mem::take(&mut is_away) {
                 if out.is_terminal() {
                     out.text("\x1b[2J\x1b[H"); // a fresh screen
                 }

@@ -37,6 +37,10 @@ pub(super) fn tree(gateway: &Value, now: Timestamp) -> String {
         let _ = writeln!(out, "{branch}{line}");
         branch = "│  ";
     }
+    let behind: Vec<&str> = list(gateway, "proxiesBehind").filter_map(Value::as_str).take(5).collect();
+    if !behind.is_empty() {
+        let _ = writeln!(out, "├─ not yet so at Envoy {}", behind.join(", "));
+    }
     if let Some(unkept) = gateway.get("rollout").and_then(|rollout| rollout.get("unkept")) {
         let (verb, actor) = (text(unkept, "verb"), text(unkept, "actor"));
         let _ = writeln!(out, "├─ `{verb}` by {actor} is not kept yet: {}", text(unkept, "message"));

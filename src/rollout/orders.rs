@@ -144,7 +144,7 @@ impl Told<'_> {
     /// Back to the weight before; a finished release is taken back as a whole.
     fn undo(&self, plan: &Plan) -> Result<Done, Refusal> {
         match self.state.phase {
-            Phase::Stable => Err(self.not_now("there is nothing to take back")),
+            Phase::Stable => Err(self.after_the_end()),
             Phase::RolledBack => Err(self.after_roll_back()),
             Phase::Promoted => {
                 Ok(done(roll_back(self.state, self.next(), (self.by(), &self.why()), self.now)))
@@ -161,7 +161,7 @@ impl Told<'_> {
 
     fn undo_to(&self, plan: &Plan, revision: u64) -> Result<Done, Refusal> {
         match self.state.phase {
-            Phase::Stable => return Err(self.not_now("there is nothing to take back")),
+            Phase::Stable => return Err(self.after_the_end()),
             Phase::RolledBack => return Err(self.after_roll_back()),
             _ => {}
         }
@@ -209,6 +209,15 @@ impl Told<'_> {
 
     fn not_now(&self, why: impl Into<String>) -> Refusal {
         Refusal::NotNow { verb: self.verb.as_str().to_owned(), phase: self.state.phase, why: why.into() }
+    }
+
+    /// The file has taken over what was released.
+    fn after_the_end(&self) -> Refusal {
+        let primary = &self.state.identity.primary.name;
+        self.not_now(format!(
+            "nothing is being released, {primary} is the primary of the file; to go back at once, write the version of before as \
+             `primary` and as `canary`"
+        ))
     }
 
     fn after_roll_back(&self) -> Refusal {

@@ -54,6 +54,8 @@ pub struct TypeStatus {
     pub offered: Option<Version>,
     /// Acknowledged last.
     pub acknowledged: Option<Version>,
+    /// Since when it has not answered what it was offered; `None`: it has.
+    pub unanswered: Option<Timestamp>,
     /// Why the Envoy refused something that is still offered, scrubbed.
     pub refusal: Option<Arc<str>>,
     /// Since the stream began.

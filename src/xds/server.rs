@@ -296,6 +296,7 @@ impl<P: Protocol> Stream<P> {
         if let Some(entry) = &self.entry {
             entry.status.update(response.kind, |s| {
                 s.offered = Some(response.version);
+                s.unanswered = s.unanswered.or_else(|| Some(clock::now()));
                 s.bytes_sent += size;
             });
         }
@@ -322,6 +323,7 @@ impl<P: Protocol> Stream<P> {
                     // Who came back with it needed no offer.
                     s.offered = s.offered.or(Some(*version));
                     s.acknowledged = Some(*version);
+                    s.unanswered = s.unanswered.filter(|_| s.offered != s.acknowledged);
                     s.refusal = s.refusal.take().filter(|_| *refusing);
                 });
                 // Of one in quarantine each answer counts, though another may have given the same.
@@ -334,7 +336,7 @@ impl<P: Protocol> Stream<P> {
                 let names: Vec<&str> = resources.iter().map(|r| &**r.name()).take(5).collect();
                 let who = if status.is_grpc { "a gRPC client" } else { "Envoy" };
                 tracing::warn!(node = status.node.id, %kind, ?names, "{who} refused a resource: {text}");
-                status.update(*kind, |s| s.refusal = Some(text));
+                status.update(*kind, |s| (s.refusal, s.unanswered) = (Some(text), None));
                 registry.refusals.fetch_add(1, Ordering::Relaxed);
             }
         }

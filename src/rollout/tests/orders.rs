@@ -123,4 +123,10 @@ fn a_release_that_ended_says_what_to_write() {
     let entry = play.told.last().unwrap();
     assert_eq!((entry.actor.as_str(), entry.reason.as_deref()), ("ann", Some("trial")));
     assert!(entry.message.ends_with("ann said so: trial"), "{}", entry.message);
+    // Once the file says so as well, it is the file that takes it back.
+    let refused = in_phase(Phase::Stable).order(Verb::Undo { to_revision: None }).unwrap_err().to_string();
+    assert!(
+        refused.contains("v2 is the primary of the file") && refused.contains("as `canary`"),
+        "{refused}"
+    );
 }

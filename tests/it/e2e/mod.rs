@@ -6,6 +6,7 @@ mod affinity;
 mod asked;
 mod auth;
 mod away;
+mod behind;
 mod browser;
 pub(crate) mod chromium;
 mod clock;
