@@ -5,6 +5,7 @@ mod browser;
 mod closed;
 mod fresh;
 mod login;
+mod proxies;
 mod shadow;
 mod show;
 mod told;

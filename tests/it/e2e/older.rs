@@ -232,10 +232,12 @@ async fn play(routing: Routing) {
         assert!(edge.weight("rollout-1", "v2").await.is_some_and(|weight| weight > 0));
     }
     let abort = format!("http://{}/api/v1/gateways/rollout-1/actions/abort", stage.app.http);
+    let ordered = tokio::time::Instant::now();
     let answer = reqwest::Client::new().post(abort).json(&json!({})).send().await.unwrap();
     assert_eq!(answer.status(), 200);
     stage.serves("rollout-1", "v2", 0.0).await;
     settled(&stage, 5).await;
+    println!("an abort was at all five after {:?}", ordered.elapsed());
     for edge in &edges {
         assert_eq!(edge.weight("rollout-1", "v2").await.unwrap_or_default(), 0, "{:?}", edge.release);
         assert_eq!(edge.ask("canary-1", &[]).await, 200);

@@ -26,7 +26,7 @@ function nothing() {
     h("p", {}, "Or let Serin run one of its own: ", h("code", {}, "serin up DIR"), "."));
 }
 
-const STATES = { refused: "Refuses", stale: "Not yet acknowledged", good: "Up to date" };
+const STATES = { refused: "Refuses", old: "Too old for some gateways", stale: "Not yet acknowledged", good: "Up to date" };
 
 /** What an Envoy thinks of one kind of resource. */
 function stateOf(type) {
@@ -37,15 +37,27 @@ function stateOf(type) {
 function card(proxy) {
   const types = Object.entries(proxy.types);
   const states = types.map(([, type]) => stateOf(type));
-  const worst = ["refused", "stale", "good"].find((state) => states.includes(state)) ?? "good";
+  const { refusedGateways = [], unsupportedGateways = [] } = proxy;
+  if (refusedGateways.length > 0) states.push("refused");
+  if (unsupportedGateways.length > 0) states.push("old");
+  const worst = ["refused", "old", "stale", "good"].find((state) => states.includes(state)) ?? "good";
   const refusals = types.filter(([, type]) => type.refusal);
+  const problems = [
+    ...refusedGateways.map(({ gateway, closed, message }) => h("li", { class: "error" },
+      h("p", {}, h("strong", {}, `It refuses gateway ${gateway}: `), message),
+      h("p", { class: "faint" }, closed ? "It answers 503 in its place." : "It serves the version that it took last."))),
+    ...unsupportedGateways.map(({ gateway, needsEnvoy }) => h("li", { class: "error" },
+      h("p", {}, h("strong", {}, `It is too old for gateway ${gateway}`), `, which needs Envoy ${needsEnvoy}.`),
+      h("p", { class: "faint" }, "It answers 503 in its place."))),
+    ...refusals.map(([kind, type]) => h("li", { class: "error" },
+      h("p", {}, h("strong", {}, `It refuses its ${kind} resources: `), type.refusal),
+      h("p", { class: "faint" }, "It goes on with the last ones that it took."))),
+  ];
   return h("li", { class: "card" },
     h("div", { class: "head" }, h("h2", { class: "name" }, proxy.id), h("span", { class: "pill", "data-state": worst }, STATES[worst])),
     h("dl", { class: "facts" }, [["Cluster", proxy.cluster || "–"], ["Envoy", proxy.version || "–"], ["Address", proxy.address], ["Protocol", proxy.protocol], ["Connected", moment(proxy.connectedSince)]]
       .map(([key, value]) => h("div", {}, h("dt", {}, key), h("dd", {}, value)))),
-    refusals.length > 0 && h("ul", { class: "problems" }, refusals.map(([kind, type]) => h("li", { class: "error" },
-      h("p", {}, h("strong", {}, `It refuses its ${kind} resources: `), type.refusal),
-      h("p", { class: "faint" }, "It goes on with the last ones that it took.")))),
+    problems.length > 0 && h("ul", { class: "problems" }, problems),
     wide(`What ${proxy.id} has`, h("table", { class: "plain-table" },
       h("caption", { class: "unseen" }, `What ${proxy.id} has of each kind`),
       h("thead", {}, h("tr", {}, ["Kind", "State", "Acknowledged", "Sent", "Last contact"].map((name) => h("th", { scope: "col" }, name)))),
