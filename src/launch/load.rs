@@ -6,7 +6,7 @@
 
 use super::{Error, Report};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -76,6 +76,7 @@ impl Default for LoadOptions {
 pub struct Load {
     report: watch::Receiver<Report>,
     connections: JoinSet<()>,
+    is_ending: Arc<AtomicBool>,
 }
 
 /// What the connections share.
@@ -85,6 +86,8 @@ struct Plan {
     start: Instant,
     /// The number of the next request.
     next: AtomicU64,
+    /// No more requests are to be sent.
+    is_ending: Arc<AtomicBool>,
     report: watch::Sender<Report>,
 }
 
@@ -94,13 +97,15 @@ impl Load {
         let count = options.connections.max(1);
         let clients: Vec<_> = (0..count).map(|_| client(&options)).collect::<Result<_, _>>()?;
         let (report, seen) = watch::channel(Report::default());
-        let plan = Arc::new(Plan { options, start: Instant::now(), next: AtomicU64::new(0), report });
+        let (is_ending, next) = (Arc::new(AtomicBool::new(false)), AtomicU64::new(0));
+        let plan = Plan { options, start: Instant::now(), next, is_ending: Arc::clone(&is_ending), report };
+        let plan = Arc::new(plan);
         let mut connections = JoinSet::new();
         for client in clients {
             let plan = plan.clone();
             connections.spawn(async move { plan.run(&client).await });
         }
-        Ok(Self { report: seen, connections })
+        Ok(Self { report: seen, connections, is_ending })
     }
 
     /// What came of it so far.
@@ -120,6 +125,12 @@ impl Load {
         self.report()
     }
 
+    /// Ends it when the requests under way are answered, so that both sides have counted the same.
+    pub async fn end(self) -> Report {
+        self.is_ending.store(true, Relaxed);
+        self.finished().await
+    }
+
     /// Ends it now; requests under way do not count.
     pub async fn stop(mut self) -> Report {
         self.connections.shutdown().await;
@@ -132,6 +143,9 @@ impl Plan {
     async fn run(&self, client: &reqwest::Client) {
         while let Some(due) = self.due(self.next.fetch_add(1, Relaxed)) {
             sleep_until(due).await;
+            if self.is_ending.load(Relaxed) {
+                return;
+            }
             let answer = self.ask(client).await;
             let took = due.elapsed();
             let failed = answer.is_err();

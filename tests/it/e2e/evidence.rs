@@ -179,7 +179,7 @@ async fn a_leader_that_is_killed_takes_only_what_its_own_envoys_did_since_it_wro
     let next = play.replicas.leader(&others).await;
     let before = play.counted()[1][0];
     play.until("counted by the next leader", async || play.counted()[1][0] > before + 500).await;
-    let report = load.stop().await;
+    let report = load.end().await;
     assert_eq!(report.failed(), 0, "{:?}", report.failures);
     // All that the others' Envoys did, and what the first leader had kept of its own; nothing twice.
     let mut seen = [[0; 2]; 3];
@@ -223,7 +223,7 @@ async fn nothing_is_lost_with_a_leader_that_has_no_envoys() {
     play.replicas.leader(&others).await;
     let before = play.counted()[1][0];
     play.until("counted by the next leader", async || play.counted()[1][0] > before + 300).await;
-    load.stop().await;
+    load.end().await;
     play.until("all counted", async || play.counted() == play.done()).await;
     println!("{:?} counted of {:?}", play.counted(), play.done());
     play.reports(3).await;
@@ -251,7 +251,7 @@ async fn a_release_moves_and_is_rolled_back_by_envoys_of_others() {
             async || super::stage::weight(gateway(&url).await.as_ref(), "v2").is_none_or(|w| w <= 0.0);
         play.until("off everywhere", is_off).await;
     }
-    load.stop().await;
+    load.end().await;
     play.end().await;
 }
 
@@ -285,7 +285,7 @@ async fn many_releases_are_written_down_together() {
     let (statements, bytes) = (sizes.len(), sizes.iter().sum::<usize>());
     println!("{rows} rows in {statements} statements with {bytes} bytes of values, in {took:?}");
     assert!(statements > 0 && rows >= 10.0 * f64::from(u32::try_from(statements).unwrap()), "all at once");
-    load.stop().await;
+    load.end().await;
     let url = play.replicas.get(play.leader).url.clone();
     for way in ["written", "dropped"] {
         let name = format!("serin_measurements_{way}_total");

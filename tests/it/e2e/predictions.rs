@@ -203,7 +203,7 @@ async fn decided(astray: &str, least: &str) -> (Value, String, Report) {
     })
     .await;
     let state = play.state();
-    let report = load.stop().await;
+    let report = load.end().await;
     assert_eq!(report.failed(), 0, "{:?}", report.failures);
     let said = play.replicas.server.ask("SELECT message FROM serin.journal ORDER BY sequence");
     let [own, other] = [play.report(play.leader).await.unwrap(), play.report(play.at(1)).await.unwrap()];
@@ -250,7 +250,7 @@ async fn a_leader_that_is_killed_takes_no_pair_of_others_with_it_and_none_counts
     let next = play.replicas.leader(&others).await;
     let before = play.counted()[0];
     play.until("counted by the next leader", async || play.counted()[0] > before + 300).await;
-    let report = load.stop().await;
+    let report = load.end().await;
     assert_eq!(report.failed(), 0, "{:?}", report.failures);
     play.counts_all().await;
     let seen = [play.seen(others[0]).await, play.seen(others[1]).await];
@@ -313,7 +313,7 @@ async fn both_answers_of_a_request_go_to_one_replica_and_to_the_next_when_that_i
         now[0] >= before[0] + 100
     };
     play.until("compared by one at a time", one_at_a_time).await;
-    let report = load.stop().await;
+    let report = load.end().await;
     assert_eq!(report.failed(), 0, "{:?}", report.failures);
     let url = play.replicas.get(order[1]).url.clone();
     let waits = async || metric(&url, "serin_compare_waiting_answers").await;
